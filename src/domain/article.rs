@@ -1,0 +1,124 @@
+//! Articles. Owns the typed article and the reading of article rows; near-duplicates are `dataset`'s.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{ArticleId, Digest};
+
+/// What kind of voice speaks; decides how high a score the article can carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceType {
+    Official,
+    News,
+    Blog,
+    #[default]
+    Unknown,
+}
+
+impl fmt::Display for SourceType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Official => "official",
+            Self::News => "news",
+            Self::Blog => "blog",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
+/// One article as it is judged: headline and a short text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "ArticleRow")]
+pub struct Article {
+    pub id: ArticleId,
+    pub title: String,
+    pub summary: String,
+    pub source: String,
+    pub url: String,
+    pub source_type: SourceType,
+    /// ISO date of publication where known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published: Option<String>,
+    /// Readers the article was written for; a label for tests and browsing, never shown to a teacher or student.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<String>,
+    /// Remarks such as `expired`, `rumour`, `cross_profile`; never shown to a teacher or student.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub traits: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum ArticleError {
+    #[error("the article has no '{0}'; add the field")]
+    Missing(&'static str),
+    #[error(transparent)]
+    Id(#[from] super::IdError),
+}
+
+#[derive(Deserialize)]
+struct ArticleRow {
+    #[serde(alias = "article_id")]
+    id: Option<String>,
+    title: Option<String>,
+    #[serde(alias = "content", alias = "description")]
+    summary: Option<String>,
+    source: Option<String>,
+    #[serde(alias = "link")]
+    url: Option<String>,
+    source_type: Option<SourceType>,
+    #[serde(alias = "date")]
+    published: Option<String>,
+    #[serde(default)]
+    targets: Vec<String>,
+    #[serde(default)]
+    traits: Vec<String>,
+}
+
+impl TryFrom<ArticleRow> for Article {
+    type Error = ArticleError;
+
+    fn try_from(row: ArticleRow) -> Result<Self, ArticleError> {
+        let title = row.title.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).ok_or(ArticleError::Missing("title"))?;
+        let summary = row.summary.unwrap_or_default().trim().to_owned();
+        let url = row.url.unwrap_or_default().trim().to_owned();
+        let id = match row.id {
+            Some(id) => ArticleId::new(id)?,
+            // Feeds without ids: the content names itself, so the same row always gets the same id.
+            None => ArticleId::new(Digest::of_json(&(&title, &summary, &url)).short())?,
+        };
+        Ok(Self {
+            id,
+            title,
+            summary,
+            source: row.source.unwrap_or_default().trim().to_owned(),
+            url,
+            source_type: row.source_type.unwrap_or_default(),
+            published: row.published,
+            targets: row.targets,
+            traits: row.traits,
+        })
+    }
+}
+
+impl Article {
+    pub fn digest(&self) -> Digest {
+        Digest::of_json(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_article_without_an_id_is_named_by_its_content() {
+        let read = |json: &str| serde_json::from_str::<Article>(json);
+        let a = read(r#"{"title":"T","summary":"s"}"#).expect("reads");
+        let b = read(r#"{"title":" T ","summary":"s"}"#).expect("reads");
+        assert_eq!(a.id, b.id);
+        assert_eq!(read(r#"{"summary":"s"}"#).expect_err("no title").to_string(), "the article has no 'title'; add the field");
+    }
+}

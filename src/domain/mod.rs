@@ -1,0 +1,37 @@
+//! The plain types and rules of distillation, in the order data flows:
+//! [`Profile`] + [`Article`] → prompt → answer → [`Trace`] → chat example → prediction.
+//!
+//! Owns what a thing *is* and which values are legal. Does no I/O, waits for nothing, and knows no
+//! provider, file or screen.
+
+mod answer;
+mod article;
+mod bands;
+mod clock;
+mod depth;
+mod digest;
+mod ids;
+mod money;
+mod phase;
+mod prism;
+mod profile;
+pub mod recipe;
+mod render;
+mod text;
+mod trace;
+
+pub use answer::{Answer, AnswerDefect, read_tolerant, split_think};
+pub use article::{Article, ArticleError, SourceType};
+pub use bands::{BandIndex, Bands, BandsError};
+pub use clock::{Clock, SystemClock, UnixMillis};
+pub use depth::{DepthRules, DepthVerdict, Tier};
+pub use digest::{Digest, Digester};
+pub use ids::{ArticleId, IdError, PairKey, ProfileId};
+pub use money::Usd;
+pub use phase::{Phase, PhaseState};
+pub use prism::{Prism, Signal, SignalKind, Weight};
+pub use profile::{Motivation, Profile, ProfileError, ProfileRow, Seniority};
+pub use recipe::Recipe;
+pub use render::{ChatMessage, Renderer, Role, StudentPrompt};
+pub use text::{one_line, safe_text, word_count};
+pub use trace::{Flag, Reject, Trace, examine};

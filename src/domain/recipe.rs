@@ -1,0 +1,402 @@
+//! Recipes: everything a distillation system *is*, as data. Owns the schema of `data/recipes/*.toml` and the proofs
+//! that a recipe makes sense; reading the file is `workspace`'s.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{Bands, DepthRules, Digest, Renderer, SourceType};
+
+/// Why a recipe cannot be used. The loader adds the file's name.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum RecipeError {
+    #[error("{0}")]
+    Toml(String),
+    #[error("template {name}: {why}")]
+    Template { name: String, why: String },
+    #[error("{section}: {why}")]
+    Invalid { section: &'static str, why: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    pub name: String,
+    pub version: u32,
+    pub summary: String,
+    pub scale: Scale,
+    pub bands: Bands,
+    pub depth: DepthRules,
+    pub teacher: TeacherRules,
+    pub student: StudentRules,
+    pub data: DataPolicy,
+    pub train: TrainRules,
+    pub seedling: SeedlingRules,
+    pub sampling: Sampling,
+    #[serde(default)]
+    pub criteria: Vec<Criterion>,
+    #[serde(default)]
+    pub sanity: Sanity,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scale {
+    pub min: f64,
+    pub max: f64,
+    /// Direction, precision and recall split here.
+    pub relevant_from: f64,
+    #[serde(default)]
+    pub forbidden: Vec<f64>,
+}
+
+impl Scale {
+    pub fn range(&self) -> (f64, f64) {
+        (self.min, self.max)
+    }
+
+    /// Scores are written with one decimal, so 5.04 as text is 5.0.
+    pub fn forbids(&self, score: f64) -> bool {
+        self.forbidden.iter().any(|f| (f - score).abs() < 0.05)
+    }
+
+    pub fn middle(&self) -> f64 {
+        f64::midpoint(self.min, self.max)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeacherRules {
+    pub max_output_tokens: u64,
+    /// First answer and retries together.
+    pub max_attempts: u32,
+    pub pilot_requests: usize,
+    pub rubric: String,
+    pub structured_rubric: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StudentRules {
+    pub system: String,
+    pub user: String,
+    pub think: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataPolicy {
+    pub profiles: String,
+    pub articles: String,
+    pub train_file: String,
+    pub eval_file: String,
+    pub eval_share: f64,
+    pub max_repeat: usize,
+    pub contrastive_delta: f64,
+    pub min_profiles: usize,
+    pub min_rows_per_profile: usize,
+    #[serde(default)]
+    pub targets: Vec<MixTarget>,
+}
+
+/// A wanted share of training rows over some bands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MixTarget {
+    pub bands: Vec<String>,
+    pub share: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    Dora,
+    Lora,
+    Full,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    Cosine,
+    Linear,
+    Constant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OrderStrategy {
+    /// |score − middle| descending in the first epoch, seeded shuffle after.
+    Curriculum,
+    Shuffle,
+}
+
+/// Training of adapters on a real base.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainRules {
+    pub method: Method,
+    pub rank: usize,
+    pub alpha: f64,
+    pub targets: Vec<String>,
+    pub precision: String,
+    #[serde(flatten)]
+    pub run: RunRules,
+}
+
+/// The practice student: its shape, and its own training parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SeedlingRules {
+    pub vocab_size: usize,
+    pub hidden_size: usize,
+    pub layers: usize,
+    pub heads: usize,
+    pub kv_heads: usize,
+    pub head_dim: usize,
+    pub intermediate_size: usize,
+    pub rope_theta: f64,
+    pub max_positions: usize,
+    #[serde(flatten)]
+    pub run: RunRules,
+}
+
+/// What any training run needs to know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRules {
+    pub learning_rate: f64,
+    pub schedule: Schedule,
+    pub warmup_share: f64,
+    /// Rows in one forward pass.
+    pub micro_batch: usize,
+    /// Rows in one optimizer step; a multiple of `micro_batch`.
+    pub effective_batch: usize,
+    pub epochs: usize,
+    pub weight_decay: f64,
+    pub clip_norm: f64,
+    pub order: OrderStrategy,
+    /// Optimizer steps between evaluations.
+    pub eval_every: usize,
+    /// Optimizer steps between checkpoints.
+    pub checkpoint_every: usize,
+    /// Evaluations without improvement before the run stops.
+    pub patience: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sampling {
+    pub temperature: f64,
+    pub top_p: f64,
+    pub top_k: usize,
+    pub max_new_tokens: usize,
+    pub repeat_penalty: f32,
+    pub temperature_floor: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    Higher,
+    Lower,
+}
+
+/// One success criterion. For `higher`: below `failure_below` fails, from `success_from` succeeds, from
+/// `stretch_from` is a stretch, the rest is partial. For `lower`: mirrored with `failure_above`, `success_to`
+/// (excluded) and `stretch_to` (excluded). A bound that is not given does not exist.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Criterion {
+    pub metric: String,
+    pub direction: Direction,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_below: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub success_from: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stretch_from: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_above: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub success_to: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stretch_to: Option<f64>,
+}
+
+/// Articles whose scores everybody agrees on, for some readers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sanity {
+    #[serde(default)]
+    pub min_gap: f64,
+    #[serde(default)]
+    pub articles: Vec<SanityArticle>,
+    #[serde(default)]
+    pub cells: Vec<SanityCell>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SanityArticle {
+    pub title: String,
+    pub summary: String,
+    pub source: String,
+    pub source_type: SourceType,
+    pub expect: Vec<Expectation>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expectation {
+    pub profile: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<f64>,
+}
+
+impl Expectation {
+    pub fn holds(&self, score: f64) -> bool {
+        self.min.is_none_or(|m| score >= m)
+            && self.above.is_none_or(|a| score > a)
+            && self.max.is_none_or(|m| score <= m)
+            && self.below.is_none_or(|b| score < b)
+    }
+
+    /// "≥ 9.0", "5.0–7.0", "< 2.0"
+    pub fn words(&self) -> String {
+        let bounds = [("≥", self.min), (">", self.above), ("≤", self.max), ("<", self.below)];
+        let parts: Vec<String> = bounds.iter().filter_map(|(sign, b)| b.map(|b| format!("{sign} {b:.1}"))).collect();
+        parts.join(", ")
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SanityCell {
+    pub title: String,
+    pub summary: String,
+    pub source: String,
+    pub source_type: SourceType,
+    /// Checked on the teacher's answer but not required of the student.
+    #[serde(default)]
+    pub teacher_only: bool,
+    #[serde(flatten)]
+    pub expect: Expectation,
+}
+
+impl Recipe {
+    /// Reads and proves a recipe.
+    pub fn from_toml(text: &str) -> Result<Self, RecipeError> {
+        let recipe: Self = toml::from_str(text).map_err(|e| RecipeError::Toml(e.to_string()))?;
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    pub fn digest(&self) -> Digest {
+        Digest::of_json(self)
+    }
+
+    fn check(&self) -> Result<(), RecipeError> {
+        let invalid = |section, why: String| Err(RecipeError::Invalid { section, why });
+        if self.scale.min >= self.scale.max {
+            return invalid("scale", format!("min {} is not below max {}", self.scale.min, self.scale.max));
+        }
+        let first_edge = self.bands.edges().next().unwrap_or(self.scale.min);
+        if (first_edge - self.scale.min).abs() > f64::EPSILON {
+            return invalid("bands", format!("the lowest band begins at {first_edge}, the scale at {}", self.scale.min));
+        }
+        for band in self.bands.names() {
+            let tiers = self.depth.tiers.iter().filter(|t| t.bands.iter().any(|b| b == band)).count();
+            if self.student.think && tiers != 1 {
+                return invalid("depth", format!("band '{band}' belongs to {tiers} tiers; give it exactly one"));
+            }
+        }
+        let named = self.depth.tiers.iter().flat_map(|t| &t.bands).chain(self.data.targets.iter().flat_map(|t| &t.bands));
+        if let Some(unknown) = named.into_iter().find(|name| self.bands.index_of_name(name).is_none()) {
+            return invalid("bands", format!("'{unknown}' is named but is not in the band table"));
+        }
+        let share: f64 = self.data.targets.iter().map(|t| t.share).sum();
+        if !self.data.targets.is_empty() && (share - 1.0).abs() > 1e-6 {
+            return invalid("data.targets", format!("the shares add up to {share}, not 1"));
+        }
+        if !(0.0..1.0).contains(&self.data.eval_share) {
+            return invalid("data", format!("eval_share {} is not in [0, 1)", self.data.eval_share));
+        }
+        if self.data.max_repeat == 0 {
+            return invalid("data", "max_repeat is 0; 1 means no repetition".into());
+        }
+        for (section, run) in [("train", &self.train.run), ("seedling", &self.seedling.run)] {
+            if let Some(why) = run.defect() {
+                return invalid(section, why);
+            }
+        }
+        if self.student.think && self.sampling.temperature < self.sampling.temperature_floor {
+            return invalid(
+                "sampling",
+                format!(
+                    "temperature {} is below the floor {}; think recipes loop there",
+                    self.sampling.temperature, self.sampling.temperature_floor
+                ),
+            );
+        }
+        Renderer::new(self).map(|_| ())
+    }
+}
+
+impl RunRules {
+    fn defect(&self) -> Option<String> {
+        if self.micro_batch == 0 || self.effective_batch == 0 || self.effective_batch % self.micro_batch != 0 {
+            return Some(format!(
+                "effective_batch {} is not a multiple of micro_batch {}",
+                self.effective_batch, self.micro_batch
+            ));
+        }
+        if self.epochs == 0 || self.eval_every == 0 || self.checkpoint_every == 0 {
+            return Some("epochs, eval_every and checkpoint_every must be at least 1".into());
+        }
+        let positive = self.learning_rate > 0.0 && self.clip_norm > 0.0;
+        if !positive || !self.learning_rate.is_finite() || !(0.0..=1.0).contains(&self.warmup_share) {
+            return Some("learning_rate and clip_norm must be positive, warmup_share between 0 and 1".into());
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V19: &str = include_str!("../../data/recipes/stratos-v19.toml");
+
+    #[test]
+    fn the_shipped_recipe_is_sound() {
+        let recipe = Recipe::from_toml(V19).expect("sound");
+        assert_eq!(recipe.bands.names().collect::<Vec<_>>(), ["Noise", "Low", "Moderate", "High", "Critical"]);
+        assert!(recipe.scale.forbids(5.0) && !recipe.scale.forbids(5.1));
+    }
+
+    #[test]
+    fn a_recipe_with_a_flaw_is_refused_with_the_section() {
+        let cases = [
+            ("share = 0.25", "share = 0.35", "data.targets"),
+            ("bands = [\"Critical\"]\nmin_words", "bands = [\"Hot\"]\nmin_words", "depth"),
+            ("effective_batch = 32", "effective_batch = 33", "train"),
+            ("temperature = 0.6", "temperature = 0.2", "sampling"),
+            ("max_repeat = ", "max_repeat = 0 # ", "data"),
+            ("{{ article.title }}", "{{ article.title ", "student.user"),
+        ];
+        for (good, bad, section) in cases {
+            assert!(V19.contains(good), "{good}");
+            let error = Recipe::from_toml(&V19.replacen(good, bad, 1)).expect_err(section).to_string();
+            assert!(error.contains(section), "{section}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_not_ignored() {
+        assert!(Recipe::from_toml(&V19.replacen("max_repeat", "max_repeats", 1)).is_err());
+    }
+}

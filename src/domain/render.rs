@@ -1,0 +1,159 @@
+//! THE renderer: the only place that turns a recipe, a profile and an article into prompts.
+//! Training, evaluation and serving call it, so their prompts cannot drift apart (guard S5).
+
+use minijinja::value::Serde;
+use minijinja::{Environment, Value, context};
+use serde::{Deserialize, Serialize};
+
+use super::recipe::RecipeError;
+use super::{Article, Digest, Digester, Profile, Recipe, safe_text};
+
+/// Who speaks in a chat message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    System,
+    User,
+    Assistant,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatMessage {
+    pub role: Role,
+    pub content: String,
+}
+
+impl ChatMessage {
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        Self { role, content: content.into() }
+    }
+}
+
+/// What the student reads. The system part is the same for all articles of one reader, so its
+/// keys and values are computed once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StudentPrompt {
+    pub system: String,
+    pub user: String,
+}
+
+impl StudentPrompt {
+    pub fn messages(&self) -> Vec<ChatMessage> {
+        vec![ChatMessage::new(Role::System, &self.system), ChatMessage::new(Role::User, &self.user)]
+    }
+}
+
+/// Renders a recipe's templates.
+pub struct Renderer {
+    env: Environment<'static>,
+    rubric: String,
+    digest: Digest,
+}
+
+const SYSTEM: &str = "student.system";
+const USER: &str = "student.user";
+
+impl Renderer {
+    /// Compiles the recipe's templates; a template that does not compile or names an unknown variable is an error here,
+    /// not at the thousandth row.
+    pub fn new(recipe: &Recipe) -> Result<Self, RecipeError> {
+        let mut env = Environment::new();
+        env.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
+        env.add_function("article_for", |noun: &str| with_article(noun));
+        for (name, source) in [(SYSTEM, &recipe.student.system), (USER, &recipe.student.user)] {
+            let source = source.trim_start_matches('\n').to_owned();
+            env.add_template_owned(name, source).map_err(|e| RecipeError::Template { name: name.into(), why: e.to_string() })?;
+        }
+        let digest = Digester::new().field(&recipe.student.system).field(&recipe.student.user).finish();
+        Ok(Self { env, rubric: recipe.teacher.rubric.trim().to_owned(), digest })
+    }
+
+    /// Digest of the student templates; it travels with every model trained on them.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    fn render(&self, name: &str, values: Value) -> Result<String, RecipeError> {
+        let template = self.env.get_template(name);
+        let text = template.and_then(|t| t.render(values));
+        text.map_err(|e| RecipeError::Template { name: name.into(), why: e.to_string() })
+    }
+
+    /// The student's system prompt for a reader.
+    pub fn system(&self, profile: &Profile) -> Result<String, RecipeError> {
+        match &profile.system_prompt {
+            // The operator's own words, `<think>` included; only what a chat template would obey is taken out.
+            Some(text) => Ok(safe_text(text).replace("<|", "< |")),
+            None => self.render(SYSTEM, context! { profile => Serde(neutral_profile(profile)) }),
+        }
+    }
+
+    /// What the student reads for one pair.
+    pub fn student(&self, profile: &Profile, article: &Article) -> Result<StudentPrompt, RecipeError> {
+        let system = self.system(profile)?;
+        let user = self.render(USER, context! { article => Serde(neutral_article(article)) })?;
+        Ok(StudentPrompt { system, user })
+    }
+
+    /// What the teacher reads: the rubric and the reader (shared by all articles of that reader, so providers
+    /// can cache it), then the article. Both are delimited and say nothing the rubric does not frame.
+    pub fn teacher(&self, profile: &Profile, article: &Article) -> StudentPrompt {
+        let tracked = if profile.tracked.is_empty() { "none specific".to_owned() } else { profile.tracked.join(", ") };
+        let reader = format!(
+            "<profile>\nRole: {}\nLevel: {}\nLocation: {}\nSituation: {}\nReads for: {}\nTracks: {}\nInterests: {}\n</profile>",
+            neutral(&profile.role),
+            profile.seniority,
+            neutral(&profile.location),
+            neutral(&profile.context),
+            profile.motivation,
+            neutral(&tracked),
+            neutral(&profile.interests.join(", ")),
+        );
+        let dated = article.published.as_deref().map(|d| format!("Published: {}\n", neutral(d))).unwrap_or_default();
+        let user = format!(
+            "<article>\nSource: {} ({})\n{dated}Title: {}\n{}\n</article>",
+            neutral(&article.source),
+            article.source_type,
+            neutral(&article.title),
+            neutral(&article.summary),
+        );
+        StudentPrompt { system: format!("{}\n\n{reader}", self.rubric), user }
+    }
+}
+
+/// "a nurse", "an analyst".
+fn with_article(noun: &str) -> String {
+    let vowel = noun.trim_start().chars().next().is_some_and(|c| "aeiouAEIOU".contains(c));
+    format!("{} {noun}", if vowel { "an" } else { "a" })
+}
+
+/// Untrusted text as it may stand in a prompt: no control characters, and nothing that a chat template, a delimiter
+/// or an answer parser would take for its own.
+fn neutral(text: &str) -> String {
+    let mut out = safe_text(text).replace("<|", "< |");
+    for tag in ["think", "/think", "article", "/article", "profile", "/profile"] {
+        out = out.replace(&format!("<{tag}>"), &format!("({tag})"));
+    }
+    out
+}
+
+fn neutral_profile(profile: &Profile) -> Profile {
+    let mut p = profile.clone();
+    for text in [&mut p.role, &mut p.location, &mut p.context, &mut p.description] {
+        *text = neutral(text);
+    }
+    for list in [&mut p.tracked, &mut p.interests] {
+        for item in list {
+            *item = neutral(item);
+        }
+    }
+    p
+}
+
+fn neutral_article(article: &Article) -> Article {
+    let mut a = article.clone();
+    for text in [&mut a.title, &mut a.summary, &mut a.source] {
+        *text = neutral(text);
+    }
+    a
+}

@@ -1,0 +1,119 @@
+//! The guard registry: named checks that make the documented failures of distillation impossible.
+//!
+//! Owns the list of guards (id, moment, severity, what each prevents) and the shape of a finding. Does not own the
+//! checks themselves: each stands beside what it checks and returns a [`Finding`].
+
+use serde::{Deserialize, Serialize};
+
+/// When a guard runs by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Moment {
+    Load,
+    Plan,
+    Submit,
+    Import,
+    Dataset,
+    Start,
+    Step,
+    Eval,
+    Deploy,
+    Serve,
+}
+
+/// What a failed guard does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Says what it saw.
+    Warn,
+    /// Refuses to go on until it is fixed or overridden with a written reason.
+    Stop,
+}
+
+/// One row of the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Guard {
+    /// The row of `docs/guards.md`, e.g. "D3".
+    pub id: &'static str,
+    pub moment: Moment,
+    pub severity: Severity,
+    /// The failure it makes impossible.
+    pub prevents: &'static str,
+}
+
+/// What a guard said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    Pass,
+    Fail,
+}
+
+/// What one guard saw at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    pub guard: String,
+    pub outcome: Outcome,
+    /// What it looked at and found, in one sentence.
+    pub saw: String,
+    /// What to do about it; empty for a pass.
+    pub remedy: String,
+}
+
+impl Finding {
+    pub fn pass(guard: &str, saw: impl Into<String>) -> Self {
+        Self { guard: guard.into(), outcome: Outcome::Pass, saw: saw.into(), remedy: String::new() }
+    }
+
+    pub fn fail(guard: &str, saw: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { guard: guard.into(), outcome: Outcome::Fail, saw: saw.into(), remedy: remedy.into() }
+    }
+
+    pub fn failed(&self) -> bool {
+        self.outcome == Outcome::Fail
+    }
+}
+
+/// Every guard there is. A check whose id is not here cannot report.
+pub const REGISTRY: &[Guard] = &[
+    Guard {
+        id: "D3",
+        moment: Moment::Dataset,
+        severity: Severity::Stop,
+        prevents: "the same article on both sides of the split",
+    },
+    Guard { id: "D10", moment: Moment::Import, severity: Severity::Warn, prevents: "forbidden scores in the training data" },
+    Guard { id: "D13", moment: Moment::Plan, severity: Severity::Stop, prevents: "a list joined letter by letter in a prompt" },
+    Guard { id: "D14", moment: Moment::Load, severity: Severity::Stop, prevents: "scores that fall through the band table" },
+    Guard {
+        id: "D16",
+        moment: Moment::Dataset,
+        severity: Severity::Stop,
+        prevents: "empty, equal or self-contradicting system prompts",
+    },
+    Guard { id: "T3", moment: Moment::Start, severity: Severity::Stop, prevents: "a disk that fills up after hours" },
+    Guard { id: "T5", moment: Moment::Step, severity: Severity::Stop, prevents: "training on through NaN losses or gradients" },
+    Guard { id: "T10", moment: Moment::Start, severity: Severity::Stop, prevents: "an end token that is not the template's" },
+    Guard { id: "T13", moment: Moment::Step, severity: Severity::Stop, prevents: "tensors that silently get no gradient" },
+    Guard { id: "E1", moment: Moment::Eval, severity: Severity::Warn, prevents: "a model that is no better than a constant" },
+    Guard { id: "E4", moment: Moment::Eval, severity: Severity::Warn, prevents: "a number on too few rows" },
+    Guard { id: "E5", moment: Moment::Eval, severity: Severity::Warn, prevents: "parse failures dropped from the score" },
+];
+
+/// The registry's row for an id.
+pub fn guard(id: &str) -> Option<&'static Guard> {
+    REGISTRY.iter().find(|g| g.id == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_guard_has_its_own_id() {
+        for (i, g) in REGISTRY.iter().enumerate() {
+            assert!(REGISTRY[..i].iter().all(|other| other.id != g.id), "{} is registered twice", g.id);
+        }
+    }
+}
