@@ -1,0 +1,92 @@
+//! What an operator can ask of the engine. Closed and serialisable: the console and `run` send the same values, and
+//! a later front end can send them over a socket.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Digest, PairKey, Phase, ProfileId, SourceType, Usd};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "command")]
+pub enum Command {
+    /// Runs what is not done or stale, in order, up to and including a phase. Stops at whatever needs the operator,
+    /// except what `consent` covers.
+    Run {
+        to: Phase,
+        consent: Consent,
+    },
+    /// Runs one phase again, even if it is done.
+    Rerun {
+        phase: Phase,
+    },
+    /// Approves the current distillation plan up to a ceiling. Refused if the plan is not the one named.
+    Approve {
+        plan: Digest,
+        ceiling: Usd,
+    },
+    /// Says that the statistics of this dataset were read; training may start on it.
+    Acknowledge {
+        dataset: Digest,
+    },
+    /// Overrides a failed stop guard for one subject, with a reason that is kept.
+    Override {
+        guard: String,
+        subject: Digest,
+        reason: String,
+    },
+    Pause,
+    Resume,
+    /// Finishes the current unit of work, saves, and ends the job.
+    Stop,
+    /// Keeps or rejects a trace after reading its think block. A rejected trace leaves the dataset at its next build.
+    Judge {
+        pair: PairKey,
+        verdict: Verdict,
+        note: String,
+    },
+    ImportArticles {
+        path: PathBuf,
+        limit: Option<usize>,
+    },
+    ImportProfiles {
+        path: PathBuf,
+        only: Vec<ProfileId>,
+    },
+    /// Shows what the loss sees of one example.
+    ShowMask {
+        example: String,
+    },
+    /// Scores one article for one reader with the served model.
+    Score {
+        profile: ProfileId,
+        title: String,
+        summary: String,
+        source: String,
+        source_type: SourceType,
+    },
+}
+
+/// What `run --yes` agrees to in advance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Consent {
+    /// Approve a plan whose worst case does not exceed this.
+    pub spend_up_to: Option<Usd>,
+    /// Acknowledge the dataset's statistics as printed.
+    pub dataset: bool,
+}
+
+impl Consent {
+    /// `--yes`: everything that costs nothing, or no more than a ceiling given beside it.
+    pub fn yes(ceiling: Option<Usd>) -> Self {
+        Self { spend_up_to: Some(ceiling.unwrap_or(Usd::ZERO)), dataset: true }
+    }
+}
+
+/// A reviewer's verdict on a think block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    Keep,
+    Reject,
+}

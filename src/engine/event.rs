@@ -1,0 +1,107 @@
+//! What the engine tells as it works. Progress may be dropped on a slow channel; facts are in the ledger.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Digest, Phase, Usd};
+use crate::guards::Finding;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum Event {
+    PhaseStarted {
+        phase: Phase,
+    },
+    /// `total` 0: unknown.
+    Progress {
+        phase: Phase,
+        done: u64,
+        total: u64,
+        unit: String,
+        message: String,
+    },
+    /// One optimizer step. Loss in nats per trained token, norms before clipping.
+    Step {
+        step: u64,
+        total_steps: u64,
+        epoch: usize,
+        loss: f64,
+        lr: f64,
+        grad_norm: f64,
+        tokens_per_second: f64,
+    },
+    EvalLoss {
+        step: u64,
+        loss: f64,
+    },
+    Finding {
+        phase: Phase,
+        finding: Finding,
+    },
+    Approval {
+        request: ApprovalRequest,
+    },
+    PhaseDone {
+        phase: Phase,
+        headline: String,
+        seconds: f64,
+    },
+    /// The phase was not stale; nothing was done.
+    PhaseKept {
+        phase: Phase,
+        headline: String,
+    },
+    /// The operator asked for it.
+    PhaseStopped {
+        phase: Phase,
+    },
+    PhaseFailed {
+        phase: Phase,
+        reason: String,
+        next: String,
+    },
+    /// A whole `Run` came to its end; `complete` is false if something stopped it on the way.
+    RunEnded {
+        complete: bool,
+    },
+    Scored {
+        think: String,
+        score: Option<f64>,
+        reason: Option<String>,
+        raw: String,
+        seconds: f64,
+    },
+    Imported {
+        what: String,
+        added: usize,
+        updated: usize,
+        unchanged: usize,
+    },
+    Log {
+        level: Level,
+        text: String,
+    },
+}
+
+/// What the engine waits for, and how to give it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum ApprovalRequest {
+    Spend { plan: Digest, requests: usize, expected: Usd, worst: Usd, how: String },
+    Dataset { dataset: Digest, rows: usize, how: String },
+}
+
+impl ApprovalRequest {
+    pub fn how(&self) -> &str {
+        match self {
+            Self::Spend { how, .. } | Self::Dataset { how, .. } => how,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    Info,
+    Warn,
+    Error,
+}

@@ -1,0 +1,369 @@
+//! The state a front end draws: one cheap clone of everything, published whole. Views hold text that is already safe
+//! to draw and numbers that are already computed; a front end formats, it does not work.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::command::Verdict;
+use super::event::{ApprovalRequest, Level};
+use crate::domain::{Article, Digest, PairKey, Phase, PhaseState, Profile, ProfileId, UnixMillis, Usd};
+use crate::guards::Finding;
+
+/// Everything there is to see.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Snapshot {
+    pub workspace: WorkspaceView,
+    pub phases: Vec<PhaseView>,
+    pub job: Option<JobView>,
+    /// What the engine waits for, if it does.
+    pub approval: Option<ApprovalRequest>,
+    pub profiles: Arc<Vec<ProfileView>>,
+    pub articles: Arc<ArticlesView>,
+    pub distill: Arc<DistillView>,
+    pub dataset: Arc<DatasetView>,
+    pub train: Arc<TrainView>,
+    pub validate: Arc<ValidateView>,
+    pub audit: Arc<AuditView>,
+    pub deploy: Arc<DeployView>,
+    pub findings: Arc<Vec<FindingView>>,
+    /// Newest last.
+    pub log: Arc<Vec<LogLine>>,
+    pub memory: MemoryView,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct WorkspaceView {
+    pub root: String,
+    pub recipe: String,
+    /// "rehearsal · rehearsal-prism-1"
+    pub teacher: String,
+    pub student: String,
+    /// The numbers come from the practice teacher or the practice student.
+    pub practice: bool,
+    pub spent: Usd,
+    pub ceiling: Option<Usd>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PhaseView {
+    pub phase: Phase,
+    pub state: PhaseState,
+    /// One line of result, e.g. "118 articles, 110 clusters"; empty before the first run.
+    pub headline: String,
+}
+
+/// `Queued → Running ⇄ Pausing → Paused → Running → Stopping → Stopped | Done | Failed`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum JobState {
+    Queued,
+    Running,
+    /// Asked to pause; the worker has not confirmed yet.
+    Pausing,
+    Paused,
+    Stopping,
+    Stopped,
+    Done,
+    Failed {
+        reason: String,
+        next: String,
+    },
+}
+
+impl JobState {
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Pausing => "pausing",
+            Self::Paused => "paused",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Done => "done",
+            Self::Failed { .. } => "failed",
+        }
+    }
+
+    /// The job still holds its thread.
+    pub fn is_live(&self) -> bool {
+        matches!(self, Self::Queued | Self::Running | Self::Pausing | Self::Paused | Self::Stopping)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct JobView {
+    pub id: u64,
+    pub phase: Phase,
+    pub state: JobState,
+    pub done: u64,
+    /// 0: unknown.
+    pub total: u64,
+    pub unit: String,
+    pub message: String,
+    pub started: UnixMillis,
+    /// When the worker last gave a sign of life.
+    pub heartbeat: UnixMillis,
+    /// Phases that follow in the same run.
+    pub then: Vec<Phase>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct ProfileView {
+    pub profile: Profile,
+    /// As the student reads it.
+    pub system_prompt: String,
+    pub prompt_words: usize,
+    /// Takes part in this workspace's runs.
+    pub selected: bool,
+    /// What the lint says; empty if nothing.
+    pub remarks: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ArticlesView {
+    /// Selected articles first, each group in id order.
+    pub rows: Vec<Article>,
+    pub selected: usize,
+    /// Teacher's scores of an article, by row of `rows`: (reader, score).
+    pub scores: Vec<Vec<(ProfileId, f64)>>,
+    /// Names of the profiles in `scores`, for a heat strip.
+    pub readers: Vec<ProfileId>,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct DistillView {
+    pub plan: Option<PlanView>,
+    pub batches: Vec<BatchView>,
+    pub kept: usize,
+    pub pairs: usize,
+    /// (reason kind, how many)
+    pub rejects: Vec<(String, usize)>,
+    pub rejected: Vec<RejectView>,
+    /// How many kept traces lie outside their tier's word range.
+    pub flagged: usize,
+    pub receipt: Option<ReceiptView>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct PlanView {
+    pub digest: Digest,
+    pub teacher: String,
+    pub model: String,
+    pub requests: usize,
+    /// Pairs that already have an answer and are not bought again.
+    pub answered: usize,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    /// How the tokens were counted: "estimate: 1 token per 4 bytes".
+    pub counted_by: String,
+    pub expected: Usd,
+    pub worst: Usd,
+    /// The price rows used, as text.
+    pub prices: Vec<String>,
+    pub approved: Option<Usd>,
+    /// A few whole requests to read: (pair, text).
+    pub samples: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct BatchView {
+    pub id: i64,
+    pub remote: String,
+    pub state: String,
+    pub requests: usize,
+    pub answered: usize,
+    pub attempt: u32,
+    pub created: UnixMillis,
+    pub ended: Option<UnixMillis>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct RejectView {
+    pub pair: String,
+    pub attempt: u32,
+    pub reason: String,
+    pub raw: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct ReceiptView {
+    pub estimated: Usd,
+    pub billed: Usd,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub attempts: usize,
+    pub per_kept_trace: Usd,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct DatasetView {
+    pub digest: Option<Digest>,
+    pub acknowledged: bool,
+    /// The statistics report, as lines of at most 80 columns.
+    pub report: Vec<String>,
+    /// (band, train rows, train rows after up-sampling, held-out rows)
+    pub bands: Vec<(String, usize, usize, usize)>,
+    /// (reader, train rows, held-out rows)
+    pub profiles: Vec<(String, usize, usize)>,
+    pub examples: Vec<ExampleView>,
+    /// The first rows of the first epoch: (example, score).
+    pub order: Vec<(String, f64)>,
+    pub mask: Option<MaskView>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct ExampleView {
+    pub id: String,
+    pub held_out: bool,
+    pub score: f64,
+    pub band: String,
+    pub tokens: usize,
+    pub repeats: u32,
+}
+
+/// What the loss sees of one example.
+#[derive(Debug, Clone, Serialize)]
+pub struct MaskView {
+    pub example: String,
+    /// (text of the token, trained on)
+    pub tokens: Vec<(String, bool)>,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct TrainView {
+    pub run: Option<String>,
+    pub parameters: u64,
+    pub total_steps: u64,
+    /// (step, loss)
+    pub loss: Vec<(u64, f64)>,
+    pub eval_loss: Vec<(u64, f64)>,
+    pub lr: f64,
+    pub grad_norm: f64,
+    pub tokens_per_second: f64,
+    pub epoch: usize,
+    pub resumed_from: Option<u64>,
+    pub best: Option<(u64, f64)>,
+    pub checkpoints: Vec<u64>,
+    pub stopped_early: bool,
+    pub seconds_per_step: f64,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ValidateView {
+    /// Model, runtime and rows these numbers belong to; `None`: no evaluation yet.
+    pub subject: Option<String>,
+    pub table: Vec<MetricRow>,
+    pub sanity: Vec<SanityRow>,
+    /// Checks of the think blocks, one line each.
+    pub think: Vec<String>,
+    pub verdict: String,
+    pub verdict_lines: Vec<String>,
+    /// By |error|, worst first.
+    pub worst: Vec<PredictionView>,
+    /// (reader, n, mae)
+    pub by_profile: Vec<(String, usize, f64)>,
+}
+
+/// Numbers as text: "—" where undefined.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MetricRow {
+    pub name: String,
+    pub model: String,
+    pub interval: String,
+    pub n: usize,
+    /// Too few rows to lean on.
+    pub weak: bool,
+    /// Baselines by name, in the order of the header: constant, profile median, lexical.
+    pub baselines: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SanityRow {
+    pub article: String,
+    pub profile: String,
+    pub expected: String,
+    pub teacher: Option<f64>,
+    pub student: Option<f64>,
+    pub passed: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PredictionView {
+    pub pair: PairKey,
+    pub title: String,
+    pub truth: f64,
+    pub predicted: Option<f64>,
+    pub output: String,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct AuditView {
+    pub items: Vec<AuditItem>,
+    pub kept: usize,
+    pub rejected: usize,
+}
+
+/// A think block to review, teacher's or student's.
+#[derive(Debug, Clone, Serialize)]
+pub struct AuditItem {
+    pub pair: PairKey,
+    pub title: String,
+    pub summary: String,
+    pub role: String,
+    pub teacher_score: f64,
+    pub teacher_think: String,
+    pub teacher_reason: String,
+    pub student_score: Option<f64>,
+    /// Absent for pairs the student was not asked about.
+    pub student_output: Option<String>,
+    pub verdict: Option<Verdict>,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct DeployView {
+    pub releases: Vec<ReleaseView>,
+    pub served: Option<String>,
+    /// The last article scored here: text lines.
+    pub last_score: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct ReleaseView {
+    pub name: String,
+    pub created: UnixMillis,
+    pub model: String,
+    pub runtime: String,
+    pub verdict: String,
+    pub path: String,
+    pub live: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FindingView {
+    pub phase: Phase,
+    pub finding: Finding,
+    pub stops: bool,
+    /// The reason it was overridden with.
+    pub overridden: Option<String>,
+    /// What an override is bound to.
+    pub subject: Digest,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LogLine {
+    pub at: UnixMillis,
+    pub level: Level,
+    pub text: String,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct MemoryView {
+    /// Bytes in use on the machine, and in all.
+    pub used: u64,
+    pub total: u64,
+    /// Bytes this process holds.
+    pub process: u64,
+    /// Share of all cores this process uses, 0 to 1.
+    pub cpu: f32,
+}
