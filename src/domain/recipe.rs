@@ -348,7 +348,7 @@ impl Recipe {
 
 impl RunRules {
     fn defect(&self) -> Option<String> {
-        if self.micro_batch == 0 || self.effective_batch == 0 || self.effective_batch % self.micro_batch != 0 {
+        if self.micro_batch == 0 || self.effective_batch == 0 || !self.effective_batch.is_multiple_of(self.micro_batch) {
             return Some(format!(
                 "effective_batch {} is not a multiple of micro_batch {}",
                 self.effective_batch, self.micro_batch
