@@ -1,1 +1,7 @@
-//! See the crate docs.
+//! x
+pub mod cluster;
+mod keys;
+mod near;
+mod seeded;
+#[cfg(test)]
+mod testing;
