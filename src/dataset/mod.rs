@@ -1,5 +1,9 @@
 //! x
+pub mod balance;
 pub mod cluster;
+pub mod contrastive;
+pub mod order;
+pub mod split;
 mod keys;
 mod near;
 mod seeded;
