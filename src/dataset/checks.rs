@@ -8,7 +8,7 @@ use crate::domain::{Profile, ProfileId, Seniority, one_line};
 use crate::guards::Finding;
 
 /// Guard D1: enough readers, and enough training rows for each of them. `rows` counts training rows per reader and
-/// names every reader of the workspace, those without rows too.
+/// names every reader that anything was judged for, those without usable rows too.
 pub fn d1(rows: &BTreeMap<ProfileId, usize>, min_profiles: usize, min_rows: usize) -> Finding {
     let with_rows = rows.values().filter(|n| **n > 0).count();
     let short: Vec<String> = rows.iter().filter(|(_, n)| **n < min_rows).map(|(p, n)| format!("{p} ({n})")).collect();
@@ -147,7 +147,9 @@ fn tell(words: &[String]) -> Option<(String, &'static [Seniority])> {
             continue;
         }
         let said_of: Option<&'static [S]> = match word.as_str() {
-            "fresh" | "recent" | "new" | "newly" if words[i + 1..].iter().take(5).any(|w| w == "graduate" || w == "graduated") => {
+            "fresh" | "recent" | "new" | "newly"
+                if words[i + 1..].iter().take(5).any(|w| w == "graduate" || w == "graduated") =>
+            {
                 Some(&[S::Graduate, S::Early])
             }
             "sophomore" | "undergraduate" | "freshman" => Some(&[S::Student]),
@@ -204,7 +206,11 @@ mod tests {
             p.system_prompt = Some("You are a relevance scorer for an experienced data scientist in Bangalore.".into());
         };
         let finding = plant(prompt);
-        assert!(finding.failed() && finding.saw.contains("bangalore_ds: the system prompt says \"experienced\""), "{}", finding.saw);
+        assert!(
+            finding.failed() && finding.saw.contains("bangalore_ds: the system prompt says \"experienced\""),
+            "{}",
+            finding.saw
+        );
         let finding = plant(|p| p.seniority = Seniority::Senior);
         assert!(finding.failed() && finding.saw.contains("seniority is senior"), "{}", finding.saw);
         assert!(plant(|p| p.system_prompt = Some(" \n".into())).saw.contains("empty"));

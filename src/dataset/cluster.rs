@@ -273,12 +273,8 @@ mod tests {
             "أطلق اليوم السابع برومو المسلسل الجديد الذي يعرض في شهر رمضان على شاشته وعلى موقعه",
             "",
         );
-        let b = article(
-            "b",
-            "شاهد الآن",
-            "أَطلق اليوم السابع برومو المسلسل الجديد الذي يعرض في شهر رمضان على شاشته وعلى موقعه",
-            "",
-        );
+        let b =
+            article("b", "شاهد الآن", "أَطلق اليوم السابع برومو المسلسل الجديد الذي يعرض في شهر رمضان على شاشته وعلى موقعه", "");
         assert_eq!(joined(&[a, b]), ["near text"]);
         let c = article("c", "新工場", "東京で新しい半導体工場が来月開業すると会社が発表した。投資額は五千億円である。", "");
         let d = article("d", "半導体", "東京で新しい半導体工場が来月開業すると会社が発表した。投資額は五千億円である", "");
@@ -321,5 +317,27 @@ mod tests {
             eprintln!("  {}: {} | {}", join.reason, by_id[&join.a].title, by_id[&join.b].title);
         }
         assert!(clusters.len() <= articles.len());
+    }
+
+    #[test]
+    #[ignore = "a measurement: 200,000 articles"]
+    fn two_hundred_thousand_articles_stay_feasible() {
+        use super::super::seeded::{below, generator};
+        let mut rng = generator(1, "bench", 0);
+        let mut text = |n: usize| -> String {
+            // Common words are common: the product of two draws is small more often than not.
+            let word = |_| format!("w{}", below(&mut rng, 250) * below(&mut rng, 250) % 30_011);
+            (0..n).map(word).collect::<Vec<_>>().join(" ")
+        };
+        let mut rows: Vec<Article> = Vec::new();
+        for i in 0..200_000 {
+            let copy = (i % 20 == 19).then(|| rows[i / 2].summary.clone());
+            let summary = copy.unwrap_or_else(|| format!("subscribe now to read the full story {}", text(35)));
+            rows.push(article(&format!("a{i}"), &text(9), &summary, ""));
+        }
+        let start = std::time::Instant::now();
+        let clusters = cluster(&rows);
+        eprintln!("{} clusters of {} articles in {:?}", clusters.len(), rows.len(), start.elapsed());
+        assert_eq!(clusters.len(), 190_000);
     }
 }

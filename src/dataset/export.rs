@@ -106,8 +106,15 @@ fn write_all<'a>(path: &Path, examples: impl IntoIterator<Item = &'a Example>) -
         file.write_all(&line)?;
     }
     file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
-    let hex: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Digest::from_hex(hex))
+    Ok(Digest::from_hex(format!("{:x}", HexBytes(&hasher.finalize()))))
+}
+
+struct HexBytes<'a>(&'a [u8]);
+
+impl std::fmt::LowerHex for HexBytes<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 /// Makes the rename itself last through a power cut, where the system can.

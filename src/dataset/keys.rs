@@ -41,8 +41,30 @@ pub fn canonical_url(url: &str) -> Option<String> {
 /// Says where a reader came from, not what is read.
 fn is_tracking(parameter: &str) -> bool {
     const NAMES: [&str; 24] = [
-        "fbclid", "gclid", "dclid", "gbraid", "wbraid", "msclkid", "yclid", "twclid", "igshid", "mc_cid", "mc_eid", "_hsenc",
-        "_hsmi", "cmpid", "cmp", "ref", "ref_src", "referrer", "smid", "soc_src", "soc_trk", "spm", "ocid", "guccounter",
+        "fbclid",
+        "gclid",
+        "dclid",
+        "gbraid",
+        "wbraid",
+        "msclkid",
+        "yclid",
+        "twclid",
+        "igshid",
+        "mc_cid",
+        "mc_eid",
+        "_hsenc",
+        "_hsmi",
+        "cmpid",
+        "cmp",
+        "ref",
+        "ref_src",
+        "referrer",
+        "smid",
+        "soc_src",
+        "soc_trk",
+        "spm",
+        "ocid",
+        "guccounter",
     ];
     let name = parameter.split('=').next().unwrap_or_default().to_ascii_lowercase();
     name.starts_with("utm_") || name.starts_with("guce_") || NAMES.contains(&name.as_str())
@@ -55,7 +77,7 @@ pub fn words(text: &str) -> Vec<String> {
     for c in text.nfkd().flat_map(char::to_lowercase) {
         if c.is_alphanumeric() && !is_combining_mark(c) && c != '\u{0640}' {
             word.push(c);
-        } else if !(is_combining_mark(c) || matches!(c, '\u{0640}' | '\'' | '\u{2019}')) && !word.is_empty() {
+        } else if !(word.is_empty() || is_combining_mark(c) || matches!(c, '\u{0640}' | '\'' | '\u{2019}')) {
             words.push(std::mem::take(&mut word));
         }
     }

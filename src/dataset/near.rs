@@ -80,9 +80,14 @@ mod tests {
 
     fn near(sets: &[Vec<u64>]) -> BTreeSet<(usize, usize)> {
         let mut pairs = BTreeSet::new();
-        near_pairs(sets, &mut pairs, |_, _, _| false, |pairs, a, b, _, _| {
-            pairs.insert((a, b));
-        });
+        near_pairs(
+            sets,
+            &mut pairs,
+            |_, _, _| false,
+            |pairs, a, b, _, _| {
+                pairs.insert((a, b));
+            },
+        );
         pairs
     }
 

@@ -88,6 +88,9 @@ fn strata(rows: &[RowKey], eval: &[usize]) -> Vec<StratumShare> {
     counts.into_iter().map(one).collect()
 }
 
+/// (reader or all, band or all)
+type QuotaKey<'a> = (Option<&'a ProfileId>, Option<BandIndex>);
+
 /// Something whose held-out count should be near a quota: all rows, a reader, a band, or a reader in a band.
 #[derive(Debug, Clone, Copy)]
 struct Quota {
@@ -116,8 +119,7 @@ struct Search {
 
 impl Search {
     fn new(rows: &[RowKey], of_cluster: &BTreeMap<ClusterId, Vec<usize>>, share: f64) -> Self {
-        // (reader or all, band or all)
-        let mut index: BTreeMap<(Option<&ProfileId>, Option<BandIndex>), (usize, usize)> = BTreeMap::new();
+        let mut index: BTreeMap<QuotaKey, (usize, usize)> = BTreeMap::new();
         let keys = |row: &RowKey| [(false, false), (true, false), (false, true), (true, true)].map(|(p, b)| (p, b, row.band));
         for row in rows {
             for (p, b, band) in keys(row) {
@@ -132,17 +134,17 @@ impl Search {
         let mut touches = Vec::with_capacity(of_cluster.len());
         let mut rarity = Vec::with_capacity(of_cluster.len());
         for members in of_cluster.values() {
-            let mut touched: BTreeMap<usize, f64> = BTreeMap::new();
+            let mut counted: BTreeMap<usize, f64> = BTreeMap::new();
             let mut rarest = usize::MAX;
             for row in members.iter().filter_map(|&i| rows.get(i)) {
                 for (p, b, band) in keys(row) {
                     if let Some(&(at, count)) = index.get(&(p.then_some(&row.profile), b.then_some(band))) {
-                        *touched.entry(at).or_default() += 1.0;
+                        *counted.entry(at).or_default() += 1.0;
                         rarest = rarest.min(count);
                     }
                 }
             }
-            touches.push(touched.into_iter().collect());
+            touches.push(counted.into_iter().collect());
             rarity.push(rarest);
         }
         let held = vec![false; of_cluster.len()];
@@ -251,7 +253,11 @@ pub fn d3<'a>(train: impl IntoIterator<Item = &'a Article>, eval: impl IntoItera
 /// "a1 (training) = b7 (held out)"
 fn describe(cluster: &ClusterId, clusters: &Clusters, train: &[&Article], eval: &[&Article]) -> String {
     let first = |side: &[&Article]| {
-        side.iter().map(|a| &a.id).filter(|id| clusters.cluster_of(id) == *cluster).min().map_or_else(String::new, ToString::to_string)
+        side.iter()
+            .map(|a| &a.id)
+            .filter(|id| clusters.cluster_of(id) == *cluster)
+            .min()
+            .map_or_else(String::new, ToString::to_string)
     };
     format!("{} (training) = {} (held out)", first(train), first(eval))
 }
@@ -272,7 +278,13 @@ mod tests {
         let mut rows = Vec::new();
         for a in 0..100 {
             for p in 0..10 {
-                let band = if p == a % 10 { 4 } else if p == (a + 1) % 10 { 3 } else { 0 };
+                let band = if p == a % 10 {
+                    4
+                } else if p == (a + 1) % 10 {
+                    3
+                } else {
+                    0
+                };
                 rows.push(row(a, p, band));
             }
         }
@@ -295,7 +307,8 @@ mod tests {
 
     #[test]
     fn a_copy_on_the_other_side_is_named() {
-        let text = "The company said on Tuesday that it will hire forty graduates in Kuwait this spring, most of them in software.";
+        let text =
+            "The company said on Tuesday that it will hire forty graduates in Kuwait this spring, most of them in software.";
         let a = article("a", "Equate hires forty graduates", text, "");
         let b = article("b", "Forty jobs", text, "");
         let c = article("c", "Something else entirely here", "No words in common.", "");
