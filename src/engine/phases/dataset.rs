@@ -10,8 +10,9 @@ use super::super::job::{Failure, JobContext, PhaseEnd};
 use super::{kept_traces, selection};
 use crate::dataset::{DatasetStats, Example, Provenance, Selection, Side, SourcedTrace, Sources, TokenLengths, build, write_examples};
 use crate::domain::{Conduct, Digest};
-use crate::student::{ChatTemplate, StudentTokenizer};
-use crate::train::{TrainExample, encode_example};
+use crate::student::template::CHATML;
+use crate::student::{ChatTemplate, Codec, StudentTokenizer};
+use crate::train::TrainExample;
 use crate::workspace::{Workspace, WorkspaceError, atomic_write};
 
 /// A built dataset as it is kept: what training, validation and the console read.
@@ -33,6 +34,12 @@ impl StoredDataset {
 /// `.stratos/datasets/DIGEST/NAME`
 pub fn dataset_file(workspace: &Workspace, digest: &Digest, name: &str) -> Result<PathBuf, WorkspaceError> {
     Ok(workspace.state_dir(&format!("datasets/{}", digest.short()))?.join(name))
+}
+
+/// How the student of this dataset reads and writes.
+pub fn codec(workspace: &Workspace, digest: &Digest) -> Result<Codec, Failure> {
+    let tokenizer = StudentTokenizer::load(&dataset_file(workspace, digest, "tokenizer.json")?)?;
+    Ok(Codec { tokenizer, template: ChatTemplate::new(CHATML)? })
 }
 
 /// The dataset with this digest.
@@ -74,17 +81,17 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
     context.progress(1, 3, "steps", "training the tokenizer on the training side");
     let texts: Vec<&str> = built.train().flat_map(|e| e.messages.iter().map(|m| m.content.as_str())).collect();
     let tokenizer = StudentTokenizer::train(texts, recipe.seedling.vocab_size)?;
-    let template = ChatTemplate::chatml()?;
+    let codec = Codec { tokenizer, template: ChatTemplate::new(CHATML)? };
     let mut lengths = Vec::with_capacity(built.examples.len());
     for example in &built.examples {
-        let encoded = encode_example(&tokenizer, &template, &train_example(example))?;
-        lengths.push(TokenLengths { prompt: encoded.loss_from, completion: encoded.ids.len() - encoded.loss_from });
+        let encoded = codec.example(&example.messages)?;
+        lengths.push(TokenLengths { prompt: encoded.loss_from, completion: encoded.loss_tokens() });
     }
     let built = built.with_tokens(&lengths, Some(recipe.seedling.max_positions))?;
 
     context.progress(2, 3, "steps", "writing the files");
     // The tokenizer reads the same bytes for every dataset with this digest, so the digest names both.
-    atomic_write(&dataset_file(&workspace, &built.digest, "tokenizer.json")?, tokenizer.to_json()?.as_bytes())?;
+    atomic_write(&dataset_file(&workspace, &built.digest, "tokenizer.json")?, codec.tokenizer.to_json()?.as_bytes())?;
     write_examples(&workspace.data_file(&recipe.data.train_file), built.train())?;
     write_examples(&workspace.data_file(&recipe.data.eval_file), built.eval())?;
     let tokens = lengths.iter().map(|l| l.total()).collect();

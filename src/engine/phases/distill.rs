@@ -4,7 +4,7 @@ use super::super::event::ApprovalRequest;
 use super::super::job::{Failure, JobContext, JobMessage, PhaseEnd};
 use super::super::wiring;
 use super::selection;
-use crate::dataset::d13;
+use crate::dataset::checks::d13;
 use crate::distill::{Distilled, Distiller, PairSet, Plan, Step};
 use crate::domain::{Digest, Phase};
 
@@ -14,8 +14,11 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
     let prices = wiring::prices(&workspace)?;
     let price = prices.find(teacher.provider(), teacher.model(), "batch")?.clone();
     let (profiles, articles) = selection(context)?;
-    let prompts: Vec<String> = profiles.iter().map(|p| workspace.renderer.system(p)).collect::<Result<_, _>>()?;
-    context.hold(input, &[d13(&prompts)])?;
+    let mut prompts = Vec::with_capacity(profiles.len());
+    for profile in &profiles {
+        prompts.push((profile.id.as_str(), workspace.renderer.reader(profile)));
+    }
+    context.hold(input, &[d13(prompts.iter().map(|(id, text)| (*id, text.as_str())))])?;
     let set =
         PairSet { recipe: &workspace.recipe, renderer: &workspace.renderer, teacher: teacher.as_ref(), profiles: &profiles, articles: &articles };
     let clock = context.clock.clone();

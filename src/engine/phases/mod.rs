@@ -19,7 +19,7 @@ use crate::distill::PairSet;
 use crate::domain::{Article, Digest, Phase, Profile};
 use crate::workspace::{Ledger, Select, StoredTrace, Workspace, WorkspaceError};
 
-pub(super) use dataset::{dataset_file, load as load_dataset, train_example};
+pub(super) use dataset::{codec, load as load_dataset};
 pub(super) use deploy::served_dir;
 pub(super) use distill::spend_request;
 pub(super) use train::train_history;

@@ -1,14 +1,12 @@
 //! View of tab 4: is it balanced, split cleanly, within length; what does the loss see?
 
 use super::super::job::Failure;
-use super::super::phases::{dataset_file, load_dataset, train_example};
+use super::super::phases::{codec, load_dataset};
 use super::super::snapshot::{DatasetView, ExampleView, MaskView};
 use super::super::state::Standing;
 use super::output_of;
 use crate::dataset::{OrderRow, Side, order};
 use crate::domain::{Phase, safe_text};
-use crate::student::{ChatTemplate, StudentTokenizer};
-use crate::train::encode_example;
 use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
 /// Rows of the first epoch's order that are shown.
@@ -51,8 +49,7 @@ pub(super) fn mask(workspace: &Workspace, ledger: &Ledger, example: &str) -> Res
     let stored = load_dataset(workspace, &record.output)?;
     let found = stored.examples.iter().find(|e| e.id == example);
     let row = found.ok_or_else(|| Failure::new(format!("there is no example '{}'", safe_text(example)), "Pick one from the list."))?;
-    let tokenizer = StudentTokenizer::load(&dataset_file(workspace, &record.output, "tokenizer.json")?)?;
-    let encoded = encode_example(&tokenizer, &ChatTemplate::chatml()?, &train_example(row))?;
-    let piece = |(i, id): (usize, &u32)| (safe_text(&tokenizer.piece(*id)), i >= encoded.loss_from);
-    Ok(MaskView { example: example.to_owned(), tokens: encoded.ids.iter().enumerate().map(piece).collect() })
+    let pieces = codec(workspace, &record.output)?.mask(&row.messages)?;
+    let tokens = pieces.into_iter().map(|piece| (safe_text(&piece.text), piece.loss)).collect();
+    Ok(MaskView { example: example.to_owned(), tokens })
 }
