@@ -14,12 +14,17 @@ use color_eyre::eyre::Result;
 use crate::domain::{Phase, ProfileId, SourceType, SystemClock, Usd};
 use crate::engine::{Command, Consent, Engine};
 use crate::headless::{self, Output};
-use crate::workspace::Workspace;
 use crate::tui;
+use crate::workspace::Workspace;
 
 /// From reader profiles and articles to a small relevance scorer whose numbers can be trusted.
 #[derive(Debug, Parser)]
-#[command(name = "stratos", version, about, after_help = "Without a subcommand the console opens on the workspace in this folder.")]
+#[command(
+    name = "stratos",
+    version,
+    about,
+    after_help = "Without a subcommand the console opens on the workspace in this folder."
+)]
 pub struct Cli {
     /// The workspace's folder
     #[arg(long, short = 'w', global = true, default_value = ".")]
@@ -178,7 +183,10 @@ fn open(root: &std::path::Path) -> Result<Arc<Workspace>> {
 fn console(root: &std::path::Path) -> Result<ExitCode> {
     let workspace = open(root)?;
     crate::headless::log_to_file(&workspace)?;
-    let theme = tui::theme_for(&workspace.config.theme, crate::workspace::shipped_theme(workspace.root(), &workspace.config.theme)?.as_deref())?;
+    let theme = tui::theme_for(
+        &workspace.config.theme,
+        crate::workspace::shipped_theme(workspace.root(), &workspace.config.theme)?.as_deref(),
+    )?;
     let (engine, handle) = Engine::start(workspace, Arc::new(SystemClock))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(tui::run(handle, tui::TuiOptions { theme, ..tui::TuiOptions::default() }));

@@ -21,7 +21,17 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         (
             "engine",
             &[
-                "domain", "workspace", "teacher", "student", "guards", "distill", "dataset", "train", "evaluate", "audit", "deploy",
+                "domain",
+                "workspace",
+                "teacher",
+                "student",
+                "guards",
+                "distill",
+                "dataset",
+                "train",
+                "evaluate",
+                "audit",
+                "deploy",
             ],
         ),
         ("tui", &["domain", "engine", "guards"]),
@@ -131,7 +141,9 @@ fn the_pure_parts_do_no_input_or_output() {
 
 #[test]
 fn no_code_branches_on_a_recipes_name() {
-    for source in shipped().iter().filter(|s| s.path != "workspace/config.rs" && s.path != "workspace/embedded.rs" && s.module != "cli") {
+    for source in
+        shipped().iter().filter(|s| s.path != "workspace/config.rs" && s.path != "workspace/embedded.rs" && s.module != "cli")
+    {
         assert!(!source.code.contains("\"stratos-v"), "{} names a recipe", source.path);
     }
 }

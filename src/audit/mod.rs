@@ -25,7 +25,8 @@ pub fn queue(mut candidates: Vec<Candidate>, seed: u64) -> Vec<Candidate> {
         Digester::new().field(seed.to_le_bytes()).field(c.pair.article.as_str()).field(c.pair.profile.as_str()).finish()
     };
     candidates.sort_by_cached_key(draw);
-    let (mut asked, mut unasked): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|c| c.student.is_some() || c.student_failed);
+    let (mut asked, mut unasked): (Vec<_>, Vec<_>) =
+        candidates.into_iter().partition(|c| c.student.is_some() || c.student_failed);
     let gap = |c: &Candidate| c.student.map_or(f64::INFINITY, |s| (s - c.teacher).abs());
     asked.sort_by(|a, b| gap(b).total_cmp(&gap(a)));
     asked.extend(by_turns(&mut unasked));

@@ -49,7 +49,10 @@ pub fn status(workspace: &Arc<Workspace>, json: bool) -> Result<ExitCode> {
         say(&serde_json::to_string(&serde_json::json!({"workspace": snapshot.workspace, "phases": snapshot.phases}))?);
         return Ok(ExitCode::SUCCESS);
     }
-    say(&format!("{} · recipe {} · teacher {} · student {}", snapshot.workspace.root, snapshot.workspace.recipe, snapshot.workspace.teacher, snapshot.workspace.student));
+    say(&format!(
+        "{} · recipe {} · teacher {} · student {}",
+        snapshot.workspace.root, snapshot.workspace.recipe, snapshot.workspace.teacher, snapshot.workspace.student
+    ));
     for view in &snapshot.phases {
         say(&format!("{} {:<9} {:<14} {}", view.state.glyph(), view.phase.title(), view.state.label(), view.headline));
     }
@@ -113,7 +116,10 @@ fn list(snapshot: &Snapshot) {
             let mark = if found.finding.failed() { "FAILED" } else { "passed" };
             say(&format!("     {mark} in {}: {}", found.phase, found.finding.saw));
             if found.finding.failed() {
-                say(&format!("     → {}", found.overridden.as_ref().map_or(found.finding.remedy.clone(), |r| format!("overridden: {r}"))));
+                say(&format!(
+                    "     → {}",
+                    found.overridden.as_ref().map_or(found.finding.remedy.clone(), |r| format!("overridden: {r}"))
+                ));
             }
         }
     }

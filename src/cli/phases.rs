@@ -113,7 +113,10 @@ pub fn profiles(workspace: &Arc<Workspace>, act: Profiles) -> Result<ExitCode> {
             } else {
                 for view in snapshot.profiles.iter() {
                     let mark = if view.selected { "●" } else { " " };
-                    say(&headless::clean(&format!("{mark} {:<28} {} in {}", view.profile.id, view.profile.role, view.profile.location)));
+                    say(&headless::clean(&format!(
+                        "{mark} {:<28} {} in {}",
+                        view.profile.id, view.profile.role, view.profile.location
+                    )));
                 }
             }
             Ok(ExitCode::SUCCESS)
@@ -170,7 +173,11 @@ pub fn distill(workspace: &Arc<Workspace>, act: Distill) -> Result<ExitCode> {
             plan.prices.iter().for_each(|price| say(&format!("  price      {price}")));
             match plan.approved {
                 Some(ceiling) => say(&format!("  approved up to {ceiling}; run: stratos distill run")),
-                None => say(&format!("  approve with: stratos distill approve {} --ceiling {}", plan.digest.short(), plan.worst.amount())),
+                None => say(&format!(
+                    "  approve with: stratos distill approve {} --ceiling {}",
+                    plan.digest.short(),
+                    plan.worst.amount()
+                )),
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -209,7 +216,9 @@ pub fn dataset(workspace: &Arc<Workspace>, act: Dataset) -> Result<ExitCode> {
             headless::tell(workspace, Command::Acknowledge { dataset: digest })
         }
         Dataset::Mask { example } => {
-            let Some(mask) = headless::mask(workspace, &example)? else { bail!("there is no example '{example}' in the dataset") };
+            let Some(mask) = headless::mask(workspace, &example)? else {
+                bail!("there is no example '{example}' in the dataset")
+            };
             let marked = |(text, trained): &(String, bool)| if *trained { format!("[{text}]") } else { text.clone() };
             say(&headless::clean(&mask.tokens.iter().map(marked).collect::<String>()));
             Ok(ExitCode::SUCCESS)
@@ -229,7 +238,10 @@ pub fn audit(workspace: &Arc<Workspace>, act: Audit) -> Result<ExitCode> {
             for item in &snapshot.audit.items {
                 let student = item.student_score.map_or_else(|| "—".to_owned(), |s| format!("{s:.1}"));
                 let verdict = item.verdict.map_or("unread", |v| if v == Verdict::Keep { "kept" } else { "rejected" });
-                say(&headless::clean(&format!("{:<40} teacher {:.1} student {student} {verdict}", item.pair, item.teacher_score)));
+                say(&headless::clean(&format!(
+                    "{:<40} teacher {:.1} student {student} {verdict}",
+                    item.pair, item.teacher_score
+                )));
             }
             Ok(ExitCode::SUCCESS)
         }

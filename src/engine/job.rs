@@ -15,7 +15,12 @@ use crate::workspace::{Ledger, Workspace, WorkspaceError};
 pub(super) enum JobMessage {
     Event(Event),
     State(JobState),
-    Progress { done: u64, total: u64, unit: String, message: String },
+    Progress {
+        done: u64,
+        total: u64,
+        unit: String,
+        message: String,
+    },
     /// Rows of this phase changed; its view is to be read again.
     Refresh(Phase),
     Train(TrainUpdate),
@@ -173,7 +178,10 @@ pub(super) fn spawn(mut context: JobContext, input: Digest) -> Result<(), Worksp
         let end = std::panic::catch_unwind(run).unwrap_or_else(|panic| {
             let what = panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
             let what = what.unwrap_or_else(|| "no message".into());
-            Err(Failure::new(format!("the job panicked: {what}"), "This is a fault of StratOS; the log in .stratos/logs has the place."))
+            Err(Failure::new(
+                format!("the job panicked: {what}"),
+                "This is a fault of StratOS; the log in .stratos/logs has the place.",
+            ))
         });
         let _ = tell.send(JobMessage::Finished(end));
     };

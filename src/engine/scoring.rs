@@ -83,7 +83,10 @@ pub(super) fn adhoc_article(title: &str, summary: &str, source: &str, source_typ
 /// Asks the student, chunk by chunk, with the recipe's sampling. Each answer depends on its own row and the seed
 /// alone. Stops early if the conductor says so; then fewer answers come back.
 pub(super) fn generate(
-    workspace: &Workspace, student: &Student, questions: &[Question], conduct: &mut dyn Conduct,
+    workspace: &Workspace,
+    student: &Student,
+    questions: &[Question],
+    conduct: &mut dyn Conduct,
 ) -> Result<Vec<Reply>, Failure> {
     let mut replies = Vec::with_capacity(questions.len());
     for chunk in questions.chunks(CHUNK) {
@@ -102,7 +105,12 @@ pub(super) fn answer(workspace: &Workspace, student: &Student, chunk: &[Question
     let rules = &workspace.recipe.sampling;
     let written = write_answers(student, &prompts, rules, workspace.config.seed, &|_| ControlFlow::Continue(()))?;
     let seconds = started.elapsed().as_secs_f64() / chunk.len().max(1) as f64;
-    let reply = |(q, g): (&Question, crate::student::Generated)| Reply { pair: q.pair.clone(), output: g.text, tokens: g.tokens, seconds };
+    let reply = |(q, g): (&Question, crate::student::Generated)| Reply {
+        pair: q.pair.clone(),
+        output: g.text,
+        tokens: g.tokens,
+        seconds,
+    };
     Ok(chunk.iter().zip(written).map(reply).collect())
 }
 

@@ -73,8 +73,10 @@ fn input_of(phase: Phase, workspace: &Workspace, ledger: &Ledger, earlier: &[Sta
             d.field(rules.as_str()).field(Digest::of_json(&config.teacher).as_str())
         }
         Phase::Dataset => {
-            let rejected: Vec<_> = ledger.reviews()?.into_iter().filter(|r| r.verdict == "reject").map(|r| (r.pair, r.trace)).collect();
-            let rules = Digest::of_json(&(&recipe.student, &recipe.data, &recipe.seedling.vocab_size, &recipe.seedling.run.order));
+            let rejected: Vec<_> =
+                ledger.reviews()?.into_iter().filter(|r| r.verdict == "reject").map(|r| (r.pair, r.trace)).collect();
+            let rules =
+                Digest::of_json(&(&recipe.student, &recipe.data, &recipe.seedling.vocab_size, &recipe.seedling.run.order));
             d.field(rules.as_str()).field(Digest::of_json(&rejected).as_str()).field(config.seed.to_le_bytes())
         }
         Phase::Train => d.field(Digest::of_json(&(&recipe.seedling, &config.student)).as_str()).field(config.seed.to_le_bytes()),

@@ -228,7 +228,8 @@ impl Supervisor {
             let forced = run.forced;
             let pending = run.to.up_to().find(|p| self.standings[p.index()].state != PhaseState::Done || forced == Some(*p));
             let until = pending.unwrap_or(Phase::Deploy);
-            let kept: Vec<Phase> = run.to.up_to().filter(|p| (*p < until || pending.is_none()) && !run.told.contains(p)).collect();
+            let kept: Vec<Phase> =
+                run.to.up_to().filter(|p| (*p < until || pending.is_none()) && !run.told.contains(p)).collect();
             run.told.extend(&kept);
             for phase in kept {
                 let headline = self.standings[phase.index()].record.as_ref().map(|r| r.headline.clone()).unwrap_or_default();
@@ -491,7 +492,11 @@ impl Supervisor {
     fn override_guard(&mut self, guard: String, subject: Digest, reason: &str) -> Result<(), WorkspaceError> {
         let reason = one_line(reason, 500);
         if reason.is_empty() || crate::guards::guard(&guard).is_none() {
-            let text = if reason.is_empty() { "an override needs a written reason".into() } else { format!("there is no guard '{guard}'") };
+            let text = if reason.is_empty() {
+                "an override needs a written reason".into()
+            } else {
+                format!("there is no guard '{guard}'")
+            };
             self.emit(Event::Log { level: Level::Error, text });
             return Ok(());
         }

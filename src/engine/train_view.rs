@@ -6,10 +6,30 @@ use super::snapshot::TrainView;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum TrainUpdate {
     /// A run begins, or goes on with the history of its step log.
-    Started { run: String, parameters: u64, total_steps: u64, resumed_from: Option<u64>, loss: Vec<(u64, f64)>, eval_loss: Vec<(u64, f64)> },
-    Step { step: u64, epoch: usize, loss: f64, lr: f64, grad_norm: f64, tokens_per_second: f64, seconds: f64 },
-    Eval { step: u64, loss: f64 },
-    Checkpoint { step: u64 },
+    Started {
+        run: String,
+        parameters: u64,
+        total_steps: u64,
+        resumed_from: Option<u64>,
+        loss: Vec<(u64, f64)>,
+        eval_loss: Vec<(u64, f64)>,
+    },
+    Step {
+        step: u64,
+        epoch: usize,
+        loss: f64,
+        lr: f64,
+        grad_norm: f64,
+        tokens_per_second: f64,
+        seconds: f64,
+    },
+    Eval {
+        step: u64,
+        loss: f64,
+    },
+    Checkpoint {
+        step: u64,
+    },
     StoppedEarly,
 }
 
@@ -27,7 +47,8 @@ impl TrainView {
                 self.loss.push((step, loss));
                 (self.epoch, self.lr, self.grad_norm, self.tokens_per_second) = (epoch, lr, grad_norm, tokens_per_second);
                 let first = self.seconds_per_step == 0.0;
-                self.seconds_per_step = if first { seconds } else { self.seconds_per_step + SMOOTHING * (seconds - self.seconds_per_step) };
+                self.seconds_per_step =
+                    if first { seconds } else { self.seconds_per_step + SMOOTHING * (seconds - self.seconds_per_step) };
             }
             TrainUpdate::Eval { step, loss } => {
                 self.eval_loss.push((step, loss));

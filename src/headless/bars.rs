@@ -101,7 +101,9 @@ fn describe(request: &crate::engine::ApprovalRequest) -> String {
         R::Spend { plan, requests, expected, worst, .. } => {
             format!("plan {} buys {requests} answers, expected {expected}, at worst {worst}", plan.short())
         }
-        R::Dataset { dataset, rows, .. } => format!("the statistics of dataset {} ({rows} rows) have to be read before training", dataset.short()),
+        R::Dataset { dataset, rows, .. } => {
+            format!("the statistics of dataset {} ({rows} rows) have to be read before training", dataset.short())
+        }
     }
 }
 

@@ -13,7 +13,7 @@ mod ledger;
 mod lock;
 
 pub use config::{Config, Select};
-pub use embedded::{Shipped, shipped_recipes, shipped_theme};
+pub use embedded::{shipped_recipes, shipped_theme};
 pub use error::WorkspaceError;
 pub use files::{atomic_write, free_bytes};
 pub use jsonl::{JsonRecords, MAX_LINE_BYTES};
@@ -99,4 +99,9 @@ impl Workspace {
     pub fn data_text(&self, name: &str) -> Result<Option<(String, String)>, WorkspaceError> {
         embedded::find_text(&self.root, name)
     }
+}
+
+/// The text of a recipe by name, from a folder's `data/recipes/` or the binary; needs no workspace.
+pub fn recipe_text(root: &Path, name: &str) -> Result<Option<String>, WorkspaceError> {
+    Ok(embedded::find_text(root, &format!("recipes/{name}.toml"))?.map(|(text, _)| text))
 }

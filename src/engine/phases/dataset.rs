@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::super::job::{Failure, JobContext, PhaseEnd};
 use super::{kept_traces, selection};
-use crate::dataset::{DatasetStats, Example, Provenance, Selection, Side, SourcedTrace, Sources, TokenLengths, build, write_examples};
+use crate::dataset::{
+    DatasetStats, Example, Provenance, Selection, Side, SourcedTrace, Sources, TokenLengths, build, write_examples,
+};
 use crate::domain::{Conduct, Digest};
 use crate::student::template::CHATML;
 use crate::student::{ChatTemplate, Codec, StudentTokenizer};

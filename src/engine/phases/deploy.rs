@@ -14,8 +14,8 @@ pub fn run(context: &mut JobContext) -> Result<PhaseEnd, Failure> {
     let workspace = context.workspace.clone();
     let model = upstream_output(context, Phase::Train)?;
     let trained = trained_dir(&context.ledger, &workspace)?;
-    let (evaluation, subject) =
-        last_evaluation(&context.ledger)?.ok_or_else(|| Failure::new("there is no evaluation", "Run 'stratos validate' first."))?;
+    let (evaluation, subject) = last_evaluation(&context.ledger)?
+        .ok_or_else(|| Failure::new("there is no evaluation", "Run 'stratos validate' first."))?;
     let name = format!("{}-{}", workspace.recipe.name, model.short());
     let path = format!(".stratos/releases/{name}");
     let target = workspace.state_dir("releases")?.join(&name);
@@ -52,8 +52,8 @@ pub fn run(context: &mut JobContext) -> Result<PhaseEnd, Failure> {
 fn smoke(context: &mut JobContext, target: &Path, model: &Digest) -> Result<String, Failure> {
     let workspace = context.workspace.clone();
     let student = Student::load(target)?;
-    let found = student.digest()?;
-    if found != *model {
+    let found = student.digest();
+    if found != model {
         let reason = format!("the release's digest is {}, the trained student's {}", found.short(), model.short());
         return Err(Failure::new(reason, "Run 'stratos deploy --again'; the release before stays live."));
     }

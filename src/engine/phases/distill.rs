@@ -19,8 +19,13 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
         prompts.push((profile.id.as_str(), workspace.renderer.reader(profile)));
     }
     context.hold(input, &[d13(prompts.iter().map(|(id, text)| (*id, text.as_str())))])?;
-    let set =
-        PairSet { recipe: &workspace.recipe, renderer: &workspace.renderer, teacher: teacher.as_ref(), profiles: &profiles, articles: &articles };
+    let set = PairSet {
+        recipe: &workspace.recipe,
+        renderer: &workspace.renderer,
+        teacher: teacher.as_ref(),
+        profiles: &profiles,
+        articles: &articles,
+    };
     let clock = context.clock.clone();
     // The distiller's own connection: its conductor writes findings through the context's.
     let mut ledger = workspace.ledger()?;

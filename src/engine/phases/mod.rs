@@ -23,6 +23,7 @@ pub(super) use dataset::{codec, load as load_dataset};
 pub(super) use deploy::served_dir;
 pub(super) use distill::spend_request;
 pub(super) use train::train_history;
+pub(super) use validate::last_evaluation;
 
 /// Runs one phase to its end. `input` is the digest of what it reads.
 pub(super) fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure> {
@@ -72,7 +73,11 @@ pub(super) fn selection(context: &JobContext) -> Result<(Vec<Profile>, Vec<Artic
 }
 
 /// The kept traces of the pairs that take part, in pair order, as the distill phase recorded them.
-pub(super) fn current_traces(workspace: &Workspace, ledger: &Ledger, standings: &[Standing]) -> Result<Vec<StoredTrace>, WorkspaceError> {
+pub(super) fn current_traces(
+    workspace: &Workspace,
+    ledger: &Ledger,
+    standings: &[Standing],
+) -> Result<Vec<StoredTrace>, WorkspaceError> {
     if standings[Phase::Distill.index()].record.is_none() && standings[Phase::Distill.index()].input.is_none() {
         return Ok(Vec::new());
     }

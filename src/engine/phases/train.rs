@@ -7,10 +7,10 @@ use super::super::job::{Failure, JobContext, JobMessage, PhaseEnd};
 use super::super::snapshot::TrainView;
 use super::super::state::Standing;
 use super::super::train_view::TrainUpdate;
-use super::{dataset_file, load_dataset, train_example};
+use super::dataset::{codec, train_example};
+use super::load_dataset;
 use crate::dataset::{OrderRow, Side, order};
 use crate::domain::{Conduct, Digest, Finding, Gate, Phase};
-use crate::student::StudentTokenizer;
 use crate::train::{self, TrainControl, TrainEvent, TrainExample, TrainGate, TrainJob};
 use crate::workspace::{Workspace, WorkspaceError, free_bytes};
 
@@ -33,7 +33,7 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
         return Err(Failure::new("the statistics of this dataset were not acknowledged", how));
     }
     let stored = load_dataset(&workspace, &dataset)?;
-    let tokenizer = StudentTokenizer::load(&dataset_file(&workspace, &dataset, "tokenizer.json")?)?;
+    let tokenizer = codec(&workspace, &dataset)?.tokenizer;
     let recipe = &workspace.recipe;
     let rows: Vec<OrderRow> = stored.side(Side::Train).map(|e| OrderRow { score: e.score, repeats: e.repeats }).collect();
     let (rules, seed) = (&recipe.seedling, workspace.config.seed);
@@ -125,9 +125,25 @@ impl TrainControl for Control<'_> {
             TrainEvent::Step(s) => {
                 let tokens_per_second = if s.seconds > 0.0 { s.tokens as f64 / s.seconds } else { 0.0 };
                 let (step, total_steps, epoch) = (s.step, self.total_steps, s.epoch);
-                self.context.event(Event::Step { step, total_steps, epoch, loss: s.loss, lr: s.lr, grad_norm: s.grad_norm, tokens_per_second });
+                self.context.event(Event::Step {
+                    step,
+                    total_steps,
+                    epoch,
+                    loss: s.loss,
+                    lr: s.lr,
+                    grad_norm: s.grad_norm,
+                    tokens_per_second,
+                });
                 self.context.progress(step, total_steps, "steps", "");
-                TrainUpdate::Step { step, epoch, loss: s.loss, lr: s.lr, grad_norm: s.grad_norm, tokens_per_second, seconds: s.seconds }
+                TrainUpdate::Step {
+                    step,
+                    epoch,
+                    loss: s.loss,
+                    lr: s.lr,
+                    grad_norm: s.grad_norm,
+                    tokens_per_second,
+                    seconds: s.seconds,
+                }
             }
             TrainEvent::Eval { step, loss } => {
                 self.context.event(Event::EvalLoss { step: *step, loss: *loss });

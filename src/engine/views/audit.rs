@@ -61,7 +61,11 @@ fn verdict_of(text: &str) -> Verdict {
 }
 
 /// Digest of the trace of one pair, which a verdict is bound to.
-pub(in super::super) fn trace_digest(workspace: &Workspace, ledger: &Ledger, pair: &PairKey) -> Result<Option<Digest>, WorkspaceError> {
+pub(in super::super) fn trace_digest(
+    workspace: &Workspace,
+    ledger: &Ledger,
+    pair: &PairKey,
+) -> Result<Option<Digest>, WorkspaceError> {
     let profiles: Vec<Profile> = ledger.profiles()?.into_iter().map(|(p, _)| p).filter(|p| p.id == pair.profile).collect();
     let articles: Vec<Article> = ledger.article(&pair.article)?.into_iter().collect();
     let Ok(teacher) = wiring::teacher(workspace) else { return Ok(None) };

@@ -13,7 +13,10 @@ use crate::workspace::{Ledger, Workspace, WorkspaceError};
 const ORDER_SHOWN: usize = 40;
 
 pub(super) fn view(
-    workspace: &Workspace, ledger: &Ledger, standings: &[Standing], mask: Option<MaskView>,
+    workspace: &Workspace,
+    ledger: &Ledger,
+    standings: &[Standing],
+    mask: Option<MaskView>,
 ) -> Result<DatasetView, WorkspaceError> {
     let Some(digest) = output_of(standings, Phase::Dataset) else { return Ok(DatasetView::default()) };
     let Ok(stored) = load_dataset(workspace, &digest) else { return Ok(DatasetView::default()) };
@@ -48,7 +51,8 @@ pub(super) fn mask(workspace: &Workspace, ledger: &Ledger, example: &str) -> Res
     let record = ledger.last_record(Phase::Dataset)?.ok_or_else(|| Failure::new("there is no dataset yet", build))?;
     let stored = load_dataset(workspace, &record.output)?;
     let found = stored.examples.iter().find(|e| e.id == example);
-    let row = found.ok_or_else(|| Failure::new(format!("there is no example '{}'", safe_text(example)), "Pick one from the list."))?;
+    let row =
+        found.ok_or_else(|| Failure::new(format!("there is no example '{}'", safe_text(example)), "Pick one from the list."))?;
     let pieces = codec(workspace, &record.output)?.mask(&row.messages)?;
     let tokens = pieces.into_iter().map(|piece| (safe_text(&piece.text), piece.loss)).collect();
     Ok(MaskView { example: example.to_owned(), tokens })

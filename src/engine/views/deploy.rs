@@ -28,7 +28,8 @@ pub(in super::super) fn scored_lines(event: &Event) -> Vec<String> {
     let mut lines: Vec<String> = think.lines().map(str::to_owned).collect();
     match score {
         Some(score) => lines.push(format!("SCORE: {score:.1} | REASON: {}", reason.as_deref().unwrap_or("—"))),
-        None => lines.extend(["no score could be read; the whole answer:".to_owned()].into_iter().chain(raw.lines().map(str::to_owned))),
+        None => lines
+            .extend(["no score could be read; the whole answer:".to_owned()].into_iter().chain(raw.lines().map(str::to_owned))),
     }
     lines.push(format!("in {seconds:.1} s"));
     lines

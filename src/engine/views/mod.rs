@@ -24,7 +24,11 @@ pub(super) use deploy::scored_lines;
 
 /// Reads one phase's view again.
 pub(super) fn refresh(
-    phase: Phase, snapshot: &mut Snapshot, workspace: &Workspace, ledger: &Ledger, standings: &[Standing],
+    phase: Phase,
+    snapshot: &mut Snapshot,
+    workspace: &Workspace,
+    ledger: &Ledger,
+    standings: &[Standing],
 ) -> Result<(), WorkspaceError> {
     match phase {
         Phase::Profiles => snapshot.profiles = Arc::new(sources::profiles(workspace, ledger)?),
@@ -82,7 +86,10 @@ pub(super) fn findings(ledger: &Ledger) -> Result<Vec<FindingView>, WorkspaceErr
 
 /// What a phase that needs approval asks for.
 pub(super) fn approval(
-    phase: Phase, workspace: &Workspace, ledger: &Ledger, standings: &[Standing],
+    phase: Phase,
+    workspace: &Workspace,
+    ledger: &Ledger,
+    standings: &[Standing],
 ) -> Result<Option<ApprovalRequest>, WorkspaceError> {
     match phase {
         Phase::Distill => {

@@ -10,7 +10,8 @@ use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
 pub(super) fn profiles(workspace: &Workspace, ledger: &Ledger) -> Result<Vec<ProfileView>, WorkspaceError> {
     let stored = ledger.profiles()?;
-    let selected: HashSet<ProfileId> = selected_profiles(stored.clone(), &workspace.config.select).into_iter().map(|p| p.id).collect();
+    let selected: HashSet<ProfileId> =
+        selected_profiles(stored.clone(), &workspace.config.select).into_iter().map(|p| p.id).collect();
     let view = |profile: Profile| {
         let rendered = workspace.renderer.system(&profile);
         let mut remarks = remarks(&profile);

@@ -107,13 +107,17 @@ fn hits<'a>(follows: &'a [Follow], reading: &Reading) -> Vec<(&'a Follow, Hit)> 
     let found = |follow: &'a Follow| {
         let mut at: Vec<usize> = Vec::new();
         for phrase in &follow.phrases {
-            at.extend((0..reading.tokens.len()).filter(|i| (reading.english || phrase.is_name()) && phrase.matches_at(&reading.tokens, *i)));
+            at.extend(
+                (0..reading.tokens.len())
+                    .filter(|i| (reading.english || phrase.is_name()) && phrase.matches_at(&reading.tokens, *i)),
+            );
         }
         at.sort_unstable();
         at.dedup();
         let of_topic: Vec<bool> =
             reading.mentions.iter().filter(|m| !m.hint && follow.topics.contains(&m.topic)).map(|m| m.headline).collect();
-        let by_source = reading.source == SourceType::Official && follow.phrases.iter().any(|p| p.is_name() && p.is_in(&reading.source_tokens));
+        let by_source = reading.source == SourceType::Official
+            && follow.phrases.iter().any(|p| p.is_name() && p.is_in(&reading.source_tokens));
         let in_title = at.iter().any(|i| *i < reading.title_len) || of_topic.contains(&true);
         let scattered = usize::from(reading.english && together(&follow.words, &reading.tokens));
         let times = at.len().max(of_topic.len()).max(scattered) + usize::from(by_source);

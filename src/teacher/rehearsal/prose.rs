@@ -257,7 +257,9 @@ impl Writer<'_> {
     fn match_line(&self) -> String {
         let kind = self.kind_name();
         match self.verdict.situation {
-            Situation::Noise if !self.reading.english => "it cannot be judged beyond names, and no tracked name occurs.".to_owned(),
+            Situation::Noise if !self.reading.english => {
+                "it cannot be judged beyond names, and no tracked name occurs.".to_owned()
+            }
             Situation::Noise => "no tracked name, interest or trade of this reader is the subject.".to_owned(),
             Situation::Expired => format!("low, the {kind} is over and cannot be used any more."),
             Situation::WrongLevel => format!("low, the {kind} is meant for somebody else."),
@@ -341,7 +343,9 @@ impl Writer<'_> {
             Situation::WrongLevel => "A post for another level helps nobody here.",
             Situation::WrongPlace => "Own place comes before region and world.",
             Situation::Rumour => "A rumour stays at eight at most.",
-            Situation::Opening if self.reading.source == SourceType::Official => "A deadline outranks a trend, and an official source can carry nine.",
+            Situation::Opening if self.reading.source == SourceType::Official => {
+                "A deadline outranks a trend, and an official source can carry nine."
+            }
             Situation::Opening => "A deadline outranks a trend, but the source is not official.",
             Situation::Followed => "A trend ranks below a deadline and above an opinion.",
             Situation::NameOnly => "A tracked name alone is not enough.",
@@ -356,8 +360,12 @@ impl Writer<'_> {
             (Situation::Opening, Some(action)) => format!("{action} in time, missing it would be a loss"),
             (Situation::Opening | Situation::Followed, None) | (Situation::Followed, Some(_)) => "worth reading today".to_owned(),
             (Situation::Rumour, _) => "wait for an official word".to_owned(),
-            (Situation::Noise | Situation::Expired | Situation::WrongLevel | Situation::WrongPlace, _) => "nothing to do now".to_owned(),
-            (Situation::NameOnly | Situation::Mention | Situation::Neighbour | Situation::TradeOnly, _) => "read it when there is time".to_owned(),
+            (Situation::Noise | Situation::Expired | Situation::WrongLevel | Situation::WrongPlace, _) => {
+                "nothing to do now".to_owned()
+            }
+            (Situation::NameOnly | Situation::Mention | Situation::Neighbour | Situation::TradeOnly, _) => {
+                "read it when there is time".to_owned()
+            }
         }
     }
 }

@@ -141,7 +141,8 @@ fn without_platform(title: &str, platforms: &[String]) -> String {
 fn is_english(vocabulary: &Vocabulary, tokens: &[Token]) -> bool {
     let marks = &vocabulary.lexicon.marks;
     let count = |words: &[String]| tokens.iter().filter(|t| words.iter().any(|w| t.raw.to_lowercase() == *w)).count();
-    let letters = |f: fn(&char) -> bool| tokens.iter().flat_map(|t| t.raw.chars()).filter(|c| c.is_alphabetic()).filter(f).count();
+    let letters =
+        |f: fn(&char) -> bool| tokens.iter().flat_map(|t| t.raw.chars()).filter(|c| c.is_alphabetic()).filter(f).count();
     let (all, ascii) = (letters(|_| true), letters(char::is_ascii));
     let (english, foreign) = (count(&marks.english), count(&marks.foreign));
     ascii * 10 >= all * 8 && foreign <= english && !(english == 0 && tokens.len() > 25)
@@ -188,20 +189,8 @@ fn action_of(found: &[Found<Meaning>], actions: usize) -> Option<usize> {
     (0..actions).filter(|a| count(*a) > 0).min_by_key(|a| (std::cmp::Reverse(count(*a)), *a))
 }
 
-const MONTHS: [&str; 12] = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-];
+const MONTHS: [&str; 12] =
+    ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"];
 
 /// The first day that follows a deadline word within a few words.
 fn deadline_day(tokens: &[Token], found: &[Found<Meaning>]) -> Option<String> {
@@ -294,7 +283,10 @@ mod tests {
     #[test]
     fn other_languages_are_recognised() {
         assert!(!read("Kuwait Finance House بنك", "يعزز مكانته في السوق المصري بحلول مصرفية رقمية مبتكرة", "x").english);
-        assert!(!read("Videospiel-Branche vor Wachstum", "Der Markt ist in die folgenden Regionen unterteilt und wächst", "x").english);
+        assert!(
+            !read("Videospiel-Branche vor Wachstum", "Der Markt ist in die folgenden Regionen unterteilt und wächst", "x")
+                .english
+        );
         assert!(read("CERN upgrade", "The collider is finished", "x").english);
     }
 }

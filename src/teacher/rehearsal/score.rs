@@ -119,7 +119,13 @@ fn obstacle(v: &Vocabulary, l: &Links, e: &Evidence, r: &Reading) -> Option<Weig
         return Some((Situation::Expired, 28 + 2 * n.min(7) + if l.name_strong { 3 } else { 0 }, SignalKind::Timing));
     }
     if r.rumour {
-        let from = if !l.strongly() { 24 } else if l.home { 66 } else { 58 };
+        let from = if !l.strongly() {
+            24
+        } else if l.home {
+            66
+        } else {
+            58
+        };
         return Some((Situation::Rumour, from + n + if l.name_strong { 4 } else { 0 }, SignalKind::Source));
     }
     if kind.work && (matches!(e.level, LevelFit::TooHigh) || (e.level == LevelFit::TooLow && l.career)) {
@@ -132,7 +138,13 @@ fn obstacle(v: &Vocabulary, l: &Links, e: &Evidence, r: &Reading) -> Option<Weig
         _ => None,
     };
     let (work, other) = away.filter(|_| kind.bound && (r.restricted || !r.online))?;
-    let from = if r.restricted { 25 } else if kind.work { work } else { other };
+    let from = if r.restricted {
+        25
+    } else if kind.work {
+        work
+    } else {
+        other
+    };
     Some((Situation::WrongPlace, from + n, SignalKind::Place))
 }
 
@@ -170,7 +182,8 @@ fn live(l: &Links, e: &Evidence, r: &Reading) -> Option<Weighed> {
     if l.name {
         return Some((Situation::Mention, 36 + n, SignalKind::Entity));
     }
-    if let Some(near) = e.neighbour.as_ref().filter(|x| x.closeness == Closeness::Near && x.prominent && !r.expired && !r.rumour) {
+    if let Some(near) = e.neighbour.as_ref().filter(|x| x.closeness == Closeness::Near && x.prominent && !r.expired && !r.rumour)
+    {
         // A neighbouring topic is real but indirect, whoever says it.
         let open = u32::from(r.action.is_some());
         return Some((Situation::Neighbour, 56 + open + u32::from(l.home) + u32::from(near.prominent), SignalKind::Interest));
