@@ -29,6 +29,8 @@ pub struct Neighbour {
     pub interest: String,
     pub closeness: Closeness,
     pub prominent: bool,
+    /// Only a name suggests the topic.
+    pub hint: bool,
 }
 
 /// Where the article plays, seen from the reader's home.
@@ -107,13 +109,17 @@ fn hits<'a>(follows: &'a [Follow], reading: &Reading) -> Vec<(&'a Follow, Hit)> 
     let found = |follow: &'a Follow| {
         let mut at: Vec<usize> = Vec::new();
         for phrase in &follow.phrases {
-            at.extend((0..reading.tokens.len()).filter(|i| (reading.english || phrase.is_name()) && phrase.matches_at(&reading.tokens, *i)));
+            at.extend(
+                (0..reading.tokens.len())
+                    .filter(|i| (reading.english || phrase.is_name()) && phrase.matches_at(&reading.tokens, *i)),
+            );
         }
         at.sort_unstable();
         at.dedup();
         let of_topic: Vec<bool> =
             reading.mentions.iter().filter(|m| !m.hint && follow.topics.contains(&m.topic)).map(|m| m.headline).collect();
-        let by_source = reading.source == SourceType::Official && follow.phrases.iter().any(|p| p.is_name() && p.is_in(&reading.source_tokens));
+        let by_source = reading.source == SourceType::Official
+            && follow.phrases.iter().any(|p| p.is_name() && p.is_in(&reading.source_tokens));
         let in_title = at.iter().any(|i| *i < reading.title_len) || of_topic.contains(&true);
         let scattered = usize::from(reading.english && together(&follow.words, &reading.tokens));
         let times = at.len().max(of_topic.len()).max(scattered) + usize::from(by_source);
@@ -165,9 +171,15 @@ fn neighbour(v: &Vocabulary, reader: &Reader, reading: &Reading) -> Option<Neigh
                 (Some(c), false) => c,
             };
             let times = reading.mentions.iter().filter(|m| m.topic == mention.topic).count();
-            let prominent = mention.headline || times >= 2;
-            if best.as_ref().is_none_or(|b| (closeness, prominent) > (b.closeness, b.prominent)) {
-                best = Some(Neighbour { topic: topic.name.clone(), interest: follow.name.clone(), closeness, prominent });
+            let prominent = !mention.hint && (mention.headline || times >= 2);
+            if best.as_ref().is_none_or(|b| (closeness, prominent, !mention.hint) > (b.closeness, b.prominent, !b.hint)) {
+                best = Some(Neighbour {
+                    topic: topic.name.clone(),
+                    interest: follow.name.clone(),
+                    closeness,
+                    prominent,
+                    hint: mention.hint,
+                });
             }
         }
     }

@@ -174,7 +174,8 @@ impl Lexicon {
 
     /// Other spellings of a name, whichever spelling is asked for.
     pub fn spellings<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
-        let known = self.names.iter().find(|n| n.name.eq_ignore_ascii_case(name) || n.also.iter().any(|a| a.eq_ignore_ascii_case(name)));
+        let known =
+            self.names.iter().find(|n| n.name.eq_ignore_ascii_case(name) || n.also.iter().any(|a| a.eq_ignore_ascii_case(name)));
         known.into_iter().flat_map(|n| std::iter::once(n.name.as_str()).chain(n.also.iter().map(String::as_str)))
     }
 }

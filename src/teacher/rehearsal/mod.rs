@@ -44,8 +44,17 @@ impl Judge {
         let reader = Reader::of(&self.vocabulary, profile);
         let evidence = Evidence::gather(&self.vocabulary, &reader, &reading);
         let verdict = score::weigh(&self.vocabulary, profile.motivation, &evidence, &reading);
-        Writer { vocabulary: &self.vocabulary, profile, reader: &reader, reading: &reading, evidence: &evidence, verdict, bands, depth }
-            .write()
+        Writer {
+            vocabulary: &self.vocabulary,
+            profile,
+            reader: &reader,
+            reading: &reading,
+            evidence: &evidence,
+            verdict,
+            bands,
+            depth,
+        }
+        .write()
     }
 }
 

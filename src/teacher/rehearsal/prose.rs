@@ -198,6 +198,7 @@ impl Writer<'_> {
             },
             SignalKind::Interest => match (e.interests.first(), &e.neighbour) {
                 (Some(hit), _) => (prominence(hit.is_prominent() || e.interests.len() > 1), list(&e.interests)),
+                (None, Some(near)) if near.hint => (Weight::Weak, format!("{} by a name", near.topic)),
                 (None, Some(near)) => (Weight::Weak, format!("{} beside {}", near.topic, near.interest)),
                 (None, None) => (Weight::None, "no interest".to_owned()),
             },
@@ -228,22 +229,25 @@ impl Writer<'_> {
 
     fn strongest_line(&self) -> String {
         let names = self.evidence_names();
+        let matters = if names.contains(" and ") { "matter" } else { "matters" };
+        let is = if names.contains(" and ") { "are" } else { "is" };
         match self.verdict.situation {
             Situation::Noise => "nothing.".to_owned(),
             Situation::Expired => format!("TIMING, because {names} would matter but the date has passed."),
-            Situation::WrongLevel => format!("ROLE, because {names} matters but the post asks for another level."),
+            Situation::WrongLevel => format!("ROLE, because {names} {matters} but the post asks for another level."),
             Situation::WrongPlace => {
-                format!("PLACE, because {names} matters but it happens in {}.", self.place_name().unwrap_or("another place"))
+                format!("PLACE, because {names} {matters} but it happens in {}.", self.place_name().unwrap_or("another place"))
             }
-            Situation::Rumour => format!("SOURCE, because {names} matters but nothing is confirmed."),
+            Situation::Rumour => format!("SOURCE, because {names} {matters} but nothing is confirmed."),
             Situation::Opening if self.reading.deadline.is_some() => {
-                format!("ACTION, because {names} matters and there is a deadline to meet.")
+                format!("ACTION, because {names} {matters} and there is a deadline to meet.")
             }
-            Situation::Opening => format!("{}, because {names} matters and there is something to do.", self.verdict.strongest),
-            Situation::Followed => format!("{}, because {names} is what this reader follows.", self.verdict.strongest),
-            Situation::NameOnly => format!("ENTITY, because {names} is tracked but the subject is not this reader's."),
-            Situation::Mention => format!("{}, because {names} is named but not the subject.", self.verdict.strongest),
+            Situation::Opening => format!("{}, because {names} {matters} and there is something to do.", self.verdict.strongest),
+            Situation::Followed => format!("{}, because {names} {is} what this reader follows.", self.verdict.strongest),
+            Situation::NameOnly => format!("ENTITY, because {names} {is} tracked but the subject is not this reader's."),
+            Situation::Mention => format!("{}, because {names} {is} named but not the subject.", self.verdict.strongest),
             Situation::Neighbour => match &self.evidence.neighbour {
+                Some(near) if near.hint => format!("INTEREST, because a name in the text suggests {}.", near.topic),
                 Some(near) => {
                     let how = if near.closeness == Closeness::Far { "distant from" } else { "close to" };
                     format!("INTEREST, because {} is {how} {}.", near.topic, near.interest)
@@ -257,7 +261,9 @@ impl Writer<'_> {
     fn match_line(&self) -> String {
         let kind = self.kind_name();
         match self.verdict.situation {
-            Situation::Noise if !self.reading.english => "it cannot be judged beyond names, and no tracked name occurs.".to_owned(),
+            Situation::Noise if !self.reading.english => {
+                "it cannot be judged beyond names, and no tracked name occurs.".to_owned()
+            }
             Situation::Noise => "no tracked name, interest or trade of this reader is the subject.".to_owned(),
             Situation::Expired => format!("low, the {kind} is over and cannot be used any more."),
             Situation::WrongLevel => format!("low, the {kind} is meant for somebody else."),
@@ -300,6 +306,7 @@ impl Writer<'_> {
             Situation::NameOnly => format!("{kind} on {names} without anything for this {who}'s work."),
             Situation::Mention => format!("{kind} that touches {names} only in passing."),
             Situation::Neighbour => match &self.evidence.neighbour {
+                Some(near) if near.hint => format!("{kind} in which only a name suggests {}.", near.topic),
                 Some(near) => format!("{kind} about {}, which is only a neighbour of {}.", near.topic, near.interest),
                 None => format!("{kind} about a neighbouring topic."),
             },
@@ -341,7 +348,9 @@ impl Writer<'_> {
             Situation::WrongLevel => "A post for another level helps nobody here.",
             Situation::WrongPlace => "Own place comes before region and world.",
             Situation::Rumour => "A rumour stays at eight at most.",
-            Situation::Opening if self.reading.source == SourceType::Official => "A deadline outranks a trend, and an official source can carry nine.",
+            Situation::Opening if self.reading.source == SourceType::Official => {
+                "A deadline outranks a trend, and an official source can carry nine."
+            }
             Situation::Opening => "A deadline outranks a trend, but the source is not official.",
             Situation::Followed => "A trend ranks below a deadline and above an opinion.",
             Situation::NameOnly => "A tracked name alone is not enough.",
@@ -356,8 +365,12 @@ impl Writer<'_> {
             (Situation::Opening, Some(action)) => format!("{action} in time, missing it would be a loss"),
             (Situation::Opening | Situation::Followed, None) | (Situation::Followed, Some(_)) => "worth reading today".to_owned(),
             (Situation::Rumour, _) => "wait for an official word".to_owned(),
-            (Situation::Noise | Situation::Expired | Situation::WrongLevel | Situation::WrongPlace, _) => "nothing to do now".to_owned(),
-            (Situation::NameOnly | Situation::Mention | Situation::Neighbour | Situation::TradeOnly, _) => "read it when there is time".to_owned(),
+            (Situation::Noise | Situation::Expired | Situation::WrongLevel | Situation::WrongPlace, _) => {
+                "nothing to do now".to_owned()
+            }
+            (Situation::NameOnly | Situation::Mention | Situation::Neighbour | Situation::TradeOnly, _) => {
+                "read it when there is time".to_owned()
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! One article read once, without any reader in mind: what it is about, where, what one can do and until when.
 
+use std::collections::HashSet;
+
 use super::phrases::{Found, Token, tokenise};
 use super::source;
 use super::vocabulary::{Mark, Meaning, Vocabulary};
@@ -82,7 +84,8 @@ impl Reading {
         let kind = kind_of(vocabulary, &found, title_len);
         let (expired, restricted, excluded, online) =
             (has(Mark::Expired), has(Mark::Restricted), has(Mark::Excluded), has(Mark::Online));
-        let (listing, sport) = (has(Mark::Listing), has(Mark::Sport));
+        let sport = found.iter().any(|f| f.meaning == Meaning::Mark(Mark::Sport) && f.at < title_len);
+        let listing = has(Mark::Listing);
         let rumour = rumours >= 2 || (rumours == 1 && !matches!(source, SourceType::Official | SourceType::News));
         let action = action_of(&found, lexicon.marks.actions.len()).or((urgent && deadline.is_some()).then_some(0));
         let mut reading = Self {
@@ -139,11 +142,11 @@ fn without_platform(title: &str, platforms: &[String]) -> String {
 
 /// Snippets are short, so the question is only which language's small words prevail.
 fn is_english(vocabulary: &Vocabulary, tokens: &[Token]) -> bool {
-    let marks = &vocabulary.lexicon.marks;
-    let count = |words: &[String]| tokens.iter().filter(|t| words.iter().any(|w| t.raw.to_lowercase() == *w)).count();
-    let letters = |f: fn(&char) -> bool| tokens.iter().flat_map(|t| t.raw.chars()).filter(|c| c.is_alphabetic()).filter(f).count();
+    let count = |words: &HashSet<String>| tokens.iter().filter(|t| words.contains(&t.raw.to_lowercase())).count();
+    let letters =
+        |f: fn(&char) -> bool| tokens.iter().flat_map(|t| t.raw.chars()).filter(|c| c.is_alphabetic()).filter(f).count();
     let (all, ascii) = (letters(|_| true), letters(char::is_ascii));
-    let (english, foreign) = (count(&marks.english), count(&marks.foreign));
+    let (english, foreign) = (count(&vocabulary.english), count(&vocabulary.foreign));
     ascii * 10 >= all * 8 && foreign <= english && !(english == 0 && tokens.len() > 25)
 }
 
@@ -188,20 +191,8 @@ fn action_of(found: &[Found<Meaning>], actions: usize) -> Option<usize> {
     (0..actions).filter(|a| count(*a) > 0).min_by_key(|a| (std::cmp::Reverse(count(*a)), *a))
 }
 
-const MONTHS: [&str; 12] = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-];
+const MONTHS: [&str; 12] =
+    ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"];
 
 /// The first day that follows a deadline word within a few words.
 fn deadline_day(tokens: &[Token], found: &[Found<Meaning>]) -> Option<String> {
@@ -246,7 +237,7 @@ fn years(tokens: &[Token]) -> Option<u32> {
     for (at, token) in tokens.iter().enumerate() {
         let word = token.raw.to_lowercase();
         let after = tokens.get(at + 1).map(|t| t.raw.to_lowercase()).unwrap_or_default();
-        if (word != "years" && word != "yrs") || ["old", "ago", "out", "in"].contains(&after.as_str()) {
+        if (word != "years" && word != "yrs") || ["old", "ago", "out"].contains(&after.as_str()) {
             continue;
         }
         let before = &tokens[at.saturating_sub(4)..at];
@@ -279,7 +270,7 @@ mod tests {
     #[test]
     fn years_of_experience_are_read_in_digits_and_words() {
         let years = |text: &str| read("T", text, "S").years;
-        assert_eq!(years("A minimum of ten years in automation"), None, "years in may be anything");
+        assert_eq!(years("A minimum of ten years in automation"), Some(10));
         assert_eq!(years("at least ten years of experience"), Some(10));
         assert_eq!(years("5–10 years of experience"), Some(5));
         assert_eq!(years("the company is forty years old"), None);
@@ -294,7 +285,10 @@ mod tests {
     #[test]
     fn other_languages_are_recognised() {
         assert!(!read("Kuwait Finance House بنك", "يعزز مكانته في السوق المصري بحلول مصرفية رقمية مبتكرة", "x").english);
-        assert!(!read("Videospiel-Branche vor Wachstum", "Der Markt ist in die folgenden Regionen unterteilt und wächst", "x").english);
+        assert!(
+            !read("Videospiel-Branche vor Wachstum", "Der Markt ist in die folgenden Regionen unterteilt und wächst", "x")
+                .english
+        );
         assert!(read("CERN upgrade", "The collider is finished", "x").english);
     }
 }

@@ -47,13 +47,17 @@ struct Links {
     home: bool,
     /// Somebody can do something with it.
     open: bool,
+    /// Taking part means being there.
+    bound: bool,
+    work: bool,
 }
 
 impl Links {
     fn of(v: &Vocabulary, motivation: Motivation, e: &Evidence, r: &Reading) -> Self {
         let sharp = e.interests.iter().filter(|h| !h.broad).count();
         let career = motivation == Motivation::Career;
-        let bound = v.lexicon.kinds.get(r.kind).is_some_and(|k| k.bound);
+        let kind = v.lexicon.kinds.get(r.kind);
+        let bound = kind.is_some_and(|k| k.bound) && (r.restricted || !r.online);
         Self {
             career,
             name: !e.tracked.is_empty(),
@@ -63,7 +67,9 @@ impl Links {
             broad: !e.interests.is_empty(),
             trade: e.trade.is_some(),
             home: e.place.is_home(),
-            open: r.action.is_some() && (r.deadline.is_some() || bound || !career),
+            open: r.action.is_some() && (r.deadline.is_some() || kind.is_some_and(|k| k.bound) || !career),
+            bound,
+            work: kind.is_some_and(|k| k.work),
         }
     }
 
@@ -119,7 +125,13 @@ fn obstacle(v: &Vocabulary, l: &Links, e: &Evidence, r: &Reading) -> Option<Weig
         return Some((Situation::Expired, 28 + 2 * n.min(7) + if l.name_strong { 3 } else { 0 }, SignalKind::Timing));
     }
     if r.rumour {
-        let from = if !l.strongly() { 24 } else if l.home { 66 } else { 58 };
+        let from = if !l.strongly() {
+            24
+        } else if l.home {
+            66
+        } else {
+            58
+        };
         return Some((Situation::Rumour, from + n + if l.name_strong { 4 } else { 0 }, SignalKind::Source));
     }
     if kind.work && (matches!(e.level, LevelFit::TooHigh) || (e.level == LevelFit::TooLow && l.career)) {
@@ -131,8 +143,14 @@ fn obstacle(v: &Vocabulary, l: &Links, e: &Evidence, r: &Reading) -> Option<Weig
         PlaceFit::OtherCity(_) => Some((34, if l.strongly() { 57 } else { 36 })),
         _ => None,
     };
-    let (work, other) = away.filter(|_| kind.bound && (r.restricted || !r.online))?;
-    let from = if r.restricted { 25 } else if kind.work { work } else { other };
+    let (work, other) = away.filter(|_| l.bound)?;
+    let from = if r.restricted {
+        25
+    } else if kind.work {
+        work
+    } else {
+        other
+    };
     Some((Situation::WrongPlace, from + n, SignalKind::Place))
 }
 
@@ -140,13 +158,18 @@ fn obstacle(v: &Vocabulary, l: &Links, e: &Evidence, r: &Reading) -> Option<Weig
 fn live(l: &Links, e: &Evidence, r: &Reading) -> Option<Weighed> {
     let n = nuance(e, r);
     let blog = if r.source == SourceType::Blog { 4 } else { 0 };
-    let for_reader = if l.career { l.home && (l.trade || l.interest || l.broad) && (l.name || l.trade) } else { true };
-    let placed = l.home || r.online || matches!(e.place, PlaceFit::Unplaced);
-    if l.strongly() && l.open && !r.sport {
+    // A tracked name must come with something for the trade; without names, the trade itself must be addressed.
+    let useful = !l.career || l.trade || l.interest;
+    let placed = l.home || !l.bound;
+    let for_reader = !l.career || (placed && (l.trade || l.interest || l.broad) && (l.name_strong || l.trade));
+    if l.work && r.listing && !l.name_strong && l.linked() {
+        return Some((Situation::Mention, if l.home { 56 } else { 36 } + n.min(9), l.kind()));
+    }
+    if l.strongly() && l.open && !r.sport && useful {
         let score = match (for_reader, r.source) {
             (true, SourceType::Official) => 91 + n,
             (true, _) => (82 + n - blog).min(89),
-            (false, _) if placed => (72 + n - blog).min(86),
+            (false, _) if placed || matches!(e.place, PlaceFit::Unplaced) => (72 + n - blog).min(86),
             (false, _) => 58 + n.min(8),
         };
         return Some((Situation::Opening, score, if r.deadline.is_some() { SignalKind::Action } else { l.kind() }));
@@ -157,7 +180,7 @@ fn live(l: &Links, e: &Evidence, r: &Reading) -> Option<Weighed> {
         return Some((Situation::Followed, from + more.min(14) - blog, l.kind()));
     }
     if l.name_strong {
-        let score = if r.sport { 32 + n } else { 57 + n.min(8) };
+        let score = if r.sport || l.work { 32 + n } else { 57 + n.min(8) };
         return Some((Situation::NameOnly, score, SignalKind::Entity));
     }
     if l.trade && l.home && l.open {
@@ -170,15 +193,17 @@ fn live(l: &Links, e: &Evidence, r: &Reading) -> Option<Weighed> {
     if l.name {
         return Some((Situation::Mention, 36 + n, SignalKind::Entity));
     }
-    if let Some(near) = e.neighbour.as_ref().filter(|x| x.closeness == Closeness::Near && x.prominent && !r.expired && !r.rumour) {
+    if let Some(near) = e.neighbour.as_ref().filter(|x| x.closeness == Closeness::Near && x.prominent && !r.expired && !r.rumour)
+    {
         // A neighbouring topic is real but indirect, whoever says it.
         let open = u32::from(r.action.is_some());
-        return Some((Situation::Neighbour, 56 + open + u32::from(l.home) + u32::from(near.prominent), SignalKind::Interest));
+        let from = if l.bound && !l.home && e.place != PlaceFit::Unplaced { 31 } else { 56 };
+        return Some((Situation::Neighbour, from + open + u32::from(l.home) + u32::from(near.prominent), SignalKind::Interest));
     }
     if l.broad {
         return Some((Situation::Mention, 31 + n, SignalKind::Interest));
     }
-    if l.trade {
+    if l.trade && l.career && !matches!(e.place, PlaceFit::Elsewhere(_)) {
         return Some((Situation::TradeOnly, if l.home { 38 } else { 26 } + n, SignalKind::Role));
     }
     match e.neighbour.as_ref().map(|x| (x.closeness, x.prominent)) {

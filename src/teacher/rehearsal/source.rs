@@ -21,7 +21,11 @@ pub fn infer(tells: &SourceTells, article: &Article) -> SourceType {
     let called = |words: &[String]| words.iter().filter_map(|w| Phrase::new(w)).any(|w| w.is_in(&name));
     if on(&tells.blog_hosts) || path.contains("/blog/") || called(&tells.blog_words) {
         SourceType::Blog
-    } else if on(&tells.official_hosts) || path.contains("/newsroom/") || path.contains("/press-release") || called(&tells.official_words) {
+    } else if on(&tells.official_hosts)
+        || path.contains("/newsroom/")
+        || path.contains("/press-release")
+        || called(&tells.official_words)
+    {
         SourceType::Official
     } else if on(&tells.news_hosts) || called(&tells.news_words) {
         SourceType::News

@@ -122,14 +122,20 @@ fn a_flaw_makes_a_good_article_low_and_a_rumour_stays_below_eight() {
 
 #[test]
 fn a_tracked_name_without_anything_for_the_trade_is_less_than_critical() {
-    let a = article("BMW becomes sponsor of the Munich golf open", "The company extends its sponsorship for four years.", "BMW Group", SourceType::Official);
+    let a = article(
+        "BMW becomes sponsor of the Munich golf open",
+        "The company extends its sponsorship for four years.",
+        "BMW Group",
+        SourceType::Official,
+    );
     let score = judge(&profile("munich_mecheng"), &a).score;
     assert!((2.0..7.0).contains(&score), "{score}");
 }
 
 #[test]
 fn an_empty_or_foreign_article_is_noise() {
-    for (title, summary) in [("x", ""), ("知乎 - 知乎", "知乎是一个中文互联网高质量问答社区"), ("— … —", "…")] {
+    for (title, summary) in [("x", ""), ("知乎 - 知乎", "知乎是一个中文互联网高质量问答社区"), ("— … —", "…")]
+    {
         for p in profiles() {
             let prism = judge(&p, &article(title, summary, "", SourceType::Unknown));
             assert!(prism.score < 2.0, "{}", prism.answer());
@@ -139,7 +145,9 @@ fn an_empty_or_foreign_article_is_noise() {
 
 fn real(name: &str) -> Option<String> {
     let folder = std::env::var("STRATOS_TEST_DATA").ok()?;
-    let path = [format!("{folder}/{name}"), format!("{folder}/stratos/{name}")].into_iter().find(|p| std::path::Path::new(p).exists())?;
+    let path = [format!("{folder}/{name}"), format!("{folder}/stratos/{name}")]
+        .into_iter()
+        .find(|p| std::path::Path::new(p).exists())?;
     std::fs::read_to_string(path).ok()
 }
 
@@ -212,10 +220,27 @@ fn histogram_of_shipped_and_real_material() {
     }
     for (tier, counts) in words {
         let sum: usize = counts.iter().sum();
-        println!("{tier}: {} think blocks, {:?}..{:?} words, mean {}", counts.len(), counts.iter().min(), counts.iter().max(), sum / counts.len());
+        println!(
+            "{tier}: {} think blocks, {:?}..{:?} words, mean {}",
+            counts.len(),
+            counts.iter().min(),
+            counts.iter().max(),
+            sum / counts.len()
+        );
     }
-    let show = [("kuwait_cpeg", 0), ("texas_nurse", 0), ("kuwait_cpeg", 64), ("portland_retired_space", 106), ("kuwait_cpeg", 10), ("munich_mecheng", 42)];
+    let show = [
+        ("kuwait_cpeg", 0),
+        ("texas_nurse", 0),
+        ("kuwait_cpeg", 64),
+        ("portland_retired_space", 106),
+        ("kuwait_cpeg", 10),
+        ("munich_mecheng", 42),
+    ];
     for (id, i) in show {
-        println!("\n--- {id} {}\n{}", articles()[i].title, judge.judge(&profile(id), &articles()[i], &recipe.depth, &recipe.bands).answer());
+        println!(
+            "\n--- {id} {}\n{}",
+            articles()[i].title,
+            judge.judge(&profile(id), &articles()[i], &recipe.depth, &recipe.bands).answer()
+        );
     }
 }
