@@ -3,7 +3,7 @@
 use super::phrases::Token;
 use super::reader::{Follow, Reader};
 use super::reading::{Place, Reading};
-use super::vocabulary::{Closeness, Vocabulary};
+use super::vocabulary::{Closeness, Mark, Vocabulary};
 use crate::domain::SourceType;
 
 /// A tracked name or an interest that the article names.
@@ -213,7 +213,7 @@ fn place(v: &Vocabulary, reader: &Reader, reading: &Reading) -> PlaceFit {
     let named = |p: &Place| name(p).unwrap_or_default();
     let first = reading.places.first();
     // "Only for residents": the first place named is the one that counts.
-    if reading.places.iter().any(is_own) && (!reading.restricted || first.is_some_and(is_own)) {
+    if reading.places.iter().any(is_own) && (!reading.is(Mark::Restricted) || first.is_some_and(is_own)) {
         return PlaceFit::Own;
     }
     let other_city = reading.places.iter().find(|p| matches!(p, Place::Area(c, _) if *c == home) && !is_own(p));
@@ -225,8 +225,8 @@ fn place(v: &Vocabulary, reader: &Reader, reading: &Reading) -> PlaceFit {
         Place::Region(r) => v.lexicon.regions.get(*r).is_some_and(|x| x.name == region),
     });
     match (other_city, of_home, in_region, abroad) {
-        (Some(city), _, _, _) if !of_home || reading.restricted => PlaceFit::OtherCity(named(city)),
-        (_, true, _, _) if !reading.restricted => PlaceFit::Nation,
+        (Some(city), _, _, _) if !of_home || reading.is(Mark::Restricted) => PlaceFit::OtherCity(named(city)),
+        (_, true, _, _) if !reading.is(Mark::Restricted) => PlaceFit::Nation,
         (_, _, Some(place), _) => PlaceFit::Region(named(place)),
         (_, _, _, Some(place)) => PlaceFit::Elsewhere(named(place)),
         _ => PlaceFit::Unplaced,
@@ -249,7 +249,7 @@ fn level(reader: &Reader, reading: &Reading) -> LevelFit {
     let (Some(low), Some(high)) = (asked.iter().min(), asked.iter().max()) else {
         return LevelFit::Silent;
     };
-    let margin = usize::from(!reading.excluded);
+    let margin = usize::from(!reading.is(Mark::Excluded));
     if *low > own + margin {
         LevelFit::TooHigh
     } else if high + 2 <= own {

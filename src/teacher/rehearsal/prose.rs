@@ -4,7 +4,7 @@ use super::evidence::{Evidence, LevelFit, PlaceFit};
 use super::reader::Reader;
 use super::reading::Reading;
 use super::score::{Situation, Verdict};
-use super::vocabulary::{Closeness, Vocabulary};
+use super::vocabulary::{Closeness, Mark, Vocabulary};
 use crate::domain::{
     Bands, DepthRules, Motivation, Prism, Profile, Seniority, Signal, SignalKind, SourceType, Weight, one_line, word_count,
 };
@@ -129,9 +129,9 @@ impl Writer<'_> {
 
     fn freshness(&self) -> &'static str {
         let r = self.reading;
-        if r.expired {
+        if r.is(Mark::Expired) {
             "already over"
-        } else if r.rumour {
+        } else if r.is(Mark::Rumour) {
             "unconfirmed"
         } else if r.deadline.is_some() && r.action.is_some() {
             "open with a deadline"
@@ -203,7 +203,7 @@ impl Writer<'_> {
                 (None, None) => (Weight::None, "no interest".to_owned()),
             },
             SignalKind::Action => match (self.action_name(), &r.deadline) {
-                _ if r.expired => (Weight::None, "closed".to_owned()),
+                _ if r.is(Mark::Expired) => (Weight::None, "closed".to_owned()),
                 (Some(action), Some(day)) => (Weight::Strong, format!("{action} by {day}")),
                 (Some(action), None) => (Weight::Weak, action.to_owned()),
                 (None, _) => (Weight::None, "nothing to do".to_owned()),

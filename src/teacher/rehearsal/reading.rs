@@ -51,14 +51,8 @@ pub struct Reading {
     pub levels: Vec<usize>,
     /// Years of experience asked for.
     pub years: Option<u32>,
-    /// The phrase that says it is over, as the lexicon spells it.
-    pub expired: bool,
-    pub rumour: bool,
-    pub restricted: bool,
-    pub excluded: bool,
-    pub online: bool,
-    pub listing: bool,
-    pub sport: bool,
+    /// Over, a rumour, for others only: what the text says of itself.
+    pub marks: Vec<Mark>,
 }
 
 impl Reading {
@@ -76,17 +70,10 @@ impl Reading {
         }
         let found = vocabulary.book.find(&tokens);
         let english = is_english(vocabulary, &tokens);
-        let marks = |mark: Mark| found.iter().filter(move |f| f.meaning == Meaning::Mark(mark)).count();
-        let has = |mark: Mark| marks(mark) > 0;
-        let rumours = marks(Mark::Rumour);
         let deadline = deadline_day(&tokens, &found);
-        let urgent = has(Mark::Urgent);
         let kind = kind_of(vocabulary, &found, title_len);
-        let (expired, restricted, excluded, online) =
-            (has(Mark::Expired), has(Mark::Restricted), has(Mark::Excluded), has(Mark::Online));
-        let sport = found.iter().any(|f| f.meaning == Meaning::Mark(Mark::Sport) && f.at < title_len);
-        let listing = has(Mark::Listing);
-        let rumour = rumours >= 2 || (rumours == 1 && !matches!(source, SourceType::Official | SourceType::News));
+        let marks = marks_of(&found, title_len, source);
+        let urgent = marks.contains(&Mark::Urgent);
         let action = action_of(&found, lexicon.marks.actions.len()).or((urgent && deadline.is_some()).then_some(0));
         let mut reading = Self {
             title_len,
@@ -101,13 +88,7 @@ impl Reading {
             deadline,
             levels: Vec::new(),
             years: years(&tokens),
-            expired,
-            rumour,
-            restricted,
-            excluded,
-            online,
-            listing,
-            sport,
+            marks,
             tokens,
         };
         for f in &found {
@@ -123,9 +104,34 @@ impl Reading {
         reading
     }
 
+    pub fn is(&self, mark: Mark) -> bool {
+        self.marks.contains(&mark)
+    }
+
     pub fn headline(&self) -> &[Token] {
         &self.tokens[..self.title_len.min(self.tokens.len())]
     }
+}
+
+/// The marks that hold: one doubtful word from a serious source makes no rumour, and sport counts in the headline only.
+fn marks_of(found: &[Found<Meaning>], title_len: usize, source: SourceType) -> Vec<Mark> {
+    let rumours = found.iter().filter(|f| f.meaning == Meaning::Mark(Mark::Rumour)).count();
+    let serious = matches!(source, SourceType::Official | SourceType::News);
+    let mut marks = Vec::new();
+    for f in found {
+        let Meaning::Mark(mark) = f.meaning else {
+            continue;
+        };
+        let holds = match mark {
+            Mark::Rumour => rumours >= 2 || !serious,
+            Mark::Sport => f.at < title_len,
+            _ => true,
+        };
+        if holds && !marks.contains(&mark) {
+            marks.push(mark);
+        }
+    }
+    marks
 }
 
 /// Search results end in the site's name: "Vacancy at X - Facebook".
