@@ -156,6 +156,10 @@ pub struct SeedlingRules {
     pub intermediate_size: usize,
     pub rope_theta: f64,
     pub max_positions: usize,
+    /// Share of prompt tokens that are blanked out in training, so that words of the few articles there are cannot be
+    /// learnt by heart.
+    #[serde(default)]
+    pub prompt_dropout: f64,
     #[serde(flatten)]
     pub run: RunRules,
 }

@@ -46,7 +46,7 @@ impl Bars {
             Event::PhaseStarted { phase } => self.start(*phase),
             Event::Progress { done, total, unit, message, .. } => self.progress(*done, *total, unit, message),
             Event::Step { step, total_steps, epoch, loss, tokens_per_second, .. } => {
-                let detail = format!("epoch {} · loss {loss:.3} · {tokens_per_second:.0} tokens/s{}", epoch + 1, self.detail);
+                let detail = format!("epoch {epoch} · loss {loss:.3} · {tokens_per_second:.0} tokens/s{}", self.detail);
                 self.progress(*step, *total_steps, "steps", &detail);
             }
             Event::EvalLoss { loss, .. } => self.detail = format!(" · eval loss {loss:.3}"),

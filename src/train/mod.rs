@@ -1,1 +1,148 @@
-//! See the crate docs.
+//! Training: examples → the best student, on the CPU, resumable bit for bit.
+//!
+//! Owns objective, optimizer, schedule, checkpoints and the loop. Does not own which examples there are or their order
+//! (`dataset`), the model's arithmetic (`student`), or when to run (`engine`).
+
+mod checkpoint;
+mod error;
+mod event;
+pub mod objective;
+pub mod optimizer;
+pub mod schedule;
+pub mod steplog;
+mod trainer;
+
+use std::path::PathBuf;
+
+pub use error::TrainError;
+pub use event::{EvalRecord, Finish, Gate, StepRecord, TrainControl, TrainEvent, TrainOutcome};
+pub use trainer::train;
+
+use crate::domain::recipe::SeedlingRules;
+use crate::domain::{ChatMessage, Digest};
+use crate::student::{Codec, StudentConfig, StudentError};
+use objective::Row;
+
+/// One text to learn from; the last message is the assistant's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainExample {
+    pub id: String,
+    pub messages: Vec<ChatMessage>,
+    pub weight: f32,
+}
+
+/// A training run from scratch. The same job in the same folder goes on where it was.
+#[derive(Debug, Clone)]
+pub struct TrainJob {
+    pub run_dir: PathBuf,
+    pub rules: SeedlingRules,
+    pub seed: u64,
+    pub config: StudentConfig,
+    pub codec: Codec,
+    pub train: Vec<TrainExample>,
+    /// Decides which student is the best and when to stop.
+    pub eval: Vec<TrainExample>,
+    /// For each epoch the examples' indices, in order, repeats included.
+    pub orders: Vec<Vec<u32>>,
+    pub data_digest: Digest,
+}
+
+impl TrainJob {
+    /// Encodes examples; those that do not fit are refused by name, none is cut.
+    pub fn encode(&self, examples: &[TrainExample]) -> Result<Vec<Row>, TrainError> {
+        let mut rows = Vec::with_capacity(examples.len());
+        let mut long = Vec::new();
+        for example in examples {
+            let encoded = self.codec.example(&example.messages)?;
+            if encoded.ids.len() > self.config.max_position_embeddings {
+                long.push(example.id.clone());
+            }
+            rows.push(Row { id: example.id.clone(), encoded, weight: example.weight });
+        }
+        if !long.is_empty() {
+            return Err(StudentError::too_long(self.config.max_position_embeddings, &long).into());
+        }
+        Ok(rows)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::path::Path;
+
+    use candle_core::Var;
+
+    use super::*;
+    use crate::domain::recipe::{OrderStrategy, RunRules, Schedule};
+    use crate::domain::{Recipe, Role};
+    use crate::student::weights::{self, Weights};
+    use crate::student::{ChatTemplate, StudentTokenizer, template};
+
+    pub fn rules() -> SeedlingRules {
+        let recipe = Recipe::from_toml(include_str!("../../data/recipes/stratos-v19.toml")).expect("sound");
+        let run = RunRules {
+            learning_rate: 1e-2,
+            schedule: Schedule::Cosine,
+            warmup_share: 0.1,
+            micro_batch: 2,
+            effective_batch: 4,
+            epochs: 2,
+            weight_decay: 0.01,
+            clip_norm: 1.0,
+            order: OrderStrategy::Shuffle,
+            eval_every: 3,
+            checkpoint_every: 2,
+            patience: 3,
+        };
+        SeedlingRules {
+            vocab_size: 300,
+            hidden_size: 16,
+            layers: 2,
+            heads: 2,
+            kv_heads: 1,
+            head_dim: 8,
+            intermediate_size: 24,
+            max_positions: 128,
+            prompt_dropout: 0.1,
+            run,
+            ..recipe.seedling
+        }
+    }
+
+    fn examples(count: usize, name: &str) -> Vec<TrainExample> {
+        let example = |i: usize| {
+            let topic = ["nurse", "space", "chips"][i % 3];
+            let score = ["9.5", "0.5", "2.0"][i % 3];
+            let messages = vec![
+                ChatMessage::new(Role::System, "reader of space"),
+                ChatMessage::new(Role::User, format!("news {i} of {topic}")),
+                ChatMessage::new(Role::Assistant, format!("<think>\n{topic}\n</think>\nSCORE: {score} | REASON: {topic}.")),
+            ];
+            TrainExample { id: format!("{name}-{i}"), messages, weight: 1.0 + i as f32 / 10.0 }
+        };
+        (0..count).map(example).collect()
+    }
+
+    pub fn job(run_dir: &Path) -> TrainJob {
+        let (rules, train) = (rules(), examples(12, "train"));
+        let texts = train.iter().flat_map(|e| e.messages.iter().map(|m| m.content.as_str()));
+        let tokenizer = StudentTokenizer::train(texts, rules.vocab_size).expect("tokenizer");
+        let config = StudentConfig::seedling(&rules, &tokenizer).expect("config");
+        let codec = Codec { tokenizer, template: ChatTemplate::new(template::CHATML).expect("template") };
+        let orders = vec![(0..12).collect(), (0..12).rev().chain([3, 3]).collect()];
+        let data_digest = Digest::of("data");
+        TrainJob { run_dir: run_dir.to_owned(), rules, seed: 7, config, codec, train, eval: examples(3, "eval"), orders, data_digest }
+    }
+
+    pub fn toy_rows() -> Vec<Row> {
+        let job = job(Path::new("unused"));
+        job.encode(&job.train[..5]).expect("rows")
+    }
+
+    pub fn toy_vars() -> (StudentConfig, Weights) {
+        let config = job(Path::new("unused")).config;
+        let fresh = weights::fresh(&config, 1).expect("weights");
+        let vars = fresh.into_iter().map(|(n, t)| (n, Var::from_tensor(&t).expect("var").into_inner())).collect();
+        (config, vars)
+    }
+}

@@ -11,7 +11,9 @@ use super::dataset::{codec, train_example};
 use super::load_dataset;
 use crate::dataset::{OrderRow, Side, order};
 use crate::domain::{Conduct, Digest, Finding, Gate, Phase};
-use crate::train::{self, TrainControl, TrainEvent, TrainExample, TrainGate, TrainJob};
+use crate::student::tokenizer::TURN_END;
+use crate::student::{Student, StudentConfig, weights};
+use crate::train::{self, TrainControl, TrainError, TrainEvent, TrainExample, TrainJob, TrainOutcome, steplog};
 use crate::workspace::{Workspace, WorkspaceError, free_bytes};
 
 /// Bytes of one f32 parameter in a checkpoint: the weight and two moments.
@@ -33,7 +35,7 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
         return Err(Failure::new("the statistics of this dataset were not acknowledged", how));
     }
     let stored = load_dataset(&workspace, &dataset)?;
-    let tokenizer = codec(&workspace, &dataset)?.tokenizer;
+    let codec = codec(&workspace, &dataset)?;
     let recipe = &workspace.recipe;
     let rows: Vec<OrderRow> = stored.side(Side::Train).map(|e| OrderRow { score: e.score, repeats: e.repeats }).collect();
     let (rules, seed) = (&recipe.seedling, workspace.config.seed);
@@ -43,45 +45,73 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
         run_dir: run_dir(&workspace, input)?,
         rules: rules.clone(),
         seed,
-        tokenizer,
+        config: StudentConfig::seedling(rules, &codec.tokenizer)?,
+        codec,
         train: examples(Side::Train),
         eval: examples(Side::Eval),
         orders,
         data_digest: dataset,
     };
-    let start = [t3(&job), job.t10()];
-    context.hold(input, &start)?;
+    let parameters = weights::count(&weights::fresh(&job.config, seed)?) as u64;
+    context.hold(input, &[t3(&job, parameters), t10(&job)?])?;
     let mut control = Control { context, run: input.short().to_owned(), total_steps: 0 };
-    let outcome = train::train(&job, &mut control);
-    let outcome = match outcome {
+    let outcome = match train::train(&job, &mut control) {
         Ok(outcome) => outcome,
         Err(error) => {
-            if let Some(finding) = error.finding() {
-                context.hold(input, &[finding])?;
+            if let Some(finding) = step_finding(&error) {
+                context.ledger.put_findings(Phase::Train, input, std::slice::from_ref(&finding), context.clock.now())?;
+                context.event(Event::Finding { phase: Phase::Train, finding });
             }
             return Err(error.into());
         }
     };
-    if outcome.stopped {
-        return Ok(PhaseEnd::Stopped);
-    }
-    let finite = Finding::pass("T5", format!("{} steps with finite loss and gradients", outcome.steps));
+    let TrainOutcome::Finished(end) = outcome else { return Ok(PhaseEnd::Stopped) };
+    let finite = Finding::pass("T5", format!("{} steps with finite loss and gradients", end.steps));
     let gradients = Finding::pass("T13", "every trainable tensor had a finite, non-zero gradient after the first step");
     context.hold(input, &[finite, gradients])?;
-    let early = if outcome.stopped_early { ", stopped early" } else { "" };
+    let student = Student::load(&end.best)?;
+    let early = if end.early { ", stopped early" } else { "" };
     let headline = format!(
         "{:.1} M parameters, {} steps{early}, best eval loss {:.3} at step {}",
-        outcome.parameters as f64 / 1e6,
-        outcome.steps,
-        outcome.best_loss,
-        outcome.best_step
+        parameters as f64 / 1e6,
+        end.steps,
+        end.best_loss,
+        end.best_step
     );
-    Ok(PhaseEnd::Done { output: outcome.digest, headline })
+    Ok(PhaseEnd::Done { output: student.digest().clone(), headline })
+}
+
+/// Guard T10: the end token is looked up by name, carries loss, and is the one the configuration stops at.
+fn t10(job: &TrainJob) -> Result<Finding, Failure> {
+    let end = job.codec.tokenizer.end();
+    let Some(first) = job.train.first() else { return Ok(Finding::fail("T10", "there is no training row", "Build the dataset again.")) };
+    let encoded = job.codec.example(&first.messages)?;
+    let closes = encoded.ids.last() == Some(&end) && encoded.loss_tokens() > 0;
+    let stops = job.config.eos_token_id == Some(end);
+    Ok(if closes && stops {
+        Finding::pass("T10", format!("{TURN_END} (id {end}) ends every target, carries loss and ends generation"))
+    } else {
+        Finding::fail(
+            "T10",
+            format!("targets end with token {:?}, generation stops at {:?}, {TURN_END} is {end}", encoded.ids.last(), job.config.eos_token_id),
+            "Use one end token in the chat template and the configuration.",
+        )
+    })
+}
+
+/// The guard that a failed step belongs to.
+fn step_finding(error: &TrainError) -> Option<Finding> {
+    let guard = match error {
+        TrainError::NotFinite { .. } => "T5",
+        TrainError::NoGradient { .. } => "T13",
+        _ => return None,
+    };
+    Some(Finding::fail(guard, error.to_string(), "See the message; the last good checkpoint is kept."))
 }
 
 /// Guard T3: the disk holds what the run will write.
-fn t3(job: &TrainJob) -> Finding {
-    let need = job.parameters() as u64 * CHECKPOINT_BYTES_PER_PARAMETER * CHECKPOINTS_HELD;
+fn t3(job: &TrainJob, parameters: u64) -> Finding {
+    let need = parameters * CHECKPOINT_BYTES_PER_PARAMETER * CHECKPOINTS_HELD;
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
     match free_bytes(&job.run_dir) {
         Some(free) if free < need => Finding::fail(
@@ -102,59 +132,57 @@ struct Control<'a> {
 }
 
 impl TrainControl for Control<'_> {
-    fn gate(&mut self) -> TrainGate {
+    fn gate(&mut self) -> train::Gate {
         match self.context.gate() {
-            Gate::Continue => TrainGate::Continue,
-            Gate::Stop => TrainGate::Stop,
+            Gate::Continue => train::Gate::Continue,
+            Gate::Stop => train::Gate::Stop,
         }
     }
 
     fn on_event(&mut self, event: &TrainEvent) {
         let update = match event {
-            TrainEvent::Started { total_steps, resumed_from, parameters, history, eval_history } => {
+            TrainEvent::Started { total_steps, resumed_from, parameters, .. } => {
                 self.total_steps = *total_steps;
-                TrainUpdate::Started {
-                    run: self.run.clone(),
-                    parameters: *parameters as u64,
-                    total_steps: *total_steps,
-                    resumed_from: *resumed_from,
-                    loss: history.clone(),
-                    eval_loss: eval_history.clone(),
-                }
+                // A resumed run shows the curve it had; the log was cut back to the checkpoint before this event.
+                let past = run_log(&self.context.workspace, &self.run);
+                let (run, parameters) = (self.run.clone(), *parameters as u64);
+                let (loss, eval_loss) = curves(&past);
+                TrainUpdate::Started { run, parameters, total_steps: *total_steps, resumed_from: *resumed_from, loss, eval_loss }
             }
             TrainEvent::Step(s) => {
                 let tokens_per_second = if s.seconds > 0.0 { s.tokens as f64 / s.seconds } else { 0.0 };
                 let (step, total_steps, epoch) = (s.step, self.total_steps, s.epoch);
-                self.context.event(Event::Step {
-                    step,
-                    total_steps,
-                    epoch,
-                    loss: s.loss,
-                    lr: s.lr,
-                    grad_norm: s.grad_norm,
-                    tokens_per_second,
-                });
+                self.context.event(Event::Step { step, total_steps, epoch, loss: s.loss, lr: s.lr, grad_norm: s.grad_norm, tokens_per_second });
                 self.context.progress(step, total_steps, "steps", "");
-                TrainUpdate::Step {
-                    step,
-                    epoch,
-                    loss: s.loss,
-                    lr: s.lr,
-                    grad_norm: s.grad_norm,
-                    tokens_per_second,
-                    seconds: s.seconds,
-                }
+                TrainUpdate::Step { step, epoch, loss: s.loss, lr: s.lr, grad_norm: s.grad_norm, tokens_per_second, seconds: s.seconds }
             }
-            TrainEvent::Eval { step, loss } => {
-                self.context.event(Event::EvalLoss { step: *step, loss: *loss });
-                TrainUpdate::Eval { step: *step, loss: *loss }
+            TrainEvent::Eval(e) => {
+                self.context.event(Event::EvalLoss { step: e.step, loss: e.loss });
+                TrainUpdate::Eval { step: e.step, loss: e.loss }
             }
             TrainEvent::Checkpoint { step, .. } => TrainUpdate::Checkpoint { step: *step },
             TrainEvent::EarlyStop { .. } => TrainUpdate::StoppedEarly,
-            TrainEvent::Finished { .. } => return,
+            TrainEvent::CheckpointSkipped { path, why } => {
+                return self.context.warn(format!("checkpoint {} was passed over: {why}", path.display()));
+            }
+            TrainEvent::Stopped { .. } | TrainEvent::Finished(_) => return,
         };
         self.context.send(JobMessage::Train(update));
     }
+}
+
+/// Steps and evaluations of a run, as logged so far.
+fn run_log(workspace: &Workspace, run: &str) -> Vec<TrainEvent> {
+    let dir = workspace.state_dir(&format!("runs/{run}"));
+    dir.ok().and_then(|dir| steplog::read(&dir.join("steps.jsonl")).ok()).unwrap_or_default()
+}
+
+type Curve = Vec<(u64, f64)>;
+
+fn curves(log: &[TrainEvent]) -> (Curve, Curve) {
+    let loss = log.iter().filter_map(|e| if let TrainEvent::Step(s) = e { Some((s.step, s.loss)) } else { None });
+    let eval = log.iter().filter_map(|e| if let TrainEvent::Eval(e) = e { Some((e.step, e.loss)) } else { None });
+    (loss.collect(), eval.collect())
 }
 
 /// The curves of the last run, from its step log, for a console that opens later.
@@ -163,21 +191,15 @@ pub fn train_history(workspace: &Workspace, standings: &[Standing]) -> TrainView
     let input = standing.input.as_ref().or(standing.record.as_ref().map(|r| &r.input));
     let mut view = TrainView::default();
     let Some(input) = input else { return view };
-    let Ok(dir) = run_dir(workspace, input) else { return view };
-    let Ok(log) = train::read_log(&dir) else { return view };
-    if log.steps.is_empty() {
-        return view;
-    }
-    view.apply(TrainUpdate::Started {
-        run: input.short().to_owned(),
-        parameters: log.parameters as u64,
-        total_steps: log.total_steps,
-        resumed_from: None,
-        loss: log.steps.iter().map(|s| (s.step, s.loss)).collect(),
-        eval_loss: log.evals,
-    });
-    if let Some(last) = log.steps.last() {
-        (view.epoch, view.lr, view.grad_norm) = (last.epoch, last.lr, last.grad_norm);
+    let log = run_log(workspace, input.short());
+    let (loss, eval_loss) = curves(&log);
+    let Some((total_steps, _)) = loss.last().copied() else { return view };
+    let run = input.short().to_owned();
+    view.apply(TrainUpdate::Started { run, parameters: 0, total_steps, resumed_from: None, loss, eval_loss });
+    for event in log {
+        if let TrainEvent::Step(s) = event {
+            (view.epoch, view.lr, view.grad_norm) = (s.epoch, s.lr, s.grad_norm);
+        }
     }
     view
 }

@@ -3,7 +3,7 @@
 use super::phrases::Token;
 use super::reader::{Follow, Reader};
 use super::reading::{Place, Reading};
-use super::vocabulary::{Closeness, Vocabulary};
+use super::vocabulary::{Closeness, Mark, Vocabulary};
 use crate::domain::SourceType;
 
 /// A tracked name or an interest that the article names.
@@ -29,6 +29,8 @@ pub struct Neighbour {
     pub interest: String,
     pub closeness: Closeness,
     pub prominent: bool,
+    /// Only a name suggests the topic.
+    pub hint: bool,
 }
 
 /// Where the article plays, seen from the reader's home.
@@ -70,6 +72,10 @@ pub struct Evidence {
     pub trade: Option<String>,
     pub place: PlaceFit,
     pub level: LevelFit,
+    /// The article names the level of a reader at the beginning of a career.
+    pub beginner: bool,
+    /// The reader is past working.
+    pub retired: bool,
 }
 
 impl Evidence {
@@ -90,6 +96,10 @@ impl Evidence {
             neighbour: neighbour(v, reader, reading),
             place: place(v, reader, reading),
             level: level(reader, reading),
+            retired: reader.level.is_none(),
+            beginner: reader.level.is_some_and(|own| {
+                own <= 2 && reading.years.is_none() && reading.levels.iter().any(|l| l.abs_diff(own) <= 1 && *l <= 2)
+            }),
             trade,
             tracked,
             interests,
@@ -169,9 +179,15 @@ fn neighbour(v: &Vocabulary, reader: &Reader, reading: &Reading) -> Option<Neigh
                 (Some(c), false) => c,
             };
             let times = reading.mentions.iter().filter(|m| m.topic == mention.topic).count();
-            let prominent = mention.headline || times >= 2;
-            if best.as_ref().is_none_or(|b| (closeness, prominent) > (b.closeness, b.prominent)) {
-                best = Some(Neighbour { topic: topic.name.clone(), interest: follow.name.clone(), closeness, prominent });
+            let prominent = !mention.hint && (mention.headline || times >= 2);
+            if best.as_ref().is_none_or(|b| (closeness, prominent, !mention.hint) > (b.closeness, b.prominent, !b.hint)) {
+                best = Some(Neighbour {
+                    topic: topic.name.clone(),
+                    interest: follow.name.clone(),
+                    closeness,
+                    prominent,
+                    hint: mention.hint,
+                });
             }
         }
     }
@@ -205,7 +221,7 @@ fn place(v: &Vocabulary, reader: &Reader, reading: &Reading) -> PlaceFit {
     let named = |p: &Place| name(p).unwrap_or_default();
     let first = reading.places.first();
     // "Only for residents": the first place named is the one that counts.
-    if reading.places.iter().any(is_own) && (!reading.restricted || first.is_some_and(is_own)) {
+    if reading.places.iter().any(is_own) && (!reading.is(Mark::Restricted) || first.is_some_and(is_own)) {
         return PlaceFit::Own;
     }
     let other_city = reading.places.iter().find(|p| matches!(p, Place::Area(c, _) if *c == home) && !is_own(p));
@@ -217,8 +233,8 @@ fn place(v: &Vocabulary, reader: &Reader, reading: &Reading) -> PlaceFit {
         Place::Region(r) => v.lexicon.regions.get(*r).is_some_and(|x| x.name == region),
     });
     match (other_city, of_home, in_region, abroad) {
-        (Some(city), _, _, _) if !of_home || reading.restricted => PlaceFit::OtherCity(named(city)),
-        (_, true, _, _) if !reading.restricted => PlaceFit::Nation,
+        (Some(city), _, _, _) if !of_home || reading.is(Mark::Restricted) => PlaceFit::OtherCity(named(city)),
+        (_, true, _, _) if !reading.is(Mark::Restricted) => PlaceFit::Nation,
         (_, _, Some(place), _) => PlaceFit::Region(named(place)),
         (_, _, _, Some(place)) => PlaceFit::Elsewhere(named(place)),
         _ => PlaceFit::Unplaced,
@@ -241,7 +257,7 @@ fn level(reader: &Reader, reading: &Reading) -> LevelFit {
     let (Some(low), Some(high)) = (asked.iter().min(), asked.iter().max()) else {
         return LevelFit::Silent;
     };
-    let margin = usize::from(!reading.excluded);
+    let margin = usize::from(!reading.is(Mark::Excluded));
     if *low > own + margin {
         LevelFit::TooHigh
     } else if high + 2 <= own {

@@ -111,7 +111,7 @@ fn case_fits(want: &str, have: &str) -> bool {
     if !want.chars().next().is_some_and(char::is_uppercase) {
         return true;
     }
-    if acronym(want).chars().count() <= 3 {
+    if want.is_ascii() && acronym(want).len() <= 3 {
         return acronym(want) == acronym(have);
     }
     have.chars().next().is_some_and(char::is_uppercase)

@@ -4,7 +4,7 @@ use super::evidence::{Evidence, LevelFit, PlaceFit};
 use super::reader::Reader;
 use super::reading::Reading;
 use super::score::{Situation, Verdict};
-use super::vocabulary::{Closeness, Vocabulary};
+use super::vocabulary::{Closeness, Mark, Vocabulary};
 use crate::domain::{
     Bands, DepthRules, Motivation, Prism, Profile, Seniority, Signal, SignalKind, SourceType, Weight, one_line, word_count,
 };
@@ -129,9 +129,9 @@ impl Writer<'_> {
 
     fn freshness(&self) -> &'static str {
         let r = self.reading;
-        if r.expired {
+        if r.is(Mark::Expired) {
             "already over"
-        } else if r.rumour {
+        } else if r.is(Mark::Rumour) {
             "unconfirmed"
         } else if r.deadline.is_some() && r.action.is_some() {
             "open with a deadline"
@@ -198,11 +198,12 @@ impl Writer<'_> {
             },
             SignalKind::Interest => match (e.interests.first(), &e.neighbour) {
                 (Some(hit), _) => (prominence(hit.is_prominent() || e.interests.len() > 1), list(&e.interests)),
+                (None, Some(near)) if near.hint => (Weight::Weak, format!("{} by a name", near.topic)),
                 (None, Some(near)) => (Weight::Weak, format!("{} beside {}", near.topic, near.interest)),
                 (None, None) => (Weight::None, "no interest".to_owned()),
             },
             SignalKind::Action => match (self.action_name(), &r.deadline) {
-                _ if r.expired => (Weight::None, "closed".to_owned()),
+                _ if r.is(Mark::Expired) => (Weight::None, "closed".to_owned()),
                 (Some(action), Some(day)) => (Weight::Strong, format!("{action} by {day}")),
                 (Some(action), None) => (Weight::Weak, action.to_owned()),
                 (None, _) => (Weight::None, "nothing to do".to_owned()),
@@ -228,22 +229,25 @@ impl Writer<'_> {
 
     fn strongest_line(&self) -> String {
         let names = self.evidence_names();
+        let matters = if names.contains(" and ") { "matter" } else { "matters" };
+        let is = if names.contains(" and ") { "are" } else { "is" };
         match self.verdict.situation {
             Situation::Noise => "nothing.".to_owned(),
             Situation::Expired => format!("TIMING, because {names} would matter but the date has passed."),
-            Situation::WrongLevel => format!("ROLE, because {names} matters but the post asks for another level."),
+            Situation::WrongLevel => format!("ROLE, because {names} {matters} but the post asks for another level."),
             Situation::WrongPlace => {
-                format!("PLACE, because {names} matters but it happens in {}.", self.place_name().unwrap_or("another place"))
+                format!("PLACE, because {names} {matters} but it happens in {}.", self.place_name().unwrap_or("another place"))
             }
-            Situation::Rumour => format!("SOURCE, because {names} matters but nothing is confirmed."),
+            Situation::Rumour => format!("SOURCE, because {names} {matters} but nothing is confirmed."),
             Situation::Opening if self.reading.deadline.is_some() => {
-                format!("ACTION, because {names} matters and there is a deadline to meet.")
+                format!("ACTION, because {names} {matters} and there is a deadline to meet.")
             }
-            Situation::Opening => format!("{}, because {names} matters and there is something to do.", self.verdict.strongest),
-            Situation::Followed => format!("{}, because {names} is what this reader follows.", self.verdict.strongest),
-            Situation::NameOnly => format!("ENTITY, because {names} is tracked but the subject is not this reader's."),
-            Situation::Mention => format!("{}, because {names} is named but not the subject.", self.verdict.strongest),
+            Situation::Opening => format!("{}, because {names} {matters} and there is something to do.", self.verdict.strongest),
+            Situation::Followed => format!("{}, because {names} {is} what this reader follows.", self.verdict.strongest),
+            Situation::NameOnly => format!("ENTITY, because {names} {is} tracked but the subject is not this reader's."),
+            Situation::Mention => format!("{}, because {names} {is} named but not the subject.", self.verdict.strongest),
             Situation::Neighbour => match &self.evidence.neighbour {
+                Some(near) if near.hint => format!("INTEREST, because a name in the text suggests {}.", near.topic),
                 Some(near) => {
                     let how = if near.closeness == Closeness::Far { "distant from" } else { "close to" };
                     format!("INTEREST, because {} is {how} {}.", near.topic, near.interest)
@@ -302,6 +306,7 @@ impl Writer<'_> {
             Situation::NameOnly => format!("{kind} on {names} without anything for this {who}'s work."),
             Situation::Mention => format!("{kind} that touches {names} only in passing."),
             Situation::Neighbour => match &self.evidence.neighbour {
+                Some(near) if near.hint => format!("{kind} in which only a name suggests {}.", near.topic),
                 Some(near) => format!("{kind} about {}, which is only a neighbour of {}.", near.topic, near.interest),
                 None => format!("{kind} about a neighbouring topic."),
             },

@@ -48,13 +48,12 @@ impl Reader {
     pub fn of(vocabulary: &Vocabulary, profile: &Profile) -> Self {
         let real = |name: &&String| !vocabulary.lexicon.void.iter().any(|v| v.eq_ignore_ascii_case(name.trim()));
         let role = tokenise(&profile.role);
-        let trades = vocabulary.lexicon.trades.iter().enumerate();
-        let of_role = |words: &[String]| words.iter().filter_map(|w| Phrase::new(w)).any(|p| p.is_in(&role));
+        let trades = vocabulary.trade_phrases.iter().enumerate();
         let working = profile.seniority != Seniority::Retired;
         Self {
             tracked: profile.tracked.iter().filter(real).map(|name| tracked(vocabulary, name)).collect(),
             interests: profile.interests.iter().filter(real).map(|name| interest(vocabulary, name)).collect(),
-            trades: trades.filter(|(_, t)| working && of_role(&t.words)).map(|(i, _)| i).collect(),
+            trades: trades.filter(|(_, names)| working && names.iter().any(|p| p.is_in(&role))).map(|(i, _)| i).collect(),
             home: home(vocabulary, profile),
             level: match profile.seniority {
                 Seniority::Student => Some(0),
@@ -66,6 +65,20 @@ impl Reader {
             },
         }
     }
+}
+
+impl Reader {
+    /// The name a host is registered under is a tracked name, written together: "paloaltonetworks".
+    pub fn tracks_host(&self, label: &str) -> bool {
+        let label = label.to_ascii_lowercase();
+        let joined = |phrase: &Phrase| phrase.folds().collect::<String>() == singular_label(&label);
+        !label.is_empty() && self.tracked.iter().flat_map(|f| &f.phrases).any(joined)
+    }
+}
+
+/// Folded as the phrases are.
+fn singular_label(label: &str) -> String {
+    tokenise(label).into_iter().map(|t| t.fold).collect()
 }
 
 /// At most four words, so that an evidence line keeps its length.
@@ -90,18 +103,19 @@ fn tracked(vocabulary: &Vocabulary, name: &str) -> Follow {
 fn interest(vocabulary: &Vocabulary, name: &str) -> Follow {
     let lexicon = &vocabulary.lexicon;
     let tokens = tokenise(name);
-    let filler = |fold: &str| lexicon.filler.iter().filter_map(|f| Phrase::new(f)).any(|f| f.folds().eq([fold]));
+    let filler = |fold: &str| vocabulary.filler.contains(fold);
     let content: Vec<String> = tokens.iter().map(|t| t.fold.clone()).filter(|fold| !filler(fold)).collect();
     let own = Phrase::new(name);
     let (mut topics, mut parts) = (Vec::new(), Vec::new());
-    for (i, topic) in lexicon.topics.iter().enumerate() {
-        for phrase in std::iter::once(&topic.name).chain(&topic.words).filter_map(|w| Phrase::new(w)) {
-            let same = own.as_ref().is_some_and(|o| o.same_words(&phrase));
+    for (i, phrases) in vocabulary.topic_phrases.iter().enumerate() {
+        for (rank, phrase) in phrases.iter().enumerate() {
+            let same = own.as_ref().is_some_and(|o| o.same_words(phrase));
             let core: Vec<&str> = phrase.folds().filter(|f| !filler(f)).collect();
             let same_core = !core.is_empty() && content.iter().map(String::as_str).eq(core.iter().copied());
-            if (same || same_core) && !topics.contains(&i) {
+            // A topic's name and first two words mean the topic; its later words are only subjects within it.
+            if (same || same_core) && rank <= 2 && !topics.contains(&i) {
                 topics.push(i);
-            } else if phrase.is_in(&tokens) && !parts.contains(&i) {
+            } else if (same || same_core || phrase.is_in(&tokens)) && !parts.contains(&i) {
                 parts.push(i);
             }
         }

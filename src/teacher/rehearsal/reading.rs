@@ -1,5 +1,7 @@
 //! One article read once, without any reader in mind: what it is about, where, what one can do and until when.
 
+use std::collections::HashSet;
+
 use super::phrases::{Found, Token, tokenise};
 use super::source;
 use super::vocabulary::{Mark, Meaning, Vocabulary};
@@ -49,14 +51,8 @@ pub struct Reading {
     pub levels: Vec<usize>,
     /// Years of experience asked for.
     pub years: Option<u32>,
-    /// The phrase that says it is over, as the lexicon spells it.
-    pub expired: bool,
-    pub rumour: bool,
-    pub restricted: bool,
-    pub excluded: bool,
-    pub online: bool,
-    pub listing: bool,
-    pub sport: bool,
+    /// Over, a rumour, for others only: what the text says of itself.
+    pub marks: Vec<Mark>,
 }
 
 impl Reading {
@@ -74,16 +70,10 @@ impl Reading {
         }
         let found = vocabulary.book.find(&tokens);
         let english = is_english(vocabulary, &tokens);
-        let marks = |mark: Mark| found.iter().filter(move |f| f.meaning == Meaning::Mark(mark)).count();
-        let has = |mark: Mark| marks(mark) > 0;
-        let rumours = marks(Mark::Rumour);
         let deadline = deadline_day(&tokens, &found);
-        let urgent = has(Mark::Urgent);
         let kind = kind_of(vocabulary, &found, title_len);
-        let (expired, restricted, excluded, online) =
-            (has(Mark::Expired), has(Mark::Restricted), has(Mark::Excluded), has(Mark::Online));
-        let (listing, sport) = (has(Mark::Listing), has(Mark::Sport));
-        let rumour = rumours >= 2 || (rumours == 1 && !matches!(source, SourceType::Official | SourceType::News));
+        let marks = marks_of(&found, title_len, source);
+        let urgent = marks.contains(&Mark::Urgent);
         let action = action_of(&found, lexicon.marks.actions.len()).or((urgent && deadline.is_some()).then_some(0));
         let mut reading = Self {
             title_len,
@@ -98,13 +88,7 @@ impl Reading {
             deadline,
             levels: Vec::new(),
             years: years(&tokens),
-            expired,
-            rumour,
-            restricted,
-            excluded,
-            online,
-            listing,
-            sport,
+            marks,
             tokens,
         };
         for f in &found {
@@ -120,9 +104,34 @@ impl Reading {
         reading
     }
 
+    pub fn is(&self, mark: Mark) -> bool {
+        self.marks.contains(&mark)
+    }
+
     pub fn headline(&self) -> &[Token] {
         &self.tokens[..self.title_len.min(self.tokens.len())]
     }
+}
+
+/// The marks that hold: one doubtful word from a serious source makes no rumour, and sport counts in the headline only.
+fn marks_of(found: &[Found<Meaning>], title_len: usize, source: SourceType) -> Vec<Mark> {
+    let rumours = found.iter().filter(|f| f.meaning == Meaning::Mark(Mark::Rumour)).count();
+    let serious = matches!(source, SourceType::Official | SourceType::News);
+    let mut marks = Vec::new();
+    for f in found {
+        let Meaning::Mark(mark) = f.meaning else {
+            continue;
+        };
+        let holds = match mark {
+            Mark::Rumour => rumours >= 2 || !serious,
+            Mark::Sport => f.at < title_len,
+            _ => true,
+        };
+        if holds && !marks.contains(&mark) {
+            marks.push(mark);
+        }
+    }
+    marks
 }
 
 /// Search results end in the site's name: "Vacancy at X - Facebook".
@@ -139,12 +148,11 @@ fn without_platform(title: &str, platforms: &[String]) -> String {
 
 /// Snippets are short, so the question is only which language's small words prevail.
 fn is_english(vocabulary: &Vocabulary, tokens: &[Token]) -> bool {
-    let marks = &vocabulary.lexicon.marks;
-    let count = |words: &[String]| tokens.iter().filter(|t| words.iter().any(|w| t.raw.to_lowercase() == *w)).count();
+    let count = |words: &HashSet<String>| tokens.iter().filter(|t| words.contains(&t.raw.to_lowercase())).count();
     let letters =
         |f: fn(&char) -> bool| tokens.iter().flat_map(|t| t.raw.chars()).filter(|c| c.is_alphabetic()).filter(f).count();
     let (all, ascii) = (letters(|_| true), letters(char::is_ascii));
-    let (english, foreign) = (count(&marks.english), count(&marks.foreign));
+    let (english, foreign) = (count(&vocabulary.english), count(&vocabulary.foreign));
     ascii * 10 >= all * 8 && foreign <= english && !(english == 0 && tokens.len() > 25)
 }
 
@@ -235,7 +243,7 @@ fn years(tokens: &[Token]) -> Option<u32> {
     for (at, token) in tokens.iter().enumerate() {
         let word = token.raw.to_lowercase();
         let after = tokens.get(at + 1).map(|t| t.raw.to_lowercase()).unwrap_or_default();
-        if (word != "years" && word != "yrs") || ["old", "ago", "out", "in"].contains(&after.as_str()) {
+        if (word != "years" && word != "yrs") || ["old", "ago", "out"].contains(&after.as_str()) {
             continue;
         }
         let before = &tokens[at.saturating_sub(4)..at];
@@ -268,7 +276,7 @@ mod tests {
     #[test]
     fn years_of_experience_are_read_in_digits_and_words() {
         let years = |text: &str| read("T", text, "S").years;
-        assert_eq!(years("A minimum of ten years in automation"), None, "years in may be anything");
+        assert_eq!(years("A minimum of ten years in automation"), Some(10));
         assert_eq!(years("at least ten years of experience"), Some(10));
         assert_eq!(years("5–10 years of experience"), Some(5));
         assert_eq!(years("the company is forty years old"), None);

@@ -3,7 +3,7 @@
 
 use super::evidence::{Evidence, LevelFit, PlaceFit};
 use super::reading::Reading;
-use super::vocabulary::{Closeness, Vocabulary};
+use super::vocabulary::{Closeness, Mark, Vocabulary};
 use crate::domain::{Motivation, SignalKind, SourceType};
 
 /// What the pair amounts to.
@@ -36,6 +36,7 @@ pub struct Verdict {
 }
 
 /// What follows from the evidence, read once.
+#[expect(clippy::struct_excessive_bools, reason = "yes-or-no answers, read once and weighed only here")]
 struct Links {
     career: bool,
     name: bool,
@@ -47,13 +48,19 @@ struct Links {
     home: bool,
     /// Somebody can do something with it.
     open: bool,
+    /// Taking part means being there.
+    bound: bool,
+    work: bool,
 }
 
 impl Links {
     fn of(v: &Vocabulary, motivation: Motivation, e: &Evidence, r: &Reading) -> Self {
         let sharp = e.interests.iter().filter(|h| !h.broad).count();
         let career = motivation == Motivation::Career;
-        let bound = v.lexicon.kinds.get(r.kind).is_some_and(|k| k.bound);
+        let kind = v.lexicon.kinds.get(r.kind);
+        let work = kind.is_some_and(|k| k.work);
+        let place_bound = kind.is_some_and(|k| k.bound);
+        let bound = place_bound && (r.is(Mark::Restricted) || !r.is(Mark::Online));
         Self {
             career,
             name: !e.tracked.is_empty(),
@@ -63,7 +70,10 @@ impl Links {
             broad: !e.interests.is_empty(),
             trade: e.trade.is_some(),
             home: e.place.is_home(),
-            open: r.action.is_some() && (r.deadline.is_some() || bound || !career),
+            // A post is an opening by itself, except for who is past working.
+            open: (r.action.is_some() || work) && (r.deadline.is_some() || place_bound || !career) && !(work && e.retired),
+            bound,
+            work,
         }
     }
 
@@ -90,7 +100,7 @@ impl Links {
 /// Weighs a pair.
 pub fn weigh(v: &Vocabulary, motivation: Motivation, e: &Evidence, r: &Reading) -> Verdict {
     let links = Links::of(v, motivation, e, r);
-    let (situation, tenths, strongest) = obstacle(v, &links, e, r).or_else(|| live(&links, e, r)).unwrap_or_else(|| noise(e, r));
+    let (situation, tenths, strongest) = obstacle(&links, e, r).or_else(|| live(&links, e, r)).unwrap_or_else(|| noise(e, r));
     // 5.0 is never given; no range below holds it, and this keeps it so.
     let tenths = if tenths == 50 { 51 } else { tenths };
     Verdict { situation, score: f64::from(tenths.min(100)) / 10.0, strongest }
@@ -109,16 +119,15 @@ fn nuance(e: &Evidence, r: &Reading) -> u32 {
 }
 
 /// What makes a good article useless: over, for others, elsewhere, unproven.
-fn obstacle(v: &Vocabulary, l: &Links, e: &Evidence, r: &Reading) -> Option<Weighed> {
-    let kind = v.lexicon.kinds.get(r.kind)?;
+fn obstacle(l: &Links, e: &Evidence, r: &Reading) -> Option<Weighed> {
     let n = nuance(e, r);
     if !l.linked() {
         return None;
     }
-    if r.expired {
+    if r.is(Mark::Expired) {
         return Some((Situation::Expired, 28 + 2 * n.min(7) + if l.name_strong { 3 } else { 0 }, SignalKind::Timing));
     }
-    if r.rumour {
+    if r.is(Mark::Rumour) {
         let from = if !l.strongly() {
             24
         } else if l.home {
@@ -128,7 +137,7 @@ fn obstacle(v: &Vocabulary, l: &Links, e: &Evidence, r: &Reading) -> Option<Weig
         };
         return Some((Situation::Rumour, from + n + if l.name_strong { 4 } else { 0 }, SignalKind::Source));
     }
-    if kind.work && (matches!(e.level, LevelFit::TooHigh) || (e.level == LevelFit::TooLow && l.career)) {
+    if l.work && (matches!(e.level, LevelFit::TooHigh) || (e.level == LevelFit::TooLow && l.career)) {
         return Some((Situation::WrongLevel, 29 + 2 * n.min(7) + if l.home { 2 } else { 0 }, SignalKind::Role));
     }
     let away = match &e.place {
@@ -137,10 +146,10 @@ fn obstacle(v: &Vocabulary, l: &Links, e: &Evidence, r: &Reading) -> Option<Weig
         PlaceFit::OtherCity(_) => Some((34, if l.strongly() { 57 } else { 36 })),
         _ => None,
     };
-    let (work, other) = away.filter(|_| kind.bound && (r.restricted || !r.online))?;
-    let from = if r.restricted {
+    let (work, other) = away.filter(|_| l.bound)?;
+    let from = if r.is(Mark::Restricted) {
         25
-    } else if kind.work {
+    } else if l.work {
         work
     } else {
         other
@@ -152,24 +161,35 @@ fn obstacle(v: &Vocabulary, l: &Links, e: &Evidence, r: &Reading) -> Option<Weig
 fn live(l: &Links, e: &Evidence, r: &Reading) -> Option<Weighed> {
     let n = nuance(e, r);
     let blog = if r.source == SourceType::Blog { 4 } else { 0 };
-    let for_reader = if l.career { l.home && (l.trade || l.interest || l.broad) && (l.name || l.trade) } else { true };
-    let placed = l.home || r.online || matches!(e.place, PlaceFit::Unplaced);
-    if l.strongly() && l.open && !r.sport {
+    // A tracked name must come with something for the trade; without names, the trade itself must be addressed.
+    // A post that names a beginner's level is something for any beginner.
+    let beginner = l.work && e.beginner;
+    let useful = !l.career || l.trade || l.interest || beginner;
+    let placed = l.home || !l.bound;
+    let for_reader = !l.career || (placed && (l.trade || l.interest || l.broad || beginner) && (l.name_strong || l.trade));
+    if l.work && r.is(Mark::Listing) && !l.name_strong && l.linked() {
+        return Some((Situation::Mention, if l.home { 56 } else { 36 } + n.min(9), l.kind()));
+    }
+    if l.strongly() && l.open && !r.is(Mark::Sport) && useful {
         let score = match (for_reader, r.source) {
             (true, SourceType::Official) => 91 + n,
+            // A post at a tracked company in the reader's own place and trade carries a nine from any serious source.
+            (true, SourceType::News | SourceType::Unknown) if l.work && l.name_strong && l.home && (l.trade || beginner) => {
+                (90 + n).min(92)
+            }
             (true, _) => (82 + n - blog).min(89),
-            (false, _) if placed => (72 + n - blog).min(86),
+            (false, _) if placed || matches!(e.place, PlaceFit::Unplaced) => (72 + n - blog).min(86),
             (false, _) => 58 + n.min(8),
         };
         return Some((Situation::Opening, score, if r.deadline.is_some() { SignalKind::Action } else { l.kind() }));
     }
-    if l.strongly() && !r.sport && !(l.career && l.name && !l.interest && !l.trade) {
+    if l.strongly() && !r.is(Mark::Sport) && (useful || !l.name) {
         let from = if l.career && !l.name { 68 } else { 72 };
         let more = n + if l.name_strong && l.interest { 3 } else { 0 };
         return Some((Situation::Followed, from + more.min(14) - blog, l.kind()));
     }
     if l.name_strong {
-        let score = if r.sport { 32 + n } else { 57 + n.min(8) };
+        let score = if r.is(Mark::Sport) || l.work { 32 + n } else { 57 + n.min(8) };
         return Some((Situation::NameOnly, score, SignalKind::Entity));
     }
     if l.trade && l.home && l.open {
@@ -182,16 +202,20 @@ fn live(l: &Links, e: &Evidence, r: &Reading) -> Option<Weighed> {
     if l.name {
         return Some((Situation::Mention, 36 + n, SignalKind::Entity));
     }
-    if let Some(near) = e.neighbour.as_ref().filter(|x| x.closeness == Closeness::Near && x.prominent && !r.expired && !r.rumour)
+    if let Some(near) = e
+        .neighbour
+        .as_ref()
+        .filter(|x| x.closeness == Closeness::Near && x.prominent && !r.is(Mark::Expired) && !r.is(Mark::Rumour))
     {
         // A neighbouring topic is real but indirect, whoever says it.
         let open = u32::from(r.action.is_some());
-        return Some((Situation::Neighbour, 56 + open + u32::from(l.home) + u32::from(near.prominent), SignalKind::Interest));
+        let from = if l.bound && !l.home && e.place != PlaceFit::Unplaced { 31 } else { 56 };
+        return Some((Situation::Neighbour, from + open + u32::from(l.home) + u32::from(near.prominent), SignalKind::Interest));
     }
     if l.broad {
         return Some((Situation::Mention, 31 + n, SignalKind::Interest));
     }
-    if l.trade {
+    if l.trade && l.career && !matches!(e.place, PlaceFit::Elsewhere(_)) {
         return Some((Situation::TradeOnly, if l.home { 38 } else { 26 } + n, SignalKind::Role));
     }
     match e.neighbour.as_ref().map(|x| (x.closeness, x.prominent)) {

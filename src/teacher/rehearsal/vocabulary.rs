@@ -1,9 +1,9 @@
 //! The lexicon compiled for finding: one phrase book, and the neighbourhood of topics as a table.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::lexicon::{Lexicon, LexiconError};
-use super::phrases::PhraseBook;
+use super::phrases::{Phrase, PhraseBook, tokenise};
 
 /// What a phrase in an article means. Numbers are positions in the lexicon's lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,13 @@ pub enum Closeness {
 pub struct Vocabulary {
     pub lexicon: Lexicon,
     pub book: PhraseBook<Meaning>,
+    /// Per topic: its name and its words, the name first.
+    pub topic_phrases: Vec<Vec<Phrase>>,
+    /// Per trade: how readers name it.
+    pub trade_phrases: Vec<Vec<Phrase>>,
+    pub filler: HashSet<String>,
+    pub english: HashSet<String>,
+    pub foreign: HashSet<String>,
     closeness: HashMap<(usize, usize), Closeness>,
 }
 
@@ -103,7 +110,19 @@ impl Vocabulary {
             book.add("marks", words, Meaning::Mark(mark))?;
         }
         let closeness = neighbourhood(&lexicon)?;
-        Ok(Self { book: book.book, closeness, lexicon })
+        let phrases = |words: &[String]| words.iter().filter_map(|w| Phrase::new(w)).collect::<Vec<_>>();
+        let topic_phrases = lexicon.topics.iter().map(|t| Phrase::new(&t.name).into_iter().chain(phrases(&t.words)).collect());
+        let folds = |words: &[String]| words.iter().flat_map(|w| tokenise(w)).map(|t| t.fold).collect();
+        Ok(Self {
+            book: book.book,
+            topic_phrases: topic_phrases.collect(),
+            trade_phrases: lexicon.trades.iter().map(|t| phrases(&t.words)).collect(),
+            filler: folds(&lexicon.filler),
+            english: lexicon.marks.english.iter().cloned().collect(),
+            foreign: lexicon.marks.foreign.iter().cloned().collect(),
+            closeness,
+            lexicon,
+        })
     }
 
     /// How close two topics are; `None` for strangers.

@@ -1,0 +1,112 @@
+//! Messages ↔ ids: template and tokenizer together. One path for training and for generation, so what is served is
+//! encoded as what was trained; owns the loss mask.
+
+use serde::{Deserialize, Serialize};
+
+use super::tokenizer::TURN_END;
+use super::{ChatTemplate, StudentError, StudentTokenizer};
+use crate::domain::ChatMessage;
+
+#[derive(Debug, Clone)]
+pub struct Codec {
+    pub tokenizer: StudentTokenizer,
+    pub template: ChatTemplate,
+}
+
+/// A training text as ids. Tokens from `loss_from` on are predicted and carry loss, the last of them the end of turn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encoded {
+    pub ids: Vec<u32>,
+    pub loss_from: usize,
+}
+
+impl Encoded {
+    pub fn loss_tokens(&self) -> usize {
+        self.ids.len() - self.loss_from
+    }
+}
+
+/// One token of a training text for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaskedPiece {
+    pub text: String,
+    pub loss: bool,
+}
+
+impl Codec {
+    /// Ids of a conversation up to where the assistant begins to write.
+    pub fn prompt(&self, messages: &[ChatMessage]) -> Result<Vec<u32>, StudentError> {
+        self.tokenizer.encode(&self.template.render(messages, true)?)
+    }
+
+    /// Ids of a conversation whose last message is the assistant's, and where the loss begins. Prompt and answer are
+    /// encoded apart, exactly as they meet when the student writes.
+    pub fn example(&self, messages: &[ChatMessage]) -> Result<Encoded, StudentError> {
+        let Some((_, before)) = messages.split_last() else {
+            return Err(StudentError::Template("an example without messages".into()));
+        };
+        let prompt = self.template.render(before, true)?;
+        let whole = self.template.render(messages, false)?;
+        let answer = whole.strip_prefix(&prompt).ok_or_else(|| {
+            StudentError::Template("its generation prompt is not how an assistant's turn begins; training and serving would differ".into())
+        })?;
+        let answer = answer.trim_end();
+        if !answer.ends_with(TURN_END) {
+            return Err(StudentError::Template(format!("an assistant's turn does not end with {TURN_END}; nothing would end an answer")));
+        }
+        let mut ids = self.tokenizer.encode(&prompt)?;
+        let loss_from = ids.len();
+        ids.extend(self.tokenizer.encode(answer)?);
+        Ok(Encoded { ids, loss_from })
+    }
+
+    /// The loss mask of an example, token by token.
+    pub fn mask(&self, messages: &[ChatMessage]) -> Result<Vec<MaskedPiece>, StudentError> {
+        let encoded = self.example(messages)?;
+        let piece = |(i, id): (usize, &u32)| MaskedPiece { text: self.tokenizer.piece(*id), loss: i >= encoded.loss_from };
+        Ok(encoded.ids.iter().enumerate().map(piece).collect())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::super::template::CHATML;
+    use super::super::tokenizer::tests::toy as toy_tokenizer;
+    use super::*;
+    use crate::domain::Role;
+
+    pub fn toy() -> Codec {
+        Codec { tokenizer: toy_tokenizer(), template: ChatTemplate::new(CHATML).unwrap() }
+    }
+
+    pub fn conversation(answer: &str) -> Vec<ChatMessage> {
+        let turn = ChatMessage::new;
+        vec![turn(Role::System, "reader"), turn(Role::User, "the news"), turn(Role::Assistant, answer)]
+    }
+
+    #[test]
+    fn the_answer_and_its_end_carry_loss_and_nothing_else_does() {
+        let codec = toy();
+        let messages = conversation("<think>\nweak\n</think>\nSCORE: 1.5 | REASON: no.");
+        let pieces = codec.mask(&messages).unwrap();
+        let text = |loss: bool| pieces.iter().filter(|p| p.loss == loss).map(|p| p.text.as_str()).collect::<String>();
+        assert_eq!(text(true), "<think>\nweak\n</think>\nSCORE: 1.5 | REASON: no.<|im_end|>");
+        assert_eq!(text(false), codec.template.render(&messages[..2], true).unwrap());
+    }
+
+    #[test]
+    fn what_is_trained_begins_with_what_is_served() {
+        let codec = toy();
+        let messages = conversation("<think>\nweak\n</think>\nSCORE: 1.5 | REASON: no.");
+        let encoded = codec.example(&messages).unwrap();
+        assert_eq!(encoded.ids[..encoded.loss_from], codec.prompt(&messages[..2]).unwrap());
+        assert_eq!(encoded.ids.last(), Some(&codec.tokenizer.end()));
+    }
+
+    #[test]
+    fn a_template_that_ends_no_turn_is_refused() {
+        let mut codec = toy();
+        codec.template = ChatTemplate::new("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}").unwrap();
+        assert!(codec.example(&conversation("x")).unwrap_err().to_string().contains("<|im_end|>"));
+    }
+}

@@ -1,0 +1,405 @@
+//! The loop: order → steps → evaluations → checkpoints, one gate call per step. Owns the guards of a running training
+//! (T5: nothing not finite; T13: every tensor learns) and early stopping; the arithmetic is its neighbours'.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use candle_core::{Tensor, Var};
+
+use super::checkpoint::{self, RunState};
+use super::objective::{self, PromptDropout, Row};
+use super::optimizer::{AdamW, Gradients, clip_scale, global_norm};
+use super::schedule::learning_rate;
+use super::steplog::StepLog;
+use super::{EvalRecord, Finish, Gate, StepRecord, TrainControl, TrainError, TrainEvent, TrainJob, TrainOutcome};
+use crate::domain::{Digest, Digester};
+use crate::student::weights::{self, Weights};
+use crate::student::{self, Decoder};
+
+struct Trainer<'a> {
+    job: &'a TrainJob,
+    control: &'a mut dyn TrainControl,
+    vars: Weights,
+    decoder: Decoder,
+    optimizer: AdamW,
+    state: RunState,
+    log: StepLog,
+    train: Vec<Row>,
+    eval: Vec<Row>,
+    /// Examples of every optimizer step.
+    steps: Vec<(usize, Vec<u32>)>,
+    best: PathBuf,
+}
+
+/// Trains, or goes on training, and leaves the best student in `run_dir/best`.
+pub fn train(job: &TrainJob, control: &mut dyn TrainControl) -> Result<TrainOutcome, TrainError> {
+    let (train, eval) = (job.encode(&job.train)?, job.encode(&job.eval)?);
+    let steps = plan(job)?;
+    std::fs::create_dir_all(&job.run_dir).map_err(TrainError::io(&job.run_dir))?;
+    let best = job.run_dir.join("best");
+    checkpoint::settle(&best)?;
+    let digest = digest(job)?;
+    let mut resumed = None;
+    for path in checkpoint::list(&job.run_dir)?.into_iter().rev() {
+        match checkpoint::load(&path, &digest, &job.config) {
+            Ok(found) => {
+                resumed = Some(found);
+                break;
+            }
+            Err(error @ TrainError::OtherJob { .. }) => return Err(error),
+            Err(error) => control.on_event(&TrainEvent::CheckpointSkipped { path, why: error.to_string() }),
+        }
+    }
+    let resumed_from = resumed.as_ref().map(|c| c.state.step);
+    let (state, start, optimizer) = match resumed {
+        Some(c) => (c.state, c.weights, c.optimizer),
+        None => (RunState::new(digest), weights::fresh(&job.config, job.seed)?, AdamW::default()),
+    };
+    let log = StepLog::open(&job.run_dir, state.step)?;
+    let variable = |(name, tensor): (String, Tensor)| Ok((name, Var::from_tensor(&tensor)?.into_inner()));
+    let vars: Weights = start.into_iter().map(variable).collect::<candle_core::Result<_>>()?;
+    let decoder = Decoder::new(&job.config, &vars)?;
+    let longest = train.iter().chain(&eval).map(|r| r.encoded.ids.len()).max().unwrap_or(0);
+    control.on_event(&TrainEvent::Started {
+        total_steps: steps.len() as u64,
+        resumed_from,
+        parameters: weights::count(&vars),
+        train_examples: train.len(),
+        eval_examples: eval.len(),
+        longest,
+    });
+    Trainer { job, control, vars, decoder, optimizer, state, log, train, eval, steps, best }.run()
+}
+
+/// What a checkpoint must agree with to be gone on from.
+fn digest(job: &TrainJob) -> Result<Digest, TrainError> {
+    let mut digest = Digester::new()
+        .field(Digest::of_json(&job.rules).as_str())
+        .field(job.seed.to_le_bytes())
+        .field(job.config.to_json())
+        .field(job.codec.tokenizer.to_json()?)
+        .field(job.codec.template.source())
+        .field(job.data_digest.as_str())
+        .field(Digest::of_json(&job.orders).as_str());
+    for example in job.train.iter().chain(&job.eval) {
+        digest = digest.field(&example.id).field(example.weight.to_le_bytes());
+        for message in &example.messages {
+            digest = digest.field(&message.content);
+        }
+    }
+    Ok(digest.finish())
+}
+
+/// Cuts every epoch's order into optimizer steps; the last step of an epoch may be smaller.
+fn plan(job: &TrainJob) -> Result<Vec<(usize, Vec<u32>)>, TrainError> {
+    if let Some(bad) = job.orders.iter().flatten().find(|i| **i as usize >= job.train.len()) {
+        return Err(TrainError::Order { index: *bad, examples: job.train.len() });
+    }
+    let size = job.rules.run.effective_batch.max(1);
+    let cut = |(epoch, order): (usize, &Vec<u32>)| order.chunks(size).map(move |c| (epoch + 1, c.to_vec())).collect::<Vec<_>>();
+    let steps: Vec<_> = job.orders.iter().enumerate().flat_map(cut).collect();
+    if steps.is_empty() || job.eval.is_empty() {
+        return Err(TrainError::NoExamples { train: steps.len(), eval: job.eval.len() });
+    }
+    Ok(steps)
+}
+
+impl Trainer<'_> {
+    fn run(mut self) -> Result<TrainOutcome, TrainError> {
+        let total = self.steps.len() as u64;
+        let run = &self.job.rules.run;
+        while !self.state.finished {
+            match self.control.gate() {
+                Gate::Continue => {}
+                Gate::Checkpoint => self.checkpoint()?,
+                Gate::Stop => {
+                    self.checkpoint()?;
+                    let step = self.state.step;
+                    self.control.on_event(&TrainEvent::Stopped { step });
+                    return Ok(TrainOutcome::Stopped { step });
+                }
+            }
+            self.step(total)?;
+            let done = self.state.step == total;
+            if done || self.state.step.is_multiple_of(run.eval_every as u64) {
+                self.evaluate()?;
+            }
+            self.state.early = !done && run.patience > 0 && self.state.evaluations_without_improvement >= run.patience;
+            self.state.finished = done || self.state.early;
+            if self.state.finished || self.state.step.is_multiple_of(run.checkpoint_every as u64) {
+                self.checkpoint()?;
+            }
+        }
+        if self.state.early {
+            let evaluations_without_improvement = self.state.evaluations_without_improvement;
+            self.control.on_event(&TrainEvent::EarlyStop { step: self.state.step, evaluations_without_improvement });
+        }
+        let (best_step, best_loss) = self.state.best.unwrap_or((self.state.step, f64::NAN));
+        let finish = Finish { steps: self.state.step, best_step, best_loss, early: self.state.early, best: self.best.clone() };
+        self.control.on_event(&TrainEvent::Finished(finish.clone()));
+        Ok(TrainOutcome::Finished(finish))
+    }
+
+    fn step(&mut self, total: u64) -> Result<(), TrainError> {
+        let began = Instant::now();
+        let rules = &self.job.rules;
+        let (epoch, ref indices) = self.steps[self.state.step as usize];
+        let rows: Vec<&Row> = indices.iter().map(|i| &self.train[*i as usize]).collect();
+        let dropout = PromptDropout {
+            share: rules.prompt_dropout,
+            blank: self.job.codec.tokenizer.pad(),
+            seed: self.job.seed,
+            step: self.state.step,
+        };
+        let (pass, gradients) = objective::learn(&self.decoder, &self.vars, &rows, rules.run.micro_batch, dropout)?;
+        let step = self.state.step + 1;
+        let norm = global_norm(&gradients);
+        for (what, value) in [("loss", pass.loss), ("gradient norm", norm)] {
+            if !value.is_finite() {
+                let last_good = checkpoint::list(&self.job.run_dir)?.pop();
+                return Err(TrainError::NotFinite { what, value, step, last_good });
+            }
+        }
+        if step == 1 {
+            learns(&gradients)?;
+        }
+        let lr = learning_rate(&rules.run, self.state.step, total);
+        self.update(&gradients, clip_scale(norm, rules.run.clip_norm), lr)?;
+        self.state.step = step;
+        let record = StepRecord {
+            step,
+            epoch,
+            loss: pass.loss,
+            lr,
+            grad_norm: norm,
+            tokens: pass.tokens,
+            loss_tokens: pass.loss_tokens,
+            seconds: began.elapsed().as_secs_f64(),
+        };
+        self.tell(&TrainEvent::Step(record))
+    }
+
+    fn update(&mut self, gradients: &Gradients, scale: f32, rate: f64) -> Result<(), TrainError> {
+        self.optimizer.begin();
+        for (name, tensor) in &self.vars {
+            let mut numbers: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
+            let decay = if tensor.rank() == 1 { 0.0 } else { self.job.rules.run.weight_decay };
+            self.optimizer.update(name, &mut numbers, &gradients[name], scale, rate, decay);
+            let moved = Tensor::from_vec(numbers, tensor.dims(), tensor.device())?;
+            Var::from_tensor(tensor)?.set(&moved)?;
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self) -> Result<(), TrainError> {
+        let still: Weights = self.vars.iter().map(|(n, t)| (n.clone(), t.detach())).collect();
+        let decoder = Decoder::new(&self.job.config, &still)?;
+        let rows: Vec<&Row> = self.eval.iter().collect();
+        let loss = objective::evaluate(&decoder, &rows, self.job.rules.run.micro_batch)?.loss;
+        let step = self.state.step;
+        if !loss.is_finite() {
+            let last_good = checkpoint::list(&self.job.run_dir)?.pop();
+            return Err(TrainError::NotFinite { what: "evaluation loss", value: loss, step, last_good });
+        }
+        let best = self.state.best.is_none_or(|(_, least)| loss < least);
+        if best {
+            self.state.best = Some((step, loss));
+            self.state.evaluations_without_improvement = 0;
+            checkpoint::write_folder(&self.best, &student::files(&self.job.config, &self.job.codec, &self.vars)?)?;
+        } else {
+            self.state.evaluations_without_improvement += 1;
+        }
+        self.tell(&TrainEvent::Eval(EvalRecord { step, loss, best }))
+    }
+
+    fn checkpoint(&mut self) -> Result<(), TrainError> {
+        let path = checkpoint::save(&self.job.run_dir, &self.state, &self.vars, &self.optimizer)?;
+        self.control.on_event(&TrainEvent::Checkpoint { step: self.state.step, path });
+        Ok(())
+    }
+
+    fn tell(&mut self, event: &TrainEvent) -> Result<(), TrainError> {
+        self.log.add(event)?;
+        self.control.on_event(event);
+        Ok(())
+    }
+}
+
+/// Guard T13: after the first step every trainable tensor has a gradient that is finite and not nought.
+fn learns(gradients: &Gradients) -> Result<(), TrainError> {
+    let dead = |g: &Vec<f32>| g.iter().any(|v| !v.is_finite()) || g.iter().all(|v| *v == 0.0);
+    let names: Vec<String> = gradients.iter().filter(|(_, g)| dead(g)).map(|(n, _)| n.clone()).collect();
+    if names.is_empty() { Ok(()) } else { Err(TrainError::NoGradient { names }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::AssertUnwindSafe;
+    use std::path::Path;
+
+    use super::super::tests::job;
+    use super::*;
+    use crate::student::Student;
+
+    /// Stops at some gates, remembers every event.
+    #[derive(Default)]
+    struct Watch {
+        stop_before: Vec<u64>,
+        gates: u64,
+        events: Vec<TrainEvent>,
+    }
+
+    impl TrainControl for Watch {
+        fn gate(&mut self) -> Gate {
+            self.gates += 1;
+            if self.stop_before.contains(&self.gates) { Gate::Stop } else { Gate::Continue }
+        }
+
+        fn on_event(&mut self, event: &TrainEvent) {
+            self.events.push(event.clone());
+        }
+    }
+
+    fn finish(job: &TrainJob, watch: &mut Watch) -> Finish {
+        match train(job, watch).expect("trains") {
+            TrainOutcome::Finished(finish) => finish,
+            TrainOutcome::Stopped { step } => panic!("stopped at {step}"),
+        }
+    }
+
+    fn best_bytes(run: &Path) -> Vec<u8> {
+        std::fs::read(run.join("best/model.safetensors")).expect("best student")
+    }
+
+    fn losses(run: &Path) -> Vec<u64> {
+        let bits = |e: &TrainEvent| match e {
+            TrainEvent::Step(s) => s.loss.to_bits(),
+            TrainEvent::Eval(e) => e.loss.to_bits(),
+            _ => 0,
+        };
+        super::super::steplog::read(&run.join("steps.jsonl")).expect("log").iter().map(bits).collect()
+    }
+
+    #[test]
+    fn it_learns_and_leaves_a_student_that_loads() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut job = job(folder.path());
+        job.orders = vec![(0..12).collect(); 12];
+        let mut watch = Watch::default();
+        let finish = finish(&job, &mut watch);
+        let loss = |e: &TrainEvent| if let TrainEvent::Step(s) = e { Some(s.loss) } else { None };
+        let losses: Vec<f64> = watch.events.iter().filter_map(loss).collect();
+        assert!(losses[losses.len() - 1] < 0.5 * losses[0], "{losses:?}");
+        let student = Student::load(&finish.best).unwrap();
+        assert_eq!(student.config, job.config);
+        assert_eq!(checkpoint::list(folder.path()).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn stopped_and_resumed_is_the_uninterrupted_run_bit_for_bit() {
+        let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let straight = finish(&job(whole.path()), &mut Watch::default());
+        // Gates 2 and 5 of each call: stops after step 1, then after steps 5, …
+        let job = job(parts.path());
+        for at in [2, 5] {
+            let mut watch = Watch { stop_before: vec![at], ..Watch::default() };
+            assert!(matches!(train(&job, &mut watch).unwrap(), TrainOutcome::Stopped { .. }));
+        }
+        let resumed = finish(&job, &mut Watch::default());
+        assert_eq!((resumed.steps, resumed.best_loss.to_bits()), (straight.steps, straight.best_loss.to_bits()));
+        assert_eq!(best_bytes(parts.path()), best_bytes(whole.path()));
+        assert_eq!(losses(parts.path()), losses(whole.path()));
+    }
+
+    #[test]
+    fn a_crash_after_steps_past_the_checkpoint_changes_nothing() {
+        let (whole, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        finish(&job(whole.path()), &mut Watch::default());
+        // A panic at the gate before step 4 stands for a kill: the newest checkpoint is that of step 2.
+        struct Crash(u64);
+        impl TrainControl for Crash {
+            fn gate(&mut self) -> Gate {
+                self.0 += 1;
+                assert!(self.0 < 4, "killed");
+                Gate::Continue
+            }
+            fn on_event(&mut self, _: &TrainEvent) {}
+        }
+        let job = job(crashed.path());
+        assert!(std::panic::catch_unwind(AssertUnwindSafe(|| train(&job, &mut Crash(0)))).is_err());
+        let mut watch = Watch::default();
+        finish(&job, &mut watch);
+        assert!(matches!(watch.events[0], TrainEvent::Started { resumed_from: Some(2), .. }));
+        assert_eq!(losses(crashed.path()), losses(whole.path()));
+        assert_eq!(best_bytes(crashed.path()), best_bytes(whole.path()));
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
+        let (whole, damaged) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        finish(&job(whole.path()), &mut Watch::default());
+        let job = job(damaged.path());
+        train(&job, &mut Watch { stop_before: vec![6], ..Watch::default() }).unwrap();
+        let newest = checkpoint::list(damaged.path()).unwrap().pop().unwrap();
+        std::fs::write(newest.join("moments.safetensors"), b"half").unwrap();
+        let mut watch = Watch::default();
+        finish(&job, &mut watch);
+        assert!(matches!(watch.events[0], TrainEvent::CheckpointSkipped { .. }));
+        assert_eq!(best_bytes(damaged.path()), best_bytes(whole.path()));
+    }
+
+    #[test]
+    fn a_folder_of_another_job_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut job = job(folder.path());
+        train(&job, &mut Watch { stop_before: vec![2], ..Watch::default() }).unwrap();
+        job.seed += 1;
+        assert!(matches!(train(&job, &mut Watch::default()), Err(TrainError::OtherJob { .. })));
+    }
+
+    #[test]
+    fn a_finished_run_is_not_run_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = finish(&job(folder.path()), &mut Watch::default());
+        let mut watch = Watch::default();
+        assert_eq!(finish(&job(folder.path()), &mut watch), first);
+        assert_eq!(watch.gates, 0);
+    }
+
+    #[test]
+    fn a_rate_that_explodes_is_stopped_at_the_last_good_checkpoint() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut job = job(folder.path());
+        (job.rules.run.learning_rate, job.rules.run.warmup_share) = (1e30, 0.0);
+        job.rules.run.checkpoint_every = 1;
+        let error = train(&job, &mut Watch::default()).unwrap_err();
+        assert!(matches!(error, TrainError::NotFinite { last_good: Some(_), .. }), "{error}");
+    }
+
+    #[test]
+    fn without_improvement_it_stops_early() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut job = job(folder.path());
+        (job.rules.run.learning_rate, job.rules.run.eval_every, job.rules.run.patience) = (1e-12, 1, 2);
+        job.rules.run.weight_decay = 0.0;
+        job.orders = vec![(0..12).collect(); 30];
+        let finish = finish(&job, &mut Watch::default());
+        assert!(finish.early && finish.steps < 90, "{finish:?}");
+    }
+
+    #[test]
+    fn texts_that_do_not_fit_are_named_and_none_is_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut job = job(folder.path());
+        job.train[4].messages[1].content = "news ".repeat(300);
+        let error = train(&job, &mut Watch::default()).unwrap_err().to_string();
+        assert!(error.contains("train-4") && !error.contains("train-3"), "{error}");
+    }
+
+    #[test]
+    fn a_tensor_without_gradient_is_named() {
+        let gradients = Gradients::from([("a".into(), vec![0.1]), ("dead".into(), vec![0.0]), ("nan".into(), vec![f32::NAN])]);
+        let error = learns(&gradients).unwrap_err().to_string();
+        assert!(error.contains("dead, nan") && !error.contains("a,"), "{error}");
+    }
+}
