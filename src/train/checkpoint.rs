@@ -148,14 +148,16 @@ pub fn load(path: &Path, job: &Digest, config: &StudentConfig) -> Result<Checkpo
     let weights = weights::load(&path.join("model.safetensors"), config)?;
     let file = path.join("moments.safetensors");
     let bytes = std::fs::read(&file).map_err(TrainError::io(&file))?;
-    let found: HashMap<String, Tensor> = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
-        .map_err(|e| TrainError::checkpoint(&file, e.to_string()))?;
+    let found: HashMap<String, Tensor> =
+        candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| TrainError::checkpoint(&file, e.to_string()))?;
     let mut moments = BTreeMap::new();
     for (name, tensor) in &weights {
         let read = |kind: &str| {
             let numbers = found.get(&format!("{kind}.{name}")).map(Tensor::to_vec1::<f32>).transpose()?;
             let numbers = numbers.filter(|n| n.len() == tensor.elem_count());
-            numbers.ok_or_else(|| TrainError::checkpoint(&file, format!("the {kind} moments of {name} are missing or of another size")))
+            numbers.ok_or_else(|| {
+                TrainError::checkpoint(&file, format!("the {kind} moments of {name} are missing or of another size"))
+            })
         };
         moments.insert(name.clone(), Moments { first: read("first")?, second: read("second")? });
     }

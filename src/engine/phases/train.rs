@@ -84,7 +84,9 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
 /// Guard T10: the end token is looked up by name, carries loss, and is the one the configuration stops at.
 fn t10(job: &TrainJob) -> Result<Finding, Failure> {
     let end = job.codec.tokenizer.end();
-    let Some(first) = job.train.first() else { return Ok(Finding::fail("T10", "there is no training row", "Build the dataset again.")) };
+    let Some(first) = job.train.first() else {
+        return Ok(Finding::fail("T10", "there is no training row", "Build the dataset again."));
+    };
     let encoded = job.codec.example(&first.messages)?;
     let closes = encoded.ids.last() == Some(&end) && encoded.loss_tokens() > 0;
     let stops = job.config.eos_token_id == Some(end);
@@ -93,7 +95,11 @@ fn t10(job: &TrainJob) -> Result<Finding, Failure> {
     } else {
         Finding::fail(
             "T10",
-            format!("targets end with token {:?}, generation stops at {:?}, {TURN_END} is {end}", encoded.ids.last(), job.config.eos_token_id),
+            format!(
+                "targets end with token {:?}, generation stops at {:?}, {TURN_END} is {end}",
+                encoded.ids.last(),
+                job.config.eos_token_id
+            ),
             "Use one end token in the chat template and the configuration.",
         )
     })
@@ -152,9 +158,25 @@ impl TrainControl for Control<'_> {
             TrainEvent::Step(s) => {
                 let tokens_per_second = if s.seconds > 0.0 { s.tokens as f64 / s.seconds } else { 0.0 };
                 let (step, total_steps, epoch) = (s.step, self.total_steps, s.epoch);
-                self.context.event(Event::Step { step, total_steps, epoch, loss: s.loss, lr: s.lr, grad_norm: s.grad_norm, tokens_per_second });
+                self.context.event(Event::Step {
+                    step,
+                    total_steps,
+                    epoch,
+                    loss: s.loss,
+                    lr: s.lr,
+                    grad_norm: s.grad_norm,
+                    tokens_per_second,
+                });
                 self.context.progress(step, total_steps, "steps", "");
-                TrainUpdate::Step { step, epoch, loss: s.loss, lr: s.lr, grad_norm: s.grad_norm, tokens_per_second, seconds: s.seconds }
+                TrainUpdate::Step {
+                    step,
+                    epoch,
+                    loss: s.loss,
+                    lr: s.lr,
+                    grad_norm: s.grad_norm,
+                    tokens_per_second,
+                    seconds: s.seconds,
+                }
             }
             TrainEvent::Eval(e) => {
                 self.context.event(Event::EvalLoss { step: e.step, loss: e.loss });

@@ -285,7 +285,9 @@ pub fn attend_cached(q: &[f32], spans: &[&Span], heads: Heads, out: &mut [f32]) 
         let mut scores = vec![0.0; total];
         for head in 0..query {
             let at = head * width;
-            vectorised(|| single(&q[at..][..width], spans, head / heads.group(), heads.scale(), &mut scores, &mut out[at..][..width]));
+            vectorised(|| {
+                single(&q[at..][..width], spans, head / heads.group(), heads.scale(), &mut scores, &mut out[at..][..width])
+            });
         }
         return;
     }

@@ -33,7 +33,11 @@ fn numbers<'a>(storage: &'a CpuStorage, layout: &Layout, op: &'static str) -> Re
 }
 
 /// Lends the numbers of contiguous CPU tensors to `read`.
-pub fn with_numbers<const N: usize, R>(tensors: [&Tensor; N], op: &'static str, read: impl FnOnce([&[f32]; N]) -> R) -> Result<R> {
+pub fn with_numbers<const N: usize, R>(
+    tensors: [&Tensor; N],
+    op: &'static str,
+    read: impl FnOnce([&[f32]; N]) -> R,
+) -> Result<R> {
     let held = tensors.map(Tensor::storage_and_layout);
     let mut slices: [&[f32]; N] = [&[]; N];
     for (slice, (storage, layout)) in slices.iter_mut().zip(&held) {
