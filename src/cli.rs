@@ -126,7 +126,7 @@ pub struct ScoreArgs {
 
 #[derive(Debug, Args)]
 pub struct MetricsArgs {
-    /// JSON lines of {"article_id","profile_id","truth","predicted"}; predicted null = failure
+    /// JSON lines of `{"article_id","profile_id","truth","predicted"}`; predicted null = failure
     file: PathBuf,
     /// Bands of this recipe: a name, or a file
     #[arg(long, default_value = "stratos-v19", conflicts_with = "edges")]
@@ -182,7 +182,7 @@ fn open(root: &std::path::Path) -> Result<Arc<Workspace>> {
 /// The console over an engine of its own.
 fn console(root: &std::path::Path) -> Result<ExitCode> {
     let workspace = open(root)?;
-    crate::headless::log_to_file(&workspace)?;
+    headless::log_to_file(&workspace)?;
     let theme = tui::theme_for(
         &workspace.config.theme,
         crate::workspace::shipped_theme(workspace.root(), &workspace.config.theme)?.as_deref(),

@@ -165,7 +165,9 @@ fn finish(snapshot: &Snapshot, complete: bool, output: Output) -> Result<()> {
         }
         Output::Bars => {
             if complete && snapshot.validate.subject.is_some() {
-                bars::validation_lines(&snapshot.validate).iter().for_each(|line| say(line));
+                for line in bars::validation_lines(&snapshot.validate) {
+                    say(&line);
+                }
             }
         }
     }

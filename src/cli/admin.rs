@@ -85,7 +85,7 @@ fn find_recipe(root: &Path, name: &str) -> Result<Recipe> {
             None => bail!("recipe '{name}' is neither in data/recipes/ nor shipped; give a name or a .toml file"),
         }
     };
-    Ok(Recipe::from_toml(&text).map_err(|e| color_eyre::eyre::eyre!("recipe {name}: {e}"))?)
+    Recipe::from_toml(&text).map_err(|e| color_eyre::eyre::eyre!("recipe {name}: {e}"))
 }
 
 pub fn guards(workspace: &Arc<Workspace>, act: Guards) -> Result<ExitCode> {

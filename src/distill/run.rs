@@ -193,13 +193,12 @@ impl Distiller<'_> {
         let mut verdict = Ok(());
         for fetch in 0..FETCHES {
             let stored = if fetch == 0 { self.ledger.raw_of(submission.id)? } else { None };
-            let bytes = match stored {
-                Some(bytes) => bytes,
-                None => {
-                    let bytes = self.set.teacher.fetch(&remote).await?;
-                    self.ledger.put_raw(submission.id, &bytes, self.clock.now())?;
-                    bytes
-                }
+            let bytes = if let Some(bytes) = stored {
+                bytes
+            } else {
+                let bytes = self.set.teacher.fetch(&remote).await?;
+                self.ledger.put_raw(submission.id, &bytes, self.clock.now())?;
+                bytes
             };
             let (answers, remarks) = collect::join(self.set.recipe, self.set.teacher, &requests, &bytes);
             verdict = collect::complete(&answers, &requests, &remote);

@@ -242,7 +242,7 @@ impl Supervisor {
                     return self.end_run(false);
                 }
                 PhaseState::NeedsApproval(_) => {
-                    let Some(request) = views::approval(phase, &self.workspace, &self.ledger, &self.standings)? else {
+                    let Some(request) = views::approval(phase, &self.workspace, &self.ledger, &self.standings) else {
                         return self.start_job(phase);
                     };
                     if !self.consented(&request)? {
@@ -315,7 +315,7 @@ impl Supervisor {
                 Ok(())
             }
             JobMessage::Progress { done, total, unit, message } => {
-                self.progress(done, total, unit, message);
+                self.progress(done, total, unit, &message);
                 Ok(())
             }
             JobMessage::Refresh(phase) => self.refresh_view(phase),
@@ -330,10 +330,10 @@ impl Supervisor {
         }
     }
 
-    fn progress(&mut self, done: u64, total: u64, unit: String, message: String) {
+    fn progress(&mut self, done: u64, total: u64, unit: String, message: &str) {
         let Some(job) = &self.job else { return };
         let phase = job.phase;
-        let text = one_line(&message, 200);
+        let text = one_line(message, 200);
         if let Some(view) = &mut self.snapshot.job {
             (view.done, view.total, view.unit, view.message) = (done, total, unit.clone(), text.clone());
         }

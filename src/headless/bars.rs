@@ -111,7 +111,7 @@ fn describe(request: &crate::engine::ApprovalRequest) -> String {
 pub fn validation_lines(view: &ValidateView) -> Vec<String> {
     let mut lines = vec![String::new(), view.subject.clone().unwrap_or_default()];
     let names: Vec<&str> = view.table.first().map(|r| r.baselines.iter().map(|(n, _)| n.as_str()).collect()).unwrap_or_default();
-    let header: String = names.iter().map(|n| format!("{n:>15}")).collect();
+    let header = names.iter().fold(String::new(), |header, name| header + &format!("{name:>15}"));
     lines.push(format!("{:<22}{:>8} {:>17}{:>6}{header}", "metric", "model", "95 % interval", "n"));
     lines.extend(view.table.iter().map(row));
     if !view.sanity.is_empty() {
@@ -133,7 +133,7 @@ pub fn validation_lines(view: &ValidateView) -> Vec<String> {
 }
 
 fn row(row: &MetricRow) -> String {
-    let baselines: String = row.baselines.iter().map(|(_, value)| format!("{value:>15}")).collect();
+    let baselines = row.baselines.iter().fold(String::new(), |text, (_, value)| text + &format!("{value:>15}"));
     let weak = if row.weak { " few rows" } else { "" };
     format!("{:<22}{:>8} {:>17}{:>6}{baselines}{weak}", row.name, row.model, row.interval, row.n)
 }

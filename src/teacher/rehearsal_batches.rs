@@ -71,7 +71,7 @@ impl RehearsalTeacher {
         self.dir.join(format!("{id}.json"))
     }
 
-    fn load(&self, path: &Path) -> Result<Batch, TeacherError> {
+    fn load(path: &Path) -> Result<Batch, TeacherError> {
         let bytes = fs::read(path).map_err(|e| TeacherError { why: format!("cannot read {}: {e}", path.display()) })?;
         serde_json::from_slice(&bytes).map_err(|e| TeacherError { why: format!("{} is damaged: {e}", path.display()) })
     }
@@ -94,7 +94,7 @@ impl RehearsalTeacher {
 
     /// One look: the batch moves on by a step.
     fn look(&self, id: &str) -> Result<RemoteBatch, TeacherError> {
-        let mut batch = self.load(&self.file(id))?;
+        let mut batch = Self::load(&self.file(id))?;
         if batch.looks < LOOKS {
             batch.looks += 1;
             self.store(&batch).map_err(|e| TeacherError { why: format!("cannot write to {}: {e}", self.dir.display()) })?;
@@ -103,7 +103,7 @@ impl RehearsalTeacher {
     }
 
     fn results(&self, id: &str) -> Result<Vec<u8>, TeacherError> {
-        let batch = self.load(&self.file(id))?;
+        let batch = Self::load(&self.file(id))?;
         let mut lines: Vec<(Digest, String)> = batch
             .requests
             .iter()
@@ -219,7 +219,7 @@ impl Teacher for RehearsalTeacher {
             let mut paths: Vec<PathBuf> =
                 entries.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|x| x == "json")).collect();
             paths.sort();
-            paths.iter().map(|path| self.load(path).map(|b| Self::describe(&b))).collect()
+            paths.iter().map(|path| Self::load(path).map(|b| Self::describe(&b))).collect()
         })
     }
 

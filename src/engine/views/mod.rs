@@ -90,20 +90,19 @@ pub(super) fn approval(
     workspace: &Workspace,
     ledger: &Ledger,
     standings: &[Standing],
-) -> Result<Option<ApprovalRequest>, WorkspaceError> {
+) -> Option<ApprovalRequest> {
     match phase {
         Phase::Distill => {
-            let Some(input) = &standings[phase.index()].input else { return Ok(None) };
-            let plan = Plan::recorded(ledger, input).ok().flatten();
-            Ok(plan.map(|plan| phases::spend_request(&plan)))
+            let plan = Plan::recorded(ledger, standings[phase.index()].input.as_ref()?).ok().flatten();
+            plan.map(|plan| phases::spend_request(&plan))
         }
         Phase::Train => {
-            let Some(record) = &standings[Phase::Dataset.index()].record else { return Ok(None) };
-            let rows = phases::load_dataset(workspace, &record.output).map(|d| d.examples.len()).unwrap_or(0);
+            let record = standings[Phase::Dataset.index()].record.as_ref()?;
+            let rows = phases::load_dataset(workspace, &record.output).map_or(0, |d| d.examples.len());
             let how = format!("read 'stratos dataset stats', then 'stratos dataset acknowledge {}'", record.output.short());
-            Ok(Some(ApprovalRequest::Dataset { dataset: record.output.clone(), rows, how }))
+            Some(ApprovalRequest::Dataset { dataset: record.output.clone(), rows, how })
         }
-        _ => Ok(None),
+        _ => None,
     }
 }
 

@@ -116,6 +116,21 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_loses_nothing_that_was_recorded() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let mut ledger = Ledger::open(&dir.path().join("ledger.sqlite")).expect("opens");
+        let first = crate::domain::Digest::of("first");
+        ledger.acknowledge(&first, crate::domain::UnixMillis(1)).expect("recorded");
+        // SQLite's own limit answers as a full disk does.
+        let pages: i64 = ledger.db.pragma_query_value(None, "page_count", |r| r.get(0)).expect("counts");
+        ledger.db.pragma_update(None, "max_page_count", pages).expect("limits");
+        let error = ledger.put_evaluation(&first, &"x".repeat(1 << 20), crate::domain::UnixMillis(2)).expect_err("full").to_string();
+        assert!(error.contains("Free some disk space"), "{error}");
+        assert!(ledger.is_acknowledged(&first).expect("reads"));
+        assert_eq!(ledger.evaluation(&first).expect("reads"), None);
+    }
+
+    #[test]
     fn a_file_that_is_no_database_is_not_touched() {
         let dir = tempfile::tempdir().expect("temp dir");
         let file = dir.path().join("ledger.sqlite");
