@@ -1,11 +1,17 @@
 //! How good a student is, in numbers that do not mislead. Owns the metrics, their intervals, baselines and verdicts;
 //! does not produce predictions and draws nothing.
 
+mod bootstrap;
+mod isotonic;
 mod metrics;
 mod rank;
 mod rows;
+mod stats;
 mod table;
 
+pub use bootstrap::{DRAWS, Intervals, intervals, percentile};
+pub use isotonic::{isotonic, isotonic_points};
 pub use metrics::{BandMae, Metrics};
 pub use rank::{average_ranks, spearman, weighted_pearson};
 pub use rows::{Row, RowDefect, RowsError, read_rows};
+pub use stats::{McNemar, cohens_h, mcnemar, mcnemar_exact, wilson};
