@@ -78,7 +78,7 @@ impl Baselines {
         }
     }
 
-    /// 1, ln(1 + tracked names in the article), share of interest words in it (√), tf-idf cosine, place named.
+    /// 1, ln(1 + tracked names in the article), ln(1 + interest words in it), tf-idf cosine, place named.
     fn features(&self, profile: &ProfileWords, article: &ArticleWords) -> [f64; FEATURES] {
         let named = |phrases: &[Vec<String>]| phrases.iter().filter(|phrase| article.contains(phrase)).count() as f64;
         let interests = profile.interests.iter().filter(|word| article.counts.contains_key(*word)).count() as f64;
