@@ -181,7 +181,7 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     Some(f64::midpoint(values[last / 2], values[last.div_ceil(2)]))
 }
 
-/// argmin Σ(w·x − y)² + λ‖w without bias‖², by the normal equations (XᵀX + λI)w = Xᵀy and Cholesky.
+/// argmin Σ(w·x − y)² + λ‖w without bias‖², by the normal equations `(XᵀX + λI)w = Xᵀy` and Cholesky.
 fn ridge(points: &[([f64; FEATURES], f64)]) -> Option<[f64; FEATURES]> {
     let mut a = [[0.0; FEATURES]; FEATURES];
     let mut b = [0.0; FEATURES];
@@ -199,7 +199,7 @@ fn ridge(points: &[([f64; FEATURES], f64)]) -> Option<[f64; FEATURES]> {
     cholesky_solve(&a, &b)
 }
 
-/// Solves Ax = b for a symmetric positive definite A = LLᵀ; `None` where it is not.
+/// Solves Ax = b for a symmetric positive definite `A = LLᵀ`; `None` where it is not.
 fn cholesky_solve<const N: usize>(a: &[[f64; N]; N], b: &[f64; N]) -> Option<[f64; N]> {
     let mut l = [[0.0; N]; N];
     for i in 0..N {

@@ -33,7 +33,7 @@ const FIGURES: [Figure; 11] = [
     ("skill", |h| h.skill),
 ];
 
-/// Percentile bootstrap: [`DRAWS`] times as many articles as there are, drawn with replacement by ChaCha8 from `seed`;
+/// Percentile bootstrap: [`DRAWS`] times as many articles as there are, drawn with replacement by `ChaCha8` from `seed`;
 /// the interval is the 2.5th to the 97.5th percentile. Empty for fewer than two articles.
 pub fn intervals(rows: &[Row], bands: &Bands, scale: &Scale, constant: Option<f64>, seed: u64) -> Intervals {
     of_table(&Table::new(rows, bands, scale), constant, seed)

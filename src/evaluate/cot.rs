@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn eight_words_three_times_are_repetition_and_twice_are_not() {
-        let loops = |times| [numbered(0, 8)].repeat(times).join(" ");
+        let loops = |times| format!("{} ", numbered(0, 8)).repeat(times);
         assert!(!repeats(&words(&loops(2))) && repeats(&words(&loops(3))));
     }
 

@@ -23,12 +23,12 @@ pub fn isotonic_points(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
     // Pooling weights blocks by their size, so an x that occurs k times enters as k copies of its mean.
     let mut y = Vec::with_capacity(sorted.len());
-    for same in sorted.chunk_by(|a, b| a.0 == b.0) {
+    for same in sorted.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
         let mean = same.iter().map(|p| p.1).sum::<f64>() / same.len() as f64;
         y.extend(std::iter::repeat_n(mean, same.len()));
     }
     let mut fitted: Vec<(f64, f64)> = sorted.iter().map(|p| p.0).zip(isotonic(&y)).collect();
-    fitted.dedup_by(|a, b| a.0 == b.0);
+    fitted.dedup_by(|a, b| a.0.total_cmp(&b.0).is_eq());
     fitted
 }
 

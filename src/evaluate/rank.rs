@@ -1,12 +1,14 @@
 //! Ranks and rank correlation. Owns the treatment of ties and of "undefined"; which rows are compared is `metrics`'.
 
+use std::cmp::Ordering;
+
 /// Ranks from 1, ties sharing the mean of the places they take: (5, 7, 7) → (1, 2.5, 2.5).
 pub fn average_ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
     let mut ranks = vec![0.0; values.len()];
     let mut start = 0;
-    for tie in order.chunk_by(|&a, &b| values[a] == values[b]) {
+    for tie in order.chunk_by(|&a, &b| values[a].partial_cmp(&values[b]).is_some_and(Ordering::is_eq)) {
         let rank = (2 * start + tie.len() + 1) as f64 / 2.0;
         for &i in tie {
             ranks[i] = rank;
