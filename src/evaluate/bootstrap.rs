@@ -97,7 +97,8 @@ mod tests {
     fn rows() -> Vec<Row> {
         let cell = |i: u32| {
             let truth = f64::from(i * 37 % 101) / 10.0;
-            let predicted = Some((truth + f64::from(i * 17 % 41) / 10.0 - 2.0).clamp(0.0, 10.0)).filter(|_| i % 31 != 0);
+            let predicted =
+                Some((truth + f64::from(i * 17 % 41) / 10.0 - 2.0).clamp(0.0, 10.0)).filter(|_| !i.is_multiple_of(31));
             Row { article: format!("a{}", i / 5), profile: format!("p{}", i % 5), truth, predicted }
         };
         (0..200).map(cell).collect()
