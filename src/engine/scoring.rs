@@ -15,7 +15,7 @@ use crate::student::{Prompt, Student, generate as write_answers};
 use crate::workspace::{Ledger, Workspace};
 
 /// Answers written before the next look at the gate and the ledger: each is some seconds of work to lose.
-const CHUNK: usize = 32;
+pub(super) const CHUNK: usize = 32;
 
 /// A pair to ask about.
 #[derive(Debug, Clone)]
@@ -112,11 +112,6 @@ pub(super) fn answer(workspace: &Workspace, student: &Student, chunk: &[Question
         seconds,
     };
     Ok(chunk.iter().zip(written).map(reply).collect())
-}
-
-/// Questions asked at once; see [`CHUNK`].
-pub(super) fn chunk_size() -> usize {
-    CHUNK
 }
 
 /// What `score` asks.

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Row;
 use super::rank::spearman;
@@ -18,7 +18,7 @@ use crate::domain::{Bands, recipe::Scale};
 const GROUP_FROM: usize = 5;
 
 /// Mean charged |p − g| of the rows whose `g` lies in one band.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BandMae {
     pub name: String,
     /// Lower edge.
@@ -28,7 +28,7 @@ pub struct BandMae {
 }
 
 /// Every figure of one set of rows. `None` is "undefined", never 0.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// All rows, failures included.
     pub n: usize,

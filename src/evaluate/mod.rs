@@ -4,6 +4,7 @@
 mod baselines;
 mod bootstrap;
 mod cot;
+mod evaluation;
 mod isotonic;
 mod metrics;
 mod rank;
@@ -17,6 +18,7 @@ mod verdict;
 pub use baselines::{BASELINES, Baselines};
 pub use bootstrap::{DRAWS, Intervals, intervals, percentile};
 pub use cot::{CotItem, CotReport, TierDepth, measure_cot};
+pub use evaluation::{Answered, BaselineMetrics, Evaluation, FEW_ROWS, Runtime, Subject};
 pub use isotonic::{isotonic, isotonic_points};
 pub use metrics::{BandMae, Metrics};
 pub use rank::{average_ranks, spearman, weighted_pearson};
