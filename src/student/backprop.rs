@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use super::StudentConfig;
 use super::decoder::PackedTexts;
 use super::ops::linear::add_weight_gradient;
 use super::ops::loss::{self, Learn};
@@ -13,7 +14,6 @@ use super::ops::matmul::{Left, Packed, Product};
 use super::ops::{LossRows, RopeTable, attention, rms_norm, silu_gate};
 use super::parameters::Parameters;
 use super::weights::{EMBED, HEAD, NORM};
-use super::StudentConfig;
 
 /// The decoder's arithmetic for training; keeps buffers between passes.
 #[derive(Debug)]
@@ -284,11 +284,11 @@ mod tests {
     fn its_gradients_are_those_of_candles_autograd() {
         let config = toy(60);
         let fresh = weights::fresh(&config, 11).unwrap();
-        let vars: weights::Weights =
-            fresh.iter().map(|(n, t)| (n.clone(), Var::from_tensor(t).unwrap().into_inner())).collect();
+        let vars: weights::Weights = fresh.iter().map(|(n, t)| (n.clone(), Var::from_tensor(t).unwrap().into_inner())).collect();
         let text: Vec<u32> = (0..120).map(|i| (i * 17 + 5) % 60).collect();
         let batch = PackedTexts::new([(&text[..70], 0), (&text[70..71], 0), (&text[71..], 0)]);
-        let at = LossRows { rows: vec![3, 69, 70, 100, 119], targets: vec![1, 2, 3, 4, 59], weights: vec![0.5, 1.0, 0.1, 2.0, 1.0] };
+        let at =
+            LossRows { rows: vec![3, 69, 70, 100, 119], targets: vec![1, 2, 3, 4, 59], weights: vec![0.5, 1.0, 0.1, 2.0, 1.0] };
         let decoder = Decoder::new(&config, &vars).unwrap();
         let oracle = decoder.loss(&decoder.hidden(&batch).unwrap(), at.clone(), true).unwrap();
         let store = oracle.backward().unwrap();

@@ -48,11 +48,15 @@ impl Codec {
         let prompt = self.template.render(before, true)?;
         let whole = self.template.render(messages, false)?;
         let answer = whole.strip_prefix(&prompt).ok_or_else(|| {
-            StudentError::Template("its generation prompt is not how an assistant's turn begins; training and serving would differ".into())
+            StudentError::Template(
+                "its generation prompt is not how an assistant's turn begins; training and serving would differ".into(),
+            )
         })?;
         let answer = answer.trim_end();
         if !answer.ends_with(TURN_END) {
-            return Err(StudentError::Template(format!("an assistant's turn does not end with {TURN_END}; nothing would end an answer")));
+            return Err(StudentError::Template(format!(
+                "an assistant's turn does not end with {TURN_END}; nothing would end an answer"
+            )));
         }
         let mut ids = self.tokenizer.encode(&prompt)?;
         let loss_from = ids.len();

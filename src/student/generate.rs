@@ -106,11 +106,17 @@ pub fn generate(
                     written: Vec::new(),
                 }
             };
-            write_batch(student, chunk.iter().map(row).collect(), rules, &|row| {
-                if on_row(row).is_break() {
-                    stopped.store(true, Ordering::Relaxed);
-                }
-            }, &stopped)
+            write_batch(
+                student,
+                chunk.iter().map(row).collect(),
+                rules,
+                &|row| {
+                    if on_row(row).is_break() {
+                        stopped.store(true, Ordering::Relaxed);
+                    }
+                },
+                &stopped,
+            )
         })
         .collect::<Result<_, StudentError>>()?;
     let mut all: Vec<(usize, Generated)> = batches.into_iter().flatten().collect();
@@ -185,8 +191,7 @@ fn write_batch(
                 continue;
             };
             let text = student.codec.tokenizer.decode(&written)?;
-            let row =
-                Generated { id: id.to_owned(), text, tokens: written.len(), prompt_tokens: prompt.len(), stop };
+            let row = Generated { id: id.to_owned(), text, tokens: written.len(), prompt_tokens: prompt.len(), stop };
             on_row(&row);
             done.push((index, row));
         }

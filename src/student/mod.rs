@@ -68,7 +68,9 @@ impl Student {
         let tokenizer = StudentTokenizer::load(&folder.join(TOKENIZER_FILE))?;
         if tokenizer.vocab_size() > config.vocab_size {
             let (has, rows) = (tokenizer.vocab_size(), config.vocab_size);
-            return Err(StudentError::Config(format!("the tokenizer has {has} tokens, the model {rows}; they do not belong together")));
+            return Err(StudentError::Config(format!(
+                "the tokenizer has {has} tokens, the model {rows}; they do not belong together"
+            )));
         }
         let template = ChatTemplate::load(&folder.join(TEMPLATE_FILE))?;
         let weights = weights::load(&folder.join(WEIGHTS_FILE), &config)?;

@@ -67,8 +67,7 @@ impl ChatTemplate {
 
     pub fn load(path: &Path) -> Result<Self, StudentError> {
         let text = std::fs::read_to_string(path).map_err(StudentError::io(path))?;
-        let config: serde_json::Value =
-            serde_json::from_str(&text).map_err(|e| StudentError::file(path, e.to_string()))?;
+        let config: serde_json::Value = serde_json::from_str(&text).map_err(|e| StudentError::file(path, e.to_string()))?;
         let source = config.get("chat_template").and_then(serde_json::Value::as_str);
         let source = source.ok_or_else(|| StudentError::file(path, "it has no chat_template"))?;
         Self::new(source).map_err(|e| StudentError::file(path, e.to_string()))

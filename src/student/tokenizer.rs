@@ -3,11 +3,11 @@
 
 use std::path::Path;
 
+use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::models::TrainerWrapper;
 use tokenizers::{AddedToken, Model, PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer};
 
 use super::StudentError;
@@ -22,7 +22,8 @@ const SPECIAL: [&str; 5] = [PAD, TURN_START, TURN_END, THINK_OPEN, THINK_CLOSE];
 
 /// Qwen's way of cutting text into words: contractions, words with their leading space, single digits (so that a
 /// score is spelt figure by figure), punctuation, line ends.
-const WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const WORDS: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 #[derive(Debug, Clone)]
 pub struct StudentTokenizer {
@@ -137,7 +138,8 @@ pub(crate) mod tests {
     use super::*;
 
     pub fn toy() -> StudentTokenizer {
-        let texts = ["the reader wants the news of the day", "<think>\nthe match is weak\n</think>\nSCORE: 1.5 | REASON: no."].repeat(8);
+        let texts =
+            ["the reader wants the news of the day", "<think>\nthe match is weak\n</think>\nSCORE: 1.5 | REASON: no."].repeat(8);
         StudentTokenizer::train(texts, 320).expect("trained")
     }
 

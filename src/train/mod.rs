@@ -132,7 +132,17 @@ pub(crate) mod tests {
         let codec = Codec { tokenizer, template: ChatTemplate::new(template::CHATML).expect("template") };
         let orders = vec![(0..12).collect(), (0..12).rev().chain([3, 3]).collect()];
         let data_digest = Digest::of("data");
-        TrainJob { run_dir: run_dir.to_owned(), rules, seed: 7, config, codec, train, eval: examples(3, "eval"), orders, data_digest }
+        TrainJob {
+            run_dir: run_dir.to_owned(),
+            rules,
+            seed: 7,
+            config,
+            codec,
+            train,
+            eval: examples(3, "eval"),
+            orders,
+            data_digest,
+        }
     }
 
     pub fn toy_rows() -> Vec<Row> {

@@ -88,7 +88,9 @@ mod tests {
     #[test]
     fn matrices_decay_apart_from_the_gradient_and_norms_do_not() {
         let (mut weights, gradients) = (toy(), toy());
-        PLACES.map(|p| weights.get_mut(p)[0] = 1.0);
+        for place in PLACES {
+            weights.get_mut(place)[0] = 1.0;
+        }
         AdamW::new(&weights).step(&mut weights, &gradients, 1.0, 0.1, 0.5);
         assert!((weights.get(PLACES[0])[0] - 0.95).abs() < 1e-6 && (weights.get(PLACES[1])[0] - 1.0).abs() < 1e-6);
     }

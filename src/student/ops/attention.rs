@@ -7,7 +7,7 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::matmul::{Left, Packed, Product};
-use super::{exp, numbers, vectorised, with_numbers};
+use super::{exp, numbers, with_numbers};
 
 const NAME: &str = "causal_attention";
 /// Queries whose probabilities exist at the same time.
@@ -78,11 +78,15 @@ fn probabilities(q: &[f32], stride: usize, rows: usize, first: usize, keys: &Pac
     let visible = first + rows;
     let left = Left { data: q, row: stride, col: 1 };
     Product { left, right: keys, rows, inner: keys.inner(), cols: visible, out, stride: visible, add: false }.run();
-    vectorised(|| {
-        for (i, row) in out.chunks_exact_mut(visible).take(rows).enumerate() {
-            softmax(row, first + i + 1, scale);
-        }
-    });
+    softmax_rows(&mut out[..rows * visible], visible, first, scale);
+}
+
+vectorised! {
+fn softmax_rows<'a>(scores: &'a mut [f32], width: usize, first: usize, scale: f32) -> () {
+    for (i, row) in scores.chunks_exact_mut(width).enumerate() {
+        softmax(row, first + i + 1, scale);
+    }
+}
 }
 
 impl Attention {
@@ -155,7 +159,7 @@ pub(in crate::student) fn backward(
                     let left = Left { data: &dy[from..], row: qw, col: 1 };
                     let (inner, cols, stride) = (width, visible, visible);
                     Product { left, right: &values_t, rows, inner, cols, out: scores, stride, add: false }.run();
-                    vectorised(|| softmax_backward(probs, scores, visible, scale));
+                    softmax_backward(&*probs, &mut *scores, visible, scale);
                     let left = Left { data: scores, row: visible, col: 1 };
                     let (cols, out) = (width, &mut dq[from..]);
                     Product { left, right: &keys, rows, inner: visible, cols, out, stride: qw, add: false }.run();
@@ -171,16 +175,16 @@ pub(in crate::student) fn backward(
     }
 }
 
+vectorised! {
 /// Turns gradients of probabilities, in place, into gradients of unscaled scores.
-#[inline(always)]
-#[allow(clippy::inline_always)]
-fn softmax_backward(probs: &[f32], gradients: &mut [f32], width: usize, scale: f32) {
+fn softmax_backward<'a>(probs: &'a [f32], gradients: &'a mut [f32], width: usize, scale: f32) -> () {
     for (p, g) in probs.chunks_exact(width).zip(gradients.chunks_exact_mut(width)) {
         let mean = super::dot(p, g);
         for (p, g) in p.iter().zip(g) {
             *g = p * (*g - mean) * scale;
         }
     }
+}
 }
 
 impl CustomOp3 for Attention {
@@ -296,7 +300,8 @@ pub fn attend_cached(q: &[f32], spans: &[&Span], heads: Heads, out: &mut [f32]) 
         let mut scores = vec![0.0; total];
         for head in 0..query {
             let at = head * width;
-            vectorised(|| single(&q[at..][..width], spans, head / heads.group(), heads.scale(), &mut scores, &mut out[at..][..width]));
+            let (q, out) = (&q[at..][..width], &mut out[at..][..width]);
+            single(q, spans, head / heads.group(), heads.scale(), &mut scores, out);
         }
         return;
     }
@@ -323,10 +328,9 @@ pub fn attend_cached(q: &[f32], spans: &[&Span], heads: Heads, out: &mut [f32]) 
     }
 }
 
+vectorised! {
 /// One query, one head.
-#[inline(always)]
-#[allow(clippy::inline_always)]
-fn single(q: &[f32], spans: &[&Span], kv: usize, scale: f32, scores: &mut [f32], out: &mut [f32]) {
+fn single<'a>(q: &'a [f32], spans: &'a [&'a Span], kv: usize, scale: f32, scores: &'a mut [f32], out: &'a mut [f32]) -> () {
     let mut from = 0;
     for span in spans {
         let part = &mut scores[from..from + span.len];
@@ -361,6 +365,7 @@ fn single(q: &[f32], spans: &[&Span], kv: usize, scale: f32, scores: &mut [f32],
         }
         from += span.len;
     }
+}
 }
 
 #[cfg(test)]

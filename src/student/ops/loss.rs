@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
 use super::linear::add_weight_gradient;
 use super::matmul::{Packed, multiply};
-use super::{exp, numbers, vectorised};
+use super::{exp, numbers};
 
 const NAME: &str = "linear_cross_entropy";
 /// Positions whose logits exist at the same time.
@@ -31,6 +31,20 @@ struct LinearCrossEntropy {
     at: Arc<LossRows>,
     learn: bool,
     gradients: Mutex<Option<(Vec<f32>, Vec<f32>)>>,
+}
+
+vectorised! {
+/// The weighted loss of some rows of logits, which become its gradient where that is asked for.
+fn rows_loss<'a>(logits: &'a mut [f32], vocab: usize, targets: &'a [u32], weights: &'a [f32], learn: bool) -> f64 {
+    let mut total = 0.0;
+    for ((logits, target), weight) in logits.chunks_exact_mut(vocab).zip(targets).zip(weights) {
+        total += f64::from(*weight) * f64::from(row_loss(logits, *target as usize));
+        if learn {
+            logits.iter_mut().for_each(|v| *v *= weight);
+        }
+    }
+    total
+}
 }
 
 /// Turns one row of logits into its loss and, in place, into `softmax − one-hot`.
@@ -81,14 +95,7 @@ pub(in crate::student) fn forward_backward(hidden: &[f32], forward: &Packed, at:
     for ((rows, targets), weights) in rows.chunks(CHUNK).zip(targets.chunks(CHUNK)).zip(weights.chunks(CHUNK)) {
         let picked: Vec<f32> = rows.iter().flat_map(|r| &hidden[*r as usize * width..][..width]).copied().collect();
         let mut logits = multiply(&picked, rows.len(), forward);
-        vectorised(|| {
-            for ((logits, target), weight) in logits.chunks_exact_mut(vocab).zip(targets).zip(weights) {
-                total += f64::from(*weight) * f64::from(row_loss(logits, *target as usize));
-                if learn.is_some() {
-                    logits.iter_mut().for_each(|v| *v *= weight);
-                }
-            }
-        });
+        total += rows_loss(&mut logits, vocab, targets, weights, learn.is_some());
         if let Some(Learn { backward, hidden: dh, embed: de }) = &mut learn {
             let rows_dh = multiply(&logits, rows.len(), backward);
             for (row, part) in rows.iter().zip(rows_dh.chunks_exact(width)) {

@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
-use super::{dot, numbers, vectorised, with_numbers};
+use super::{dot, numbers, with_numbers};
 
 const NAME: &str = "rms_norm";
 
@@ -23,39 +23,47 @@ fn scale_of(row: &[f32], eps: f32) -> f32 {
 
 /// `y = norm(x)` on plain slices.
 pub(in crate::student) fn forward(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
-    vectorised(|| {
-        for (x, y) in x.chunks_exact(w.len()).zip(y.chunks_exact_mut(w.len())) {
-            let scale = scale_of(x, eps);
-            for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
-                *y = x * scale * w;
-            }
+    forward_rows(x, w, eps, y);
+}
+
+vectorised! {
+fn forward_rows<'a>(x: &'a [f32], w: &'a [f32], eps: f32, y: &'a mut [f32]) -> () {
+    for (x, y) in x.chunks_exact(w.len()).zip(y.chunks_exact_mut(w.len())) {
+        let scale = scale_of(x, eps);
+        for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
+            *y = x * scale * w;
         }
-    });
+    }
+}
 }
 
 /// `dx (+)= …`, `dw += …` on plain slices.
 pub(in crate::student) fn backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], dw: &mut [f32], add: bool) {
+    backward_rows(x, w, eps, dy, dx, dw, add);
+}
+
+vectorised! {
+fn backward_rows<'a>(x: &'a [f32], w: &'a [f32], eps: f32, dy: &'a [f32], dx: &'a mut [f32], dw: &'a mut [f32], add: bool) -> () {
     let width = w.len();
-    vectorised(|| {
-        let (mut wdy, dw) = (vec![0.0f32; width], &mut dw[..width]);
-        for ((x, dy), dx) in x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width)) {
-            let scale = scale_of(x, eps);
+    let (mut wdy, dw) = (vec![0.0f32; width], &mut dw[..width]);
+    for ((x, dy), dx) in x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width)) {
+        let scale = scale_of(x, eps);
+        for i in 0..width {
+            wdy[i] = w[i] * dy[i];
+            dw[i] += dy[i] * x[i] * scale;
+        }
+        let pull = dot(&wdy, x) * scale * scale / width as f32;
+        if add {
             for i in 0..width {
-                wdy[i] = w[i] * dy[i];
-                dw[i] += dy[i] * x[i] * scale;
+                dx[i] += scale * (wdy[i] - x[i] * pull);
             }
-            let pull = dot(&wdy, x) * scale * scale / width as f32;
-            if add {
-                for i in 0..width {
-                    dx[i] += scale * (wdy[i] - x[i] * pull);
-                }
-            } else {
-                for i in 0..width {
-                    dx[i] = scale * (wdy[i] - x[i] * pull);
-                }
+        } else {
+            for i in 0..width {
+                dx[i] = scale * (wdy[i] - x[i] * pull);
             }
         }
-    });
+    }
+}
 }
 
 impl CustomOp2 for RmsNorm {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
-use super::{numbers, vectorised, with_numbers};
+use super::{numbers, with_numbers};
 
 const NAME: &str = "rope";
 
@@ -35,22 +35,26 @@ impl RopeTable {
 
     /// Turns every head of every row in place; `direction` −1 turns back.
     pub(in crate::student) fn rotate(&self, x: &mut [f32], positions: &[u32], direction: f32) {
-        let (half, width) = (self.half, x.len() / positions.len().max(1));
-        vectorised(|| {
-            for (row, position) in x.chunks_exact_mut(width.max(1)).zip(positions) {
-                let at = *position as usize * half;
-                let (cos, sin) = (&self.cos[at..at + half], &self.sin[at..at + half]);
-                for head in row.chunks_exact_mut(2 * half) {
-                    let (first, second) = head.split_at_mut(half);
-                    for i in 0..half {
-                        let (a, b, s) = (first[i], second[i], sin[i] * direction);
-                        first[i] = a * cos[i] - b * s;
-                        second[i] = b * cos[i] + a * s;
-                    }
-                }
-            }
-        });
+        turn(self, x, positions, direction);
     }
+}
+
+vectorised! {
+fn turn<'a>(table: &'a RopeTable, x: &'a mut [f32], positions: &'a [u32], direction: f32) -> () {
+    let (half, width) = (table.half, x.len() / positions.len().max(1));
+    for (row, position) in x.chunks_exact_mut(width.max(1)).zip(positions) {
+        let at = *position as usize * half;
+        let (cos, sin) = (&table.cos[at..at + half], &table.sin[at..at + half]);
+        for head in row.chunks_exact_mut(2 * half) {
+            let (first, second) = head.split_at_mut(half);
+            for i in 0..half {
+                let (a, b, s) = (first[i], second[i], sin[i] * direction);
+                first[i] = a * cos[i] - b * s;
+                second[i] = b * cos[i] + a * s;
+            }
+        }
+    }
+}
 }
 
 /// Rotates each head of row r of `x (rows × heads·head_dim)` by position `positions[r]`.

@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
-use super::{exp, numbers, vectorised, with_numbers};
+use super::{exp, numbers, with_numbers};
 
 const NAME: &str = "silu_gate";
 
@@ -15,25 +15,33 @@ struct SiluGate;
 
 /// `y = silu(gate) · up` on plain slices.
 pub(in crate::student) fn forward(gate: &[f32], up: &[f32], y: &mut [f32]) {
-    vectorised(|| {
-        for ((y, g), u) in y.iter_mut().zip(gate).zip(up) {
-            *y = g / (1.0 + exp(-g)) * u;
-        }
-    });
+    forward_all(gate, up, y);
+}
+
+vectorised! {
+fn forward_all<'a>(gate: &'a [f32], up: &'a [f32], y: &'a mut [f32]) -> () {
+    for ((y, g), u) in y.iter_mut().zip(gate).zip(up) {
+        *y = g / (1.0 + exp(-g)) * u;
+    }
+}
 }
 
 /// Gradients of gate and up, replacing what `dg` and `du` held.
 pub(in crate::student) fn backward(gate: &[f32], up: &[f32], dy: &[f32], dg: &mut [f32], du: &mut [f32]) {
-    vectorised(|| {
-        let count = gate.len();
-        let (up, dy, dg, du) = (&up[..count], &dy[..count], &mut dg[..count], &mut du[..count]);
-        for i in 0..count {
-            let g = gate[i];
-            let sigmoid = 1.0 / (1.0 + exp(-g));
-            dg[i] = dy[i] * up[i] * sigmoid * (1.0 + g * (1.0 - sigmoid));
-            du[i] = dy[i] * g * sigmoid;
-        }
-    });
+    backward_all(gate, up, dy, dg, du);
+}
+
+vectorised! {
+fn backward_all<'a>(gate: &'a [f32], up: &'a [f32], dy: &'a [f32], dg: &'a mut [f32], du: &'a mut [f32]) -> () {
+    let count = gate.len();
+    let (up, dy, dg, du) = (&up[..count], &dy[..count], &mut dg[..count], &mut du[..count]);
+    for i in 0..count {
+        let g = gate[i];
+        let sigmoid = 1.0 / (1.0 + exp(-g));
+        dg[i] = dy[i] * up[i] * sigmoid * (1.0 + g * (1.0 - sigmoid));
+        du[i] = dy[i] * g * sigmoid;
+    }
+}
 }
 
 impl CustomOp2 for SiluGate {
