@@ -72,6 +72,10 @@ pub struct Evidence {
     pub trade: Option<String>,
     pub place: PlaceFit,
     pub level: LevelFit,
+    /// The article names the level of a reader at the beginning of a career.
+    pub beginner: bool,
+    /// The reader is past working.
+    pub retired: bool,
 }
 
 impl Evidence {
@@ -92,6 +96,10 @@ impl Evidence {
             neighbour: neighbour(v, reader, reading),
             place: place(v, reader, reading),
             level: level(reader, reading),
+            retired: reader.level.is_none(),
+            beginner: reader.level.is_some_and(|own| {
+                own <= 2 && reading.years.is_none() && reading.levels.iter().any(|l| l.abs_diff(own) <= 1 && *l <= 2)
+            }),
             trade,
             tracked,
             interests,

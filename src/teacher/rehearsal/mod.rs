@@ -15,7 +15,7 @@ mod vocabulary;
 
 pub use lexicon::{Lexicon, LexiconError};
 
-use crate::domain::{Article, Bands, DepthRules, Prism, Profile};
+use crate::domain::{Article, Bands, DepthRules, Prism, Profile, SourceType};
 use evidence::Evidence;
 use prose::Writer;
 use reader::Reader;
@@ -40,8 +40,12 @@ impl Judge {
 
     /// The judgement of one article for one reader, with a think block as long as the score's depth tier asks.
     pub fn judge(&self, profile: &Profile, article: &Article, depth: &DepthRules, bands: &Bands) -> Prism {
-        let reading = Reading::of(&self.vocabulary, article);
+        let mut reading = Reading::of(&self.vocabulary, article);
         let reader = Reader::of(&self.vocabulary, profile);
+        // A page on the tracked company's own site is that company speaking.
+        if reading.source == SourceType::Unknown && reader.tracks_host(source::label(&article.url)) {
+            reading.source = SourceType::Official;
+        }
         let evidence = Evidence::gather(&self.vocabulary, &reader, &reading);
         let verdict = score::weigh(&self.vocabulary, profile.motivation, &evidence, &reading);
         Writer {

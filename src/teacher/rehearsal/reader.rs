@@ -67,6 +67,20 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// The name a host is registered under is a tracked name, written together: "paloaltonetworks".
+    pub fn tracks_host(&self, label: &str) -> bool {
+        let label = label.to_ascii_lowercase();
+        let joined = |phrase: &Phrase| phrase.folds().collect::<String>() == singular_label(&label);
+        !label.is_empty() && self.tracked.iter().flat_map(|f| &f.phrases).any(joined)
+    }
+}
+
+/// Folded as the phrases are.
+fn singular_label(label: &str) -> String {
+    tokenise(label).into_iter().map(|t| t.fold).collect()
+}
+
 /// At most four words, so that an evidence line keeps its length.
 fn short(name: &str) -> String {
     let flat = one_line(name, 60);

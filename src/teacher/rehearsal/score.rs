@@ -58,7 +58,9 @@ impl Links {
         let sharp = e.interests.iter().filter(|h| !h.broad).count();
         let career = motivation == Motivation::Career;
         let kind = v.lexicon.kinds.get(r.kind);
-        let bound = kind.is_some_and(|k| k.bound) && (r.is(Mark::Restricted) || !r.is(Mark::Online));
+        let work = kind.is_some_and(|k| k.work);
+        let place_bound = kind.is_some_and(|k| k.bound);
+        let bound = place_bound && (r.is(Mark::Restricted) || !r.is(Mark::Online));
         Self {
             career,
             name: !e.tracked.is_empty(),
@@ -68,9 +70,10 @@ impl Links {
             broad: !e.interests.is_empty(),
             trade: e.trade.is_some(),
             home: e.place.is_home(),
-            open: r.action.is_some() && (r.deadline.is_some() || kind.is_some_and(|k| k.bound) || !career),
+            // A post is an opening by itself, except for who is past working.
+            open: (r.action.is_some() || work) && (r.deadline.is_some() || place_bound || !career) && !(work && e.retired),
             bound,
-            work: kind.is_some_and(|k| k.work),
+            work,
         }
     }
 
@@ -159,15 +162,21 @@ fn live(l: &Links, e: &Evidence, r: &Reading) -> Option<Weighed> {
     let n = nuance(e, r);
     let blog = if r.source == SourceType::Blog { 4 } else { 0 };
     // A tracked name must come with something for the trade; without names, the trade itself must be addressed.
-    let useful = !l.career || l.trade || l.interest;
+    // A post that names a beginner's level is something for any beginner.
+    let beginner = l.work && e.beginner;
+    let useful = !l.career || l.trade || l.interest || beginner;
     let placed = l.home || !l.bound;
-    let for_reader = !l.career || (placed && (l.trade || l.interest || l.broad) && (l.name_strong || l.trade));
+    let for_reader = !l.career || (placed && (l.trade || l.interest || l.broad || beginner) && (l.name_strong || l.trade));
     if l.work && r.is(Mark::Listing) && !l.name_strong && l.linked() {
         return Some((Situation::Mention, if l.home { 56 } else { 36 } + n.min(9), l.kind()));
     }
     if l.strongly() && l.open && !r.is(Mark::Sport) && useful {
         let score = match (for_reader, r.source) {
             (true, SourceType::Official) => 91 + n,
+            // A post at a tracked company in the reader's own place and trade carries a nine from any serious source.
+            (true, SourceType::News | SourceType::Unknown) if l.work && l.name_strong && l.home && (l.trade || beginner) => {
+                (90 + n).min(92)
+            }
             (true, _) => (82 + n - blog).min(89),
             (false, _) if placed || matches!(e.place, PlaceFit::Unplaced) => (72 + n - blog).min(86),
             (false, _) => 58 + n.min(8),

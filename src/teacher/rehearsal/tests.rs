@@ -244,3 +244,29 @@ fn histogram_of_shipped_and_real_material() {
         );
     }
 }
+
+/// For calibration: the best of all real pairs, and how many are in each band.
+#[test]
+#[ignore = "prints a report, asserts nothing"]
+fn best_of_the_real_material() {
+    let Some((profiles, articles)) = real_material() else {
+        return;
+    };
+    let (recipe, judge) = (recipe(), Judge::shipped().expect("compiles"));
+    let mut bands = vec![0; recipe.bands.len()];
+    let mut best = Vec::new();
+    for p in &profiles {
+        for a in articles.iter().step_by(2) {
+            let prism = judge.judge(p, a, &recipe.depth, &recipe.bands);
+            bands[recipe.bands.index(prism.score)] += 1;
+            if prism.score >= 7.0 {
+                best.push((prism.score, format!("{} | {} | {} | {}", p.id.as_str(), a.title, a.source, prism.reason)));
+            }
+        }
+    }
+    println!("{bands:?}");
+    best.sort_by(|a, b| b.0.total_cmp(&a.0));
+    for (score, line) in best.iter().take(25).chain(best.iter().skip(25).step_by(9)) {
+        println!("{score:.1} {line}");
+    }
+}
