@@ -36,6 +36,14 @@ impl PackedTexts {
         self.ids.len()
     }
 
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    pub fn positions(&self) -> &[u32] {
+        &self.positions
+    }
+
     pub fn texts(&self) -> &[Range<usize>] {
         &self.texts
     }

@@ -3,6 +3,7 @@
 //! Owns shape, tokenizer, chat template, weights, the forward pass and generation. Does not own training (`train`), prompts
 //! (`domain::render`) or what an answer means (`domain::answer`).
 
+pub mod backprop;
 pub mod cache;
 pub mod codec;
 pub mod config;
@@ -10,6 +11,7 @@ pub mod decoder;
 mod error;
 pub mod generate;
 pub mod ops;
+pub mod parameters;
 pub mod random;
 pub mod sampler;
 pub mod template;

@@ -1,19 +1,18 @@
 //! Checkpoints: everything a run needs to go on as if it had never stopped, written at optimizer steps into a temporary
 //! folder, synced, then renamed. Random numbers are named by step (see `student::random`), so they need no state.
 
-use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use super::optimizer::{AdamW, Moments};
+use super::optimizer::AdamW;
 use crate::domain::Digest;
 use crate::student::StudentConfig;
-use crate::student::weights::{self, Weights};
+use crate::student::parameters::Parameters;
+use crate::student::weights;
 
 const VERSION: u32 = 1;
 /// Checkpoints kept besides the best student.
@@ -41,7 +40,7 @@ impl RunState {
 
 pub struct Checkpoint {
     pub state: RunState,
-    pub weights: Weights,
+    pub weights: Parameters,
     pub optimizer: AdamW,
 }
 
@@ -92,18 +91,13 @@ pub fn settle(path: &Path) -> Result<(), TrainError> {
 }
 
 /// Saves a checkpoint, drops those past the newest two, and returns its folder.
-pub fn save(run: &Path, state: &RunState, weights: &Weights, optimizer: &AdamW) -> Result<PathBuf, TrainError> {
+pub fn save(run: &Path, state: &RunState, weights: &Parameters, optimizer: &AdamW) -> Result<PathBuf, TrainError> {
     let path = folder(run).join(format!("step-{:08}", state.step));
-    let mut moments = Weights::new();
-    for (name, m) in &optimizer.moments {
-        for (kind, numbers) in [("first", &m.first), ("second", &m.second)] {
-            moments.insert(format!("{kind}.{name}"), Tensor::from_slice(numbers, numbers.len(), &Device::Cpu)?);
-        }
-    }
     let state_json = serde_json::to_vec_pretty(state).map_err(|e| TrainError::checkpoint(&path, e.to_string()))?;
     let files = [
-        ("model.safetensors", weights::to_safetensors(weights)?),
-        ("moments.safetensors", weights::to_safetensors(&moments)?),
+        ("model.safetensors", weights::to_safetensors(&weights.to_weights()?)?),
+        ("first.safetensors", weights::to_safetensors(&optimizer.first.to_weights()?)?),
+        ("second.safetensors", weights::to_safetensors(&optimizer.second.to_weights()?)?),
         ("state.json", state_json),
     ];
     write_folder(&path, &files)?;
@@ -145,22 +139,8 @@ pub fn load(path: &Path, job: &Digest, config: &StudentConfig) -> Result<Checkpo
     if state.job != *job {
         return Err(TrainError::OtherJob { path: path.to_owned() });
     }
-    let weights = weights::load(&path.join("model.safetensors"), config)?;
-    let file = path.join("moments.safetensors");
-    let bytes = std::fs::read(&file).map_err(TrainError::io(&file))?;
-    let found: HashMap<String, Tensor> =
-        candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| TrainError::checkpoint(&file, e.to_string()))?;
-    let mut moments = BTreeMap::new();
-    for (name, tensor) in &weights {
-        let read = |kind: &str| {
-            let numbers = found.get(&format!("{kind}.{name}")).map(Tensor::to_vec1::<f32>).transpose()?;
-            let numbers = numbers.filter(|n| n.len() == tensor.elem_count());
-            numbers.ok_or_else(|| {
-                TrainError::checkpoint(&file, format!("the {kind} moments of {name} are missing or of another size"))
-            })
-        };
-        moments.insert(name.clone(), Moments { first: read("first")?, second: read("second")? });
-    }
-    let optimizer = AdamW { steps: state.step, moments };
-    Ok(Checkpoint { state, weights, optimizer })
+    let read = |name: &str| Ok::<_, TrainError>(Parameters::of(config, &weights::load(&path.join(name), config)?)?);
+    let (first, second) = (read("first.safetensors")?, read("second.safetensors")?);
+    let optimizer = AdamW { steps: state.step, first, second };
+    Ok(Checkpoint { weights: read("model.safetensors")?, optimizer, state })
 }

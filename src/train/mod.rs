@@ -54,6 +54,9 @@ impl TrainJob {
         let mut long = Vec::new();
         for example in examples {
             let encoded = self.codec.example(&example.messages)?;
+            if encoded.ids.iter().any(|id| *id as usize >= self.config.vocab_size) {
+                return Err(StudentError::Config("the tokenizer has more tokens than the model".into()).into());
+            }
             if encoded.ids.len() > self.config.max_position_embeddings {
                 long.push(example.id.clone());
             }
@@ -70,13 +73,11 @@ impl TrainJob {
 pub(crate) mod tests {
     use std::path::Path;
 
-    use candle_core::Var;
-
     use super::*;
     use crate::domain::recipe::{OrderStrategy, RunRules, Schedule};
     use crate::domain::{Recipe, Role};
-    use crate::student::weights::{self, Weights};
-    use crate::student::{ChatTemplate, StudentTokenizer, template};
+    use crate::student::parameters::Parameters;
+    use crate::student::{ChatTemplate, StudentTokenizer, template, weights};
 
     pub fn rules() -> SeedlingRules {
         let recipe = Recipe::from_toml(include_str!("../../data/recipes/stratos-v19.toml")).expect("sound");
@@ -149,10 +150,9 @@ pub(crate) mod tests {
         job.encode(&job.train[..5]).expect("rows")
     }
 
-    pub fn toy_vars() -> (StudentConfig, Weights) {
+    pub fn toy_weights() -> (StudentConfig, Parameters) {
         let config = job(Path::new("unused")).config;
-        let fresh = weights::fresh(&config, 1).expect("weights");
-        let vars = fresh.into_iter().map(|(n, t)| (n, Var::from_tensor(&t).expect("var").into_inner())).collect();
-        (config, vars)
+        let weights = Parameters::of(&config, &weights::fresh(&config, 1).expect("weights")).expect("parameters");
+        (config, weights)
     }
 }

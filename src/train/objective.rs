@@ -2,15 +2,13 @@
 //! of example i, and its gradient. Owns the cutting of a step into packed micro-batches and their fixed order of
 //! summation; the micro-batches run side by side, and the sum does not depend on how many cores there are.
 
-use candle_core::Tensor;
 use rayon::prelude::*;
 
-use super::TrainError;
-use super::optimizer::Gradients;
+use crate::student::backprop::{Backprop, Prepared};
 use crate::student::ops::LossRows;
+use crate::student::parameters::Parameters;
 use crate::student::random::Stream;
-use crate::student::weights::Weights;
-use crate::student::{Decoder, Encoded, PackedTexts};
+use crate::student::{Encoded, PackedTexts};
 
 /// An example ready for arithmetic.
 #[derive(Debug, Clone)]
@@ -33,7 +31,6 @@ pub struct Pass {
 pub struct PromptDropout {
     pub share: f64,
     pub blank: u32,
-    /// Ids from here on are text; the ones below are chat marks and stay.
     pub seed: u64,
     pub step: u64,
 }
@@ -69,12 +66,8 @@ fn micro_batches<'a>(rows: &[&'a Row], size: usize) -> Vec<Vec<(usize, &'a Row)>
     dealt
 }
 
-fn loss_of(
-    decoder: &Decoder,
-    rows: &[(usize, &Row)],
-    weight_sum: f64,
-    dropout: Option<PromptDropout>,
-) -> candle_core::Result<Tensor> {
+/// One packed micro-batch and its loss positions.
+fn pack(rows: &[(usize, &Row)], weight_sum: f64, dropout: Option<PromptDropout>) -> (PackedTexts, LossRows) {
     let texts: Vec<Vec<u32>> =
         rows.iter().map(|(place, r)| dropout.map_or_else(|| r.encoded.ids.clone(), |d| d.apply(r, *place))).collect();
     // The last token predicts nothing, so it is not computed.
@@ -87,8 +80,7 @@ fn loss_of(
             at.weights.push((f64::from(row.weight) / weight_sum) as f32);
         }
     }
-    let hidden = decoder.hidden(&batch)?;
-    decoder.loss(&hidden, at, dropout.is_some())
+    (batch, at)
 }
 
 fn totals(rows: &[&Row]) -> (f64, Pass) {
@@ -100,103 +92,96 @@ fn totals(rows: &[&Row]) -> (f64, Pass) {
 
 /// Loss and gradients of one optimizer step. Rows without weight give 0, not NaN.
 pub fn learn(
-    decoder: &Decoder,
-    vars: &Weights,
+    backprop: &Backprop,
+    weights: &Parameters,
     rows: &[&Row],
     micro_batch: usize,
     dropout: PromptDropout,
-) -> Result<(Pass, Gradients), TrainError> {
+) -> (Pass, Parameters) {
     let (weight_sum, mut pass) = totals(rows);
-    let mut sum: Gradients = vars.iter().map(|(name, var)| (name.clone(), vec![0.0; var.elem_count()])).collect();
     if weight_sum <= 0.0 {
-        return Ok((pass, sum));
+        return (pass, weights.like());
     }
-    let parts: Vec<(f64, Gradients)> = micro_batches(rows, micro_batch)
+    let prepared = Prepared::new(weights, true);
+    let parts: Vec<(f64, Parameters)> = micro_batches(rows, micro_batch)
         .par_iter()
         .map(|rows| {
-            let loss = loss_of(decoder, rows, weight_sum, Some(dropout))?;
-            let store = loss.backward()?;
-            let mut gradients = Gradients::new();
-            for (name, var) in vars {
-                // A missing gradient is a defect that the caller's guard names; here it counts as nought.
-                if let Some(gradient) = store.get(var) {
-                    gradients.insert(name.clone(), gradient.flatten_all()?.to_vec1()?);
-                }
-            }
-            Ok::<_, candle_core::Error>((f64::from(loss.to_scalar::<f32>()?), gradients))
+            let (batch, at) = pack(rows, weight_sum, Some(dropout));
+            let mut gradients = weights.like();
+            (backprop.pass(&prepared, &batch, &at, Some(&mut gradients)), gradients)
         })
-        .collect::<Result<_, _>>()?;
+        .collect();
+    let mut parts = parts.into_iter();
+    let Some((loss, mut sum)) = parts.next() else { return (pass, weights.like()) };
+    pass.loss = loss;
     for (loss, gradients) in parts {
         pass.loss += loss;
-        for (name, gradient) in gradients {
-            if let Some(total) = sum.get_mut(&name) {
-                total.iter_mut().zip(gradient).for_each(|(a, b)| *a += b);
-            }
-        }
+        sum.add(&gradients);
     }
-    Ok((pass, sum))
+    (pass, sum)
 }
 
 /// Mean loss over rows, without gradients or dropout.
-pub fn evaluate(decoder: &Decoder, rows: &[&Row], micro_batch: usize) -> Result<Pass, TrainError> {
+pub fn evaluate(backprop: &Backprop, weights: &Parameters, rows: &[&Row], micro_batch: usize) -> Pass {
     let (weight_sum, mut pass) = totals(rows);
-    if weight_sum <= 0.0 {
-        return Ok(pass);
+    if weight_sum > 0.0 {
+        let prepared = Prepared::new(weights, false);
+        let losses: Vec<f64> = micro_batches(rows, micro_batch)
+            .par_iter()
+            .map(|rows| {
+                let (batch, at) = pack(rows, weight_sum, None);
+                backprop.pass(&prepared, &batch, &at, None)
+            })
+            .collect();
+        pass.loss = losses.iter().sum();
     }
-    let losses: Vec<f64> = micro_batches(rows, micro_batch)
-        .par_iter()
-        .map(|rows| Ok(f64::from(loss_of(decoder, rows, weight_sum, None)?.to_scalar::<f32>()?)))
-        .collect::<Result<_, candle_core::Error>>()?;
-    pass.loss = losses.iter().sum();
-    Ok(pass)
+    pass
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{toy_rows, toy_vars};
+    use super::super::tests::{toy_rows, toy_weights};
     use super::*;
 
     const NO_DROPOUT: PromptDropout = PromptDropout { share: 0.0, blank: 0, seed: 0, step: 0 };
 
-    fn setting() -> (Decoder, Weights, Vec<Row>) {
-        let (config, vars) = toy_vars();
-        (Decoder::new(&config, &vars).unwrap(), vars, toy_rows())
+    fn setting() -> (Backprop, Parameters, Vec<Row>) {
+        let (config, weights) = toy_weights();
+        (Backprop::new(&config), weights, toy_rows())
     }
 
     #[test]
     fn micro_batches_add_up_to_the_whole_step() {
-        let (decoder, vars, mut rows) = setting();
+        let (backprop, weights, mut rows) = setting();
         rows[0].weight = 3.0;
         let rows: Vec<&Row> = rows.iter().collect();
-        let (whole, all) = learn(&decoder, &vars, &rows, rows.len(), NO_DROPOUT).unwrap();
-        let (parts, sum) = learn(&decoder, &vars, &rows, 2, NO_DROPOUT).unwrap();
+        let (whole, all) = learn(&backprop, &weights, &rows, rows.len(), NO_DROPOUT);
+        let (parts, sum) = learn(&backprop, &weights, &rows, 2, NO_DROPOUT);
         assert!((whole.loss - parts.loss).abs() < 1e-4);
-        for (name, gradient) in &all {
-            assert!(gradient.iter().zip(&sum[name]).all(|(a, b)| (a - b).abs() < 1e-4), "{name}");
-        }
-        assert!((evaluate(&decoder, &rows, 3).unwrap().loss - whole.loss).abs() < 1e-4);
+        assert!(all.numbers().iter().zip(sum.numbers()).all(|(a, b)| (a - b).abs() < 1e-4));
+        assert!((evaluate(&backprop, &weights, &rows, 3).loss - whole.loss).abs() < 1e-4);
     }
 
     #[test]
     fn the_loss_is_the_weighted_mean_over_loss_tokens() {
-        let (decoder, vars, mut rows) = setting();
-        let mean = |rows: &[&Row]| evaluate(&decoder, rows, 8).unwrap();
+        let (backprop, weights, mut rows) = setting();
+        let mean = |rows: &[&Row]| evaluate(&backprop, &weights, rows, 8);
         let (a, b) = (mean(&[&rows[0]]), mean(&[&rows[1]]));
         rows[1].weight = 1.0;
         rows[0].weight = 3.0;
-        let together = learn(&decoder, &vars, &[&rows[0], &rows[1]], 8, NO_DROPOUT).unwrap().0;
+        let together = learn(&backprop, &weights, &[&rows[0], &rows[1]], 8, NO_DROPOUT).0;
         let (wa, wb) = (3.0 * a.loss_tokens as f64, b.loss_tokens as f64);
         assert!((together.loss - (a.loss * wa + b.loss * wb) / (wa + wb)).abs() < 1e-4);
     }
 
     #[test]
     fn the_prompt_carries_no_loss_and_a_weightless_step_gives_nought() {
-        let (decoder, vars, mut rows) = setting();
+        let (backprop, weights, mut rows) = setting();
         for row in &mut rows {
             row.weight = 0.0;
         }
-        let (pass, gradients) = learn(&decoder, &vars, &rows.iter().collect::<Vec<_>>(), 2, NO_DROPOUT).unwrap();
-        assert!(pass.loss == 0.0 && gradients.values().flatten().all(|g| *g == 0.0));
+        let (pass, gradients) = learn(&backprop, &weights, &rows.iter().collect::<Vec<_>>(), 2, NO_DROPOUT);
+        assert!(pass.loss == 0.0 && gradients.numbers().iter().all(|g| *g == 0.0));
         assert_eq!(pass.loss_tokens, rows.iter().map(|r| r.encoded.ids.len() - r.encoded.loss_from).sum::<usize>());
     }
 

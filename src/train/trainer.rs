@@ -4,23 +4,22 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use candle_core::{Tensor, Var};
-
 use super::checkpoint::{self, RunState};
 use super::objective::{self, PromptDropout, Row};
-use super::optimizer::{AdamW, Gradients, clip_scale, global_norm};
+use super::optimizer::{AdamW, clip_scale, global_norm};
 use super::schedule::learning_rate;
 use super::steplog::StepLog;
 use super::{EvalRecord, Finish, Gate, StepRecord, TrainControl, TrainError, TrainEvent, TrainJob, TrainOutcome};
 use crate::domain::{Digest, Digester};
-use crate::student::weights::{self, Weights};
-use crate::student::{self, Decoder};
+use crate::student::backprop::Backprop;
+use crate::student::parameters::Parameters;
+use crate::student::{self, weights};
 
 struct Trainer<'a> {
     job: &'a TrainJob,
     control: &'a mut dyn TrainControl,
-    vars: Weights,
-    decoder: Decoder,
+    weights: Parameters,
+    backprop: Backprop,
     optimizer: AdamW,
     state: RunState,
     log: StepLog,
@@ -51,24 +50,25 @@ pub fn train(job: &TrainJob, control: &mut dyn TrainControl) -> Result<TrainOutc
         }
     }
     let resumed_from = resumed.as_ref().map(|c| c.state.step);
-    let (state, start, optimizer) = match resumed {
-        Some(c) => (c.state, c.weights, c.optimizer),
-        None => (RunState::new(digest), weights::fresh(&job.config, job.seed)?, AdamW::default()),
+    let (state, weights, optimizer) = if let Some(c) = resumed {
+        (c.state, c.weights, c.optimizer)
+    } else {
+        let fresh = Parameters::of(&job.config, &weights::fresh(&job.config, job.seed)?)?;
+        let optimizer = AdamW::new(&fresh);
+        (RunState::new(digest), fresh, optimizer)
     };
     let log = StepLog::open(&job.run_dir, state.step)?;
-    let variable = |(name, tensor): (String, Tensor)| Ok((name, Var::from_tensor(&tensor)?.into_inner()));
-    let vars: Weights = start.into_iter().map(variable).collect::<candle_core::Result<_>>()?;
-    let decoder = Decoder::new(&job.config, &vars)?;
+    let backprop = Backprop::new(&job.config);
     let longest = train.iter().chain(&eval).map(|r| r.encoded.ids.len()).max().unwrap_or(0);
     control.on_event(&TrainEvent::Started {
         total_steps: steps.len() as u64,
         resumed_from,
-        parameters: weights::count(&vars),
+        parameters: weights.count(),
         train_examples: train.len(),
         eval_examples: eval.len(),
         longest,
     });
-    Trainer { job, control, vars, decoder, optimizer, state, log, train, eval, steps, best }.run()
+    Trainer { job, control, weights, backprop, optimizer, state, log, train, eval, steps, best }.run()
 }
 
 /// What a checkpoint must agree with to be gone on from.
@@ -151,7 +151,7 @@ impl Trainer<'_> {
             seed: self.job.seed,
             step: self.state.step,
         };
-        let (pass, gradients) = objective::learn(&self.decoder, &self.vars, &rows, rules.run.micro_batch, dropout)?;
+        let (pass, gradients) = objective::learn(&self.backprop, &self.weights, &rows, rules.run.micro_batch, dropout);
         let step = self.state.step + 1;
         let norm = global_norm(&gradients);
         for (what, value) in [("loss", pass.loss), ("gradient norm", norm)] {
@@ -164,7 +164,8 @@ impl Trainer<'_> {
             learns(&gradients)?;
         }
         let lr = learning_rate(&rules.run, self.state.step, total);
-        self.update(&gradients, clip_scale(norm, rules.run.clip_norm), lr)?;
+        let scale = clip_scale(norm, rules.run.clip_norm);
+        self.optimizer.step(&mut self.weights, &gradients, scale, lr, rules.run.weight_decay);
         self.state.step = step;
         let record = StepRecord {
             step,
@@ -179,23 +180,9 @@ impl Trainer<'_> {
         self.tell(&TrainEvent::Step(record))
     }
 
-    fn update(&mut self, gradients: &Gradients, scale: f32, rate: f64) -> Result<(), TrainError> {
-        self.optimizer.begin();
-        for (name, tensor) in &self.vars {
-            let mut numbers: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
-            let decay = if tensor.rank() == 1 { 0.0 } else { self.job.rules.run.weight_decay };
-            self.optimizer.update(name, &mut numbers, &gradients[name], scale, rate, decay);
-            let moved = Tensor::from_vec(numbers, tensor.dims(), tensor.device())?;
-            Var::from_tensor(tensor)?.set(&moved)?;
-        }
-        Ok(())
-    }
-
     fn evaluate(&mut self) -> Result<(), TrainError> {
-        let still: Weights = self.vars.iter().map(|(n, t)| (n.clone(), t.detach())).collect();
-        let decoder = Decoder::new(&self.job.config, &still)?;
         let rows: Vec<&Row> = self.eval.iter().collect();
-        let loss = objective::evaluate(&decoder, &rows, self.job.rules.run.micro_batch)?.loss;
+        let loss = objective::evaluate(&self.backprop, &self.weights, &rows, self.job.rules.run.micro_batch).loss;
         let step = self.state.step;
         if !loss.is_finite() {
             let last_good = checkpoint::list(&self.job.run_dir)?.pop();
@@ -205,7 +192,8 @@ impl Trainer<'_> {
         if best {
             self.state.best = Some((step, loss));
             self.state.evaluations_without_improvement = 0;
-            checkpoint::write_folder(&self.best, &student::files(&self.job.config, &self.job.codec, &self.vars)?)?;
+            let files = student::files(&self.job.config, &self.job.codec, &self.weights.to_weights()?)?;
+            checkpoint::write_folder(&self.best, &files)?;
         } else {
             self.state.evaluations_without_improvement += 1;
         }
@@ -213,7 +201,7 @@ impl Trainer<'_> {
     }
 
     fn checkpoint(&mut self) -> Result<(), TrainError> {
-        let path = checkpoint::save(&self.job.run_dir, &self.state, &self.vars, &self.optimizer)?;
+        let path = checkpoint::save(&self.job.run_dir, &self.state, &self.weights, &self.optimizer)?;
         self.control.on_event(&TrainEvent::Checkpoint { step: self.state.step, path });
         Ok(())
     }
@@ -226,9 +214,9 @@ impl Trainer<'_> {
 }
 
 /// Guard T13: after the first step every trainable tensor has a gradient that is finite and not nought.
-fn learns(gradients: &Gradients) -> Result<(), TrainError> {
-    let dead = |g: &Vec<f32>| g.iter().any(|v| !v.is_finite()) || g.iter().all(|v| *v == 0.0);
-    let names: Vec<String> = gradients.iter().filter(|(_, g)| dead(g)).map(|(n, _)| n.clone()).collect();
+fn learns(gradients: &Parameters) -> Result<(), TrainError> {
+    let dead = |g: &[f32]| g.iter().any(|v| !v.is_finite()) || g.iter().all(|v| *v == 0.0);
+    let names: Vec<String> = gradients.iter().filter(|(_, _, g)| dead(g)).map(|(n, ..)| n.to_owned()).collect();
     if names.is_empty() { Ok(()) } else { Err(TrainError::NoGradient { names }) }
 }
 
@@ -341,7 +329,7 @@ mod tests {
         let job = job(damaged.path());
         train(&job, &mut Watch { stop_before: vec![6], ..Watch::default() }).unwrap();
         let newest = checkpoint::list(damaged.path()).unwrap().pop().unwrap();
-        std::fs::write(newest.join("moments.safetensors"), b"half").unwrap();
+        std::fs::write(newest.join("second.safetensors"), b"half").unwrap();
         let mut watch = Watch::default();
         finish(&job, &mut watch);
         assert!(matches!(watch.events[0], TrainEvent::CheckpointSkipped { .. }));
@@ -398,8 +386,10 @@ mod tests {
 
     #[test]
     fn a_tensor_without_gradient_is_named() {
-        let gradients = Gradients::from([("a".into(), vec![0.1]), ("dead".into(), vec![0.0]), ("nan".into(), vec![f32::NAN])]);
+        let mut gradients = super::super::tests::toy_weights().1;
+        gradients.get_mut("model.norm.weight").fill(0.0);
+        gradients.get_mut("model.layers.1.mlp.up_proj.weight")[3] = f32::NAN;
         let error = learns(&gradients).unwrap_err().to_string();
-        assert!(error.contains("dead, nan") && !error.contains("a,"), "{error}");
+        assert!(error.contains("layers.1.mlp.up_proj.weight, model.norm.weight") && !error.contains("embed"), "{error}");
     }
 }

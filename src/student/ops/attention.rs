@@ -7,7 +7,7 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::matmul::{Left, Packed, Product};
-use super::{exp, numbers, vectorised, with_numbers};
+use super::{exp, numbers, with_numbers};
 
 const NAME: &str = "causal_attention";
 /// Queries whose probabilities exist at the same time.
@@ -78,11 +78,15 @@ fn probabilities(q: &[f32], stride: usize, rows: usize, first: usize, keys: &Pac
     let visible = first + rows;
     let left = Left { data: q, row: stride, col: 1 };
     Product { left, right: keys, rows, inner: keys.inner(), cols: visible, out, stride: visible, add: false }.run();
-    vectorised(|| {
-        for (i, row) in out.chunks_exact_mut(visible).take(rows).enumerate() {
-            softmax(row, first + i + 1, scale);
-        }
-    });
+    softmax_rows(&mut out[..rows * visible], visible, first, scale);
+}
+
+vectorised! {
+fn softmax_rows<'a>(scores: &'a mut [f32], width: usize, first: usize, scale: f32) -> () {
+    for (i, row) in scores.chunks_exact_mut(width).enumerate() {
+        softmax(row, first + i + 1, scale);
+    }
+}
 }
 
 impl Attention {
@@ -97,84 +101,90 @@ impl Attention {
         }
         Ok(tokens)
     }
+}
 
-    fn forward(&self, q: &[f32], k: &[f32], v: &[f32], tokens: usize) -> Vec<f32> {
-        let Heads { query, key, width } = self.heads;
-        let (qw, kw) = (query * width, key * width);
-        let mut out = vec![0.0; tokens * qw];
-        let longest = self.texts.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
-        let mut probs = vec![0.0; BLOCK * longest];
-        for text in self.texts.iter().filter(|t| !t.is_empty()) {
-            for kv in 0..key {
-                let at = text.start * kw + kv * width;
-                let keys = Packed::transposed(&k[at..], text.len(), width, kw);
-                let values = Packed::rows(&v[at..], text.len(), width, kw);
-                for head in kv * self.heads.group()..(kv + 1) * self.heads.group() {
-                    for first in (0..text.len()).step_by(BLOCK) {
-                        let rows = BLOCK.min(text.len() - first);
-                        let (from, visible) = ((text.start + first) * qw + head * width, first + rows);
-                        let probs = &mut probs[..rows * visible];
-                        probabilities(&q[from..], qw, rows, first, &keys, self.heads.scale(), probs);
-                        let left = Left { data: probs, row: visible, col: 1 };
-                        let (cols, out) = (width, &mut out[from..]);
-                        Product { left, right: &values, rows, inner: visible, cols, out, stride: qw, add: false }.run();
-                    }
+/// Attention on plain slices, replacing what `out` held.
+pub(in crate::student) fn forward(qkv: [&[f32]; 3], heads: Heads, texts: &[Range<usize>], out: &mut [f32]) {
+    let [q, k, v] = qkv;
+    let Heads { query, key, width } = heads;
+    let (qw, kw) = (query * width, key * width);
+    let longest = texts.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
+    let mut probs = vec![0.0; BLOCK * longest];
+    for text in texts.iter().filter(|t| !t.is_empty()) {
+        for kv in 0..key {
+            let at = text.start * kw + kv * width;
+            let keys = Packed::transposed(&k[at..], text.len(), width, kw);
+            let values = Packed::rows(&v[at..], text.len(), width, kw);
+            for head in kv * heads.group()..(kv + 1) * heads.group() {
+                for first in (0..text.len()).step_by(BLOCK) {
+                    let rows = BLOCK.min(text.len() - first);
+                    let (from, visible) = ((text.start + first) * qw + head * width, first + rows);
+                    let probs = &mut probs[..rows * visible];
+                    probabilities(&q[from..], qw, rows, first, &keys, heads.scale(), probs);
+                    let left = Left { data: probs, row: visible, col: 1 };
+                    let (cols, out) = (width, &mut out[from..]);
+                    Product { left, right: &values, rows, inner: visible, cols, out, stride: qw, add: false }.run();
                 }
             }
         }
-        out
-    }
-
-    fn backward(&self, q: &[f32], k: &[f32], v: &[f32], dy: &[f32]) -> [Vec<f32>; 3] {
-        let Heads { query, key, width } = self.heads;
-        let (qw, kw) = (query * width, key * width);
-        let (mut dq, mut dk, mut dv) = (vec![0.0; q.len()], vec![0.0; k.len()], vec![0.0; v.len()]);
-        let longest = self.texts.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
-        let (mut probs, mut scores) = (vec![0.0; BLOCK * longest], vec![0.0; BLOCK * longest]);
-        let scale = self.heads.scale();
-        for text in self.texts.iter().filter(|t| !t.is_empty()) {
-            for kv in 0..key {
-                let at = text.start * kw + kv * width;
-                let keys_t = Packed::transposed(&k[at..], text.len(), width, kw);
-                let keys = Packed::rows(&k[at..], text.len(), width, kw);
-                let values_t = Packed::transposed(&v[at..], text.len(), width, kw);
-                for head in kv * self.heads.group()..(kv + 1) * self.heads.group() {
-                    for first in (0..text.len()).step_by(BLOCK) {
-                        let rows = BLOCK.min(text.len() - first);
-                        let (from, visible) = ((text.start + first) * qw + head * width, first + rows);
-                        let (probs, scores) = (&mut probs[..rows * visible], &mut scores[..rows * visible]);
-                        probabilities(&q[from..], qw, rows, first, &keys_t, scale, probs);
-                        let left = Left { data: &dy[from..], row: qw, col: 1 };
-                        let (inner, cols, stride) = (width, visible, visible);
-                        Product { left, right: &values_t, rows, inner, cols, out: scores, stride, add: false }.run();
-                        vectorised(|| softmax_backward(probs, scores, visible, scale));
-                        let left = Left { data: scores, row: visible, col: 1 };
-                        let (cols, out) = (width, &mut dq[from..]);
-                        Product { left, right: &keys, rows, inner: visible, cols, out, stride: qw, add: false }.run();
-                        for (weights, source, sink) in [(&*scores, q, &mut dk), (&*probs, dy, &mut dv)] {
-                            let right = Packed::rows(&source[from..], rows, width, qw);
-                            let left = Left { data: weights, row: 1, col: visible };
-                            let (out, cols) = (&mut sink[at..], width);
-                            Product { left, right: &right, rows: visible, inner: rows, cols, out, stride: kw, add: true }.run();
-                        }
-                    }
-                }
-            }
-        }
-        [dq, dk, dv]
     }
 }
 
+/// Gradients on plain slices: `dq` is replaced, `dk` and `dv` must come as zeros.
+pub(in crate::student) fn backward(
+    qkv: [&[f32]; 3],
+    dy: &[f32],
+    heads: Heads,
+    texts: &[Range<usize>],
+    [dq, dk, dv]: [&mut [f32]; 3],
+) {
+    let [q, k, v] = qkv;
+    let Heads { query, key, width } = heads;
+    let (qw, kw) = (query * width, key * width);
+    let longest = texts.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
+    let (mut probs, mut scores) = (vec![0.0; BLOCK * longest], vec![0.0; BLOCK * longest]);
+    let scale = heads.scale();
+    for text in texts.iter().filter(|t| !t.is_empty()) {
+        for kv in 0..key {
+            let at = text.start * kw + kv * width;
+            let keys_t = Packed::transposed(&k[at..], text.len(), width, kw);
+            let keys = Packed::rows(&k[at..], text.len(), width, kw);
+            let values_t = Packed::transposed(&v[at..], text.len(), width, kw);
+            for head in kv * heads.group()..(kv + 1) * heads.group() {
+                for first in (0..text.len()).step_by(BLOCK) {
+                    let rows = BLOCK.min(text.len() - first);
+                    let (from, visible) = ((text.start + first) * qw + head * width, first + rows);
+                    let (probs, scores) = (&mut probs[..rows * visible], &mut scores[..rows * visible]);
+                    probabilities(&q[from..], qw, rows, first, &keys_t, scale, probs);
+                    let left = Left { data: &dy[from..], row: qw, col: 1 };
+                    let (inner, cols, stride) = (width, visible, visible);
+                    Product { left, right: &values_t, rows, inner, cols, out: scores, stride, add: false }.run();
+                    softmax_backward(&*probs, &mut *scores, visible, scale);
+                    let left = Left { data: scores, row: visible, col: 1 };
+                    let (cols, out) = (width, &mut dq[from..]);
+                    Product { left, right: &keys, rows, inner: visible, cols, out, stride: qw, add: false }.run();
+                    for (weights, source, sink) in [(&*scores, q, &mut *dk), (&*probs, dy, &mut *dv)] {
+                        let right = Packed::rows(&source[from..], rows, width, qw);
+                        let left = Left { data: weights, row: 1, col: visible };
+                        let (out, cols) = (&mut sink[at..], width);
+                        Product { left, right: &right, rows: visible, inner: rows, cols, out, stride: kw, add: true }.run();
+                    }
+                }
+            }
+        }
+    }
+}
+
+vectorised! {
 /// Turns gradients of probabilities, in place, into gradients of unscaled scores.
-#[inline(always)]
-#[allow(clippy::inline_always)]
-fn softmax_backward(probs: &[f32], gradients: &mut [f32], width: usize, scale: f32) {
+fn softmax_backward<'a>(probs: &'a [f32], gradients: &'a mut [f32], width: usize, scale: f32) -> () {
     for (p, g) in probs.chunks_exact(width).zip(gradients.chunks_exact_mut(width)) {
         let mean = super::dot(p, g);
         for (p, g) in p.iter().zip(g) {
             *g = p * (*g - mean) * scale;
         }
     }
+}
 }
 
 impl CustomOp3 for Attention {
@@ -192,7 +202,9 @@ impl CustomOp3 for Attention {
         vl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let tokens = self.check(ql, kl, vl)?;
-        let out = self.forward(numbers(q, ql, NAME)?, numbers(k, kl, NAME)?, numbers(v, vl, NAME)?, tokens);
+        let mut out = vec![0.0; tokens * self.heads.query * self.heads.width];
+        let qkv = [numbers(q, ql, NAME)?, numbers(k, kl, NAME)?, numbers(v, vl, NAME)?];
+        forward(qkv, self.heads, &self.texts, &mut out);
         Ok((CpuStorage::F32(out), ql.shape().clone()))
     }
 
@@ -205,7 +217,10 @@ impl CustomOp3 for Attention {
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let dy = dy.contiguous()?;
-        let [dq, dk, dv] = with_numbers([q, k, v, &dy], NAME, |[q, k, v, dy]| self.backward(q, k, v, dy))?;
+        let [mut dq, mut dk, mut dv] = [q, k, v].map(|t| vec![0.0; t.elem_count()]);
+        with_numbers([q, k, v, &dy], NAME, |[q, k, v, dy]| {
+            backward([q, k, v], dy, self.heads, &self.texts, [&mut dq, &mut dk, &mut dv]);
+        })?;
         let like = |numbers, t: &Tensor| Tensor::from_vec(numbers, t.dims(), t.device());
         Ok((Some(like(dq, q)?), Some(like(dk, k)?), Some(like(dv, v)?)))
     }
@@ -285,9 +300,8 @@ pub fn attend_cached(q: &[f32], spans: &[&Span], heads: Heads, out: &mut [f32]) 
         let mut scores = vec![0.0; total];
         for head in 0..query {
             let at = head * width;
-            vectorised(|| {
-                single(&q[at..][..width], spans, head / heads.group(), heads.scale(), &mut scores, &mut out[at..][..width])
-            });
+            let (q, out) = (&q[at..][..width], &mut out[at..][..width]);
+            single(q, spans, head / heads.group(), heads.scale(), &mut scores, out);
         }
         return;
     }
@@ -314,10 +328,9 @@ pub fn attend_cached(q: &[f32], spans: &[&Span], heads: Heads, out: &mut [f32]) 
     }
 }
 
+vectorised! {
 /// One query, one head.
-#[inline(always)]
-#[allow(clippy::inline_always)]
-fn single(q: &[f32], spans: &[&Span], kv: usize, scale: f32, scores: &mut [f32], out: &mut [f32]) {
+fn single<'a>(q: &'a [f32], spans: &'a [&'a Span], kv: usize, scale: f32, scores: &'a mut [f32], out: &'a mut [f32]) -> () {
     let mut from = 0;
     for span in spans {
         let part = &mut scores[from..from + span.len];
@@ -352,6 +365,7 @@ fn single(q: &[f32], spans: &[&Span], kv: usize, scale: f32, scores: &mut [f32],
         }
         from += span.len;
     }
+}
 }
 
 #[cfg(test)]

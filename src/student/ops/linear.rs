@@ -53,7 +53,7 @@ impl CustomOp2 for Linear {
 }
 
 /// `dw += dyᵀ · x`
-pub(super) fn add_weight_gradient(dw: &mut [f32], dy: &[f32], x: &[f32], rows: usize, out: usize, inner: usize) {
+pub(in crate::student) fn add_weight_gradient(dw: &mut [f32], dy: &[f32], x: &[f32], rows: usize, out: usize, inner: usize) {
     let right = Packed::rows(x, rows, inner, inner);
     let left = Left { data: dy, row: 1, col: out };
     Product { left, right: &right, rows: out, inner: rows, cols: inner, out: dw, stride: inner, add: true }.run();

@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
 use super::linear::add_weight_gradient;
 use super::matmul::{Packed, multiply};
-use super::{exp, numbers, vectorised};
+use super::{exp, numbers};
 
 const NAME: &str = "linear_cross_entropy";
 /// Positions whose logits exist at the same time.
@@ -31,6 +31,20 @@ struct LinearCrossEntropy {
     at: Arc<LossRows>,
     learn: bool,
     gradients: Mutex<Option<(Vec<f32>, Vec<f32>)>>,
+}
+
+vectorised! {
+/// The weighted loss of some rows of logits, which become its gradient where that is asked for.
+fn rows_loss<'a>(logits: &'a mut [f32], vocab: usize, targets: &'a [u32], weights: &'a [f32], learn: bool) -> f64 {
+    let mut total = 0.0;
+    for ((logits, target), weight) in logits.chunks_exact_mut(vocab).zip(targets).zip(weights) {
+        total += f64::from(*weight) * f64::from(row_loss(logits, *target as usize));
+        if learn {
+            logits.iter_mut().for_each(|v| *v *= weight);
+        }
+    }
+    total
+}
 }
 
 /// Turns one row of logits into its loss and, in place, into `softmax − one-hot`.
@@ -65,6 +79,34 @@ fn row_loss(logits: &mut [f32], target: usize) -> f32 {
     sum.ln() + most - wanted
 }
 
+/// Where gradients go: both are added to.
+pub(in crate::student) struct Learn<'a> {
+    /// The output layer's weight, packed as rows.
+    pub backward: &'a Packed,
+    pub hidden: &'a mut [f32],
+    pub embed: &'a mut [f32],
+}
+
+/// The weighted loss on plain slices, and both gradients where they are asked for.
+pub(in crate::student) fn forward_backward(hidden: &[f32], forward: &Packed, at: &LossRows, mut learn: Option<Learn>) -> f64 {
+    let (width, vocab) = (forward.inner(), forward.cols());
+    let LossRows { rows, targets, weights } = at;
+    let mut total = 0.0f64;
+    for ((rows, targets), weights) in rows.chunks(CHUNK).zip(targets.chunks(CHUNK)).zip(weights.chunks(CHUNK)) {
+        let picked: Vec<f32> = rows.iter().flat_map(|r| &hidden[*r as usize * width..][..width]).copied().collect();
+        let mut logits = multiply(&picked, rows.len(), forward);
+        total += rows_loss(&mut logits, vocab, targets, weights, learn.is_some());
+        if let Some(Learn { backward, hidden: dh, embed: de }) = &mut learn {
+            let rows_dh = multiply(&logits, rows.len(), backward);
+            for (row, part) in rows.iter().zip(rows_dh.chunks_exact(width)) {
+                dh[*row as usize * width..][..width].iter_mut().zip(part).for_each(|(a, b)| *a += b);
+            }
+            add_weight_gradient(de, &logits, &picked, rows.len(), vocab, width);
+        }
+    }
+    total
+}
+
 impl CustomOp2 for LinearCrossEntropy {
     fn name(&self) -> &'static str {
         NAME
@@ -82,26 +124,8 @@ impl CustomOp2 for LinearCrossEntropy {
         let backward = self.learn.then(|| Packed::rows(embed, vocab, width, width));
         let mut dh = vec![0.0; if self.learn { count * width } else { 0 }];
         let mut de = vec![0.0; if self.learn { vocab * width } else { 0 }];
-        let mut total = 0.0f64;
-        for ((rows, targets), weights) in rows.chunks(CHUNK).zip(targets.chunks(CHUNK)).zip(weights.chunks(CHUNK)) {
-            let picked: Vec<f32> = rows.iter().flat_map(|r| &hidden[*r as usize * width..][..width]).copied().collect();
-            let mut logits = multiply(&picked, rows.len(), &forward);
-            vectorised(|| {
-                for ((logits, target), weight) in logits.chunks_exact_mut(vocab).zip(targets).zip(weights) {
-                    total += f64::from(*weight) * f64::from(row_loss(logits, *target as usize));
-                    if self.learn {
-                        logits.iter_mut().for_each(|v| *v *= weight);
-                    }
-                }
-            });
-            if let Some(backward) = &backward {
-                let rows_dh = multiply(&logits, rows.len(), backward);
-                for (row, part) in rows.iter().zip(rows_dh.chunks_exact(width)) {
-                    dh[*row as usize * width..][..width].iter_mut().zip(part).for_each(|(a, b)| *a += b);
-                }
-                add_weight_gradient(&mut de, &logits, &picked, rows.len(), vocab, width);
-            }
-        }
+        let learn = backward.as_ref().map(|backward| Learn { backward, hidden: &mut dh, embed: &mut de });
+        let total = forward_backward(hidden, &forward, &self.at, learn);
         if self.learn {
             *self.gradients.lock().unwrap_or_else(PoisonError::into_inner) = Some((dh, de));
         }

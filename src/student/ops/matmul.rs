@@ -43,7 +43,8 @@ impl Packed {
             let from = panel * width;
             let count = width.min(cols - from);
             for (k, line) in out.chunks_exact_mut(width).enumerate() {
-                line[..count].copy_from_slice(&b[k * stride + from..][..count]);
+                let source = &b[k * stride + from..][..count];
+                copy_line(&mut line[..count], source);
             }
         }
         Self { panels, inner, cols }
@@ -71,6 +72,18 @@ impl Packed {
 
     pub fn cols(&self) -> usize {
         self.cols
+    }
+}
+
+/// Copies a short line. The usual widths are spelt out: a call to copy each would cost more than the copy.
+#[inline]
+fn copy_line(to: &mut [f32], from: &[f32]) {
+    if let (Ok(to), Some(from)) = (<&mut [f32; 32]>::try_from(&mut *to), from.first_chunk::<32>()) {
+        *to = *from;
+    } else if let (Ok(to), Some(from)) = (<&mut [f32; 16]>::try_from(&mut *to), from.first_chunk::<16>()) {
+        *to = *from;
+    } else {
+        to.copy_from_slice(from);
     }
 }
 
@@ -164,8 +177,12 @@ fn pack_left(left: &Left, r0: usize, block: usize, k0: usize, depth: usize, tile
                 }
             }
         } else if left.row == 1 {
-            for (k, line) in out.chunks_exact_mut(TILE_ROWS).enumerate() {
-                line[..rows].copy_from_slice(&left.data[(k0 + k) * left.col + from..][..rows]);
+            for (k, line) in out.as_chunks_mut::<TILE_ROWS>().0.iter_mut().enumerate() {
+                let source = &left.data[(k0 + k) * left.col + from..];
+                match source.first_chunk::<TILE_ROWS>() {
+                    Some(whole) if rows == TILE_ROWS => *line = *whole,
+                    _ => line[..rows].copy_from_slice(&source[..rows]),
+                }
             }
         } else {
             for (k, line) in out.chunks_exact_mut(TILE_ROWS).enumerate() {

@@ -5,6 +5,26 @@
 //! and a finite-difference check. All sums run in one fixed order that depends neither on the number of threads nor on
 //! how many rows are computed together: the same row gives the same bits alone and in a batch.
 
+/// Defines a function on plain slices whose body is compiled for the best instruction set of this machine, chosen at
+/// run time. (A closure or a function handed to a dispatcher would be compiled apart, for the least machine there is.)
+macro_rules! vectorised {
+    ($(#[$meta:meta])* fn $name:ident<$life:lifetime>($($arg:ident: $type:ty),* $(,)?) -> $out:ty $body:block) => {
+        $(#[$meta])*
+        fn $name<$life>($($arg: $type),*) -> $out {
+            struct Kernel<$life>($($type,)* std::marker::PhantomData<&$life ()>);
+            impl<$life> pulp::WithSimd for Kernel<$life> {
+                type Output = $out;
+                #[inline(always)]
+                fn with_simd<S: pulp::Simd>(self, _: S) -> $out {
+                    let Self($($arg,)* _) = self;
+                    $body
+                }
+            }
+            pulp::Arch::new().dispatch(Kernel($($arg,)* std::marker::PhantomData))
+        }
+    };
+}
+
 pub mod attention;
 pub mod linear;
 pub mod loss;
@@ -47,12 +67,6 @@ pub fn with_numbers<const N: usize, R>(
         };
     }
     Ok(read(slices))
-}
-
-/// Runs plain slice arithmetic compiled for the best instruction set of this machine.
-#[inline]
-fn vectorised<R>(work: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(work)
 }
 
 /// e^x to about one unit in the last place, in a form that compilers turn into vector code (the library's is a call

@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
-use super::{dot, numbers, vectorised, with_numbers};
+use super::{dot, numbers, with_numbers};
 
 const NAME: &str = "rms_norm";
 
@@ -15,12 +15,55 @@ struct RmsNorm {
     eps: f32,
 }
 
-impl RmsNorm {
-    #[inline(always)]
-    #[allow(clippy::inline_always)]
-    fn scale(&self, row: &[f32]) -> f32 {
-        1.0 / (dot(row, row) / row.len() as f32 + self.eps).sqrt()
+#[inline(always)]
+#[allow(clippy::inline_always)]
+fn scale_of(row: &[f32], eps: f32) -> f32 {
+    1.0 / (dot(row, row) / row.len() as f32 + eps).sqrt()
+}
+
+/// `y = norm(x)` on plain slices.
+pub(in crate::student) fn forward(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
+    forward_rows(x, w, eps, y);
+}
+
+vectorised! {
+fn forward_rows<'a>(x: &'a [f32], w: &'a [f32], eps: f32, y: &'a mut [f32]) -> () {
+    for (x, y) in x.chunks_exact(w.len()).zip(y.chunks_exact_mut(w.len())) {
+        let scale = scale_of(x, eps);
+        for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
+            *y = x * scale * w;
+        }
     }
+}
+}
+
+/// `dx (+)= …`, `dw += …` on plain slices.
+pub(in crate::student) fn backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], dw: &mut [f32], add: bool) {
+    backward_rows(x, w, eps, dy, dx, dw, add);
+}
+
+vectorised! {
+fn backward_rows<'a>(x: &'a [f32], w: &'a [f32], eps: f32, dy: &'a [f32], dx: &'a mut [f32], dw: &'a mut [f32], add: bool) -> () {
+    let width = w.len();
+    let (mut wdy, dw) = (vec![0.0f32; width], &mut dw[..width]);
+    for ((x, dy), dx) in x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width)) {
+        let scale = scale_of(x, eps);
+        for i in 0..width {
+            wdy[i] = w[i] * dy[i];
+            dw[i] += dy[i] * x[i] * scale;
+        }
+        let pull = dot(&wdy, x) * scale * scale / width as f32;
+        if add {
+            for i in 0..width {
+                dx[i] += scale * (wdy[i] - x[i] * pull);
+            }
+        } else {
+            for i in 0..width {
+                dx[i] = scale * (wdy[i] - x[i] * pull);
+            }
+        }
+    }
+}
 }
 
 impl CustomOp2 for RmsNorm {
@@ -34,36 +77,14 @@ impl CustomOp2 for RmsNorm {
             candle_core::bail!("{NAME}: {:?} is not made of groups of {}", xl.dims(), w.len());
         }
         let mut y = vec![0.0; x.len()];
-        vectorised(|| {
-            for (x, y) in x.chunks_exact(w.len()).zip(y.chunks_exact_mut(w.len())) {
-                let scale = self.scale(x);
-                for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
-                    *y = x * scale * w;
-                }
-            }
-        });
+        forward(x, w, self.eps, &mut y);
         Ok((CpuStorage::F32(y), xl.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, w: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let width = w.elem_count();
-        let (mut dx, mut dw) = (vec![0.0f32; x.elem_count()], vec![0.0f32; width]);
-        let mut work = |x: &[f32], w: &[f32], dy: &[f32]| {
-            let mut wdy = vec![0.0f32; width];
-            for ((x, dy), dx) in x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width)) {
-                let scale = self.scale(x);
-                for i in 0..width {
-                    wdy[i] = w[i] * dy[i];
-                    dw[i] += dy[i] * x[i] * scale;
-                }
-                let pull = dot(&wdy, x) * scale * scale / width as f32;
-                for i in 0..width {
-                    dx[i] = scale * (wdy[i] - x[i] * pull);
-                }
-            }
-        };
+        let (mut dx, mut dw) = (vec![0.0f32; x.elem_count()], vec![0.0f32; w.elem_count()]);
         let dy = dy.contiguous()?;
-        with_numbers([x, w, &dy], NAME, |[x, w, dy]| vectorised(|| work(x, w, dy)))?;
+        with_numbers([x, w, &dy], NAME, |[x, w, dy]| backward(x, w, self.eps, dy, &mut dx, &mut dw, false))?;
         Ok((Some(Tensor::from_vec(dx, x.dims(), x.device())?), Some(Tensor::from_vec(dw, w.dims(), w.device())?)))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
-use super::{numbers, vectorised, with_numbers};
+use super::{numbers, with_numbers};
 
 const NAME: &str = "rope";
 
@@ -33,26 +33,28 @@ impl RopeTable {
         Self { cos, sin, half, positions }
     }
 
-    fn rotate(&self, x: &[f32], positions: &[u32], direction: f32) -> Vec<f32> {
-        let mut y = vec![0.0; x.len()];
-        let (half, width) = (self.half, x.len() / positions.len().max(1));
-        vectorised(|| {
-            for (row, position) in positions.iter().enumerate() {
-                let at = *position as usize * half;
-                let (cos, sin) = (&self.cos[at..at + half], &self.sin[at..at + half]);
-                let (x, y) = (&x[row * width..][..width], &mut y[row * width..][..width]);
-                for (x, y) in x.chunks_exact(2 * half).zip(y.chunks_exact_mut(2 * half)) {
-                    let ((x0, x1), (y0, y1)) = (x.split_at(half), y.split_at_mut(half));
-                    for i in 0..half {
-                        let s = sin[i] * direction;
-                        y0[i] = x0[i] * cos[i] - x1[i] * s;
-                        y1[i] = x1[i] * cos[i] + x0[i] * s;
-                    }
-                }
-            }
-        });
-        y
+    /// Turns every head of every row in place; `direction` −1 turns back.
+    pub(in crate::student) fn rotate(&self, x: &mut [f32], positions: &[u32], direction: f32) {
+        turn(self, x, positions, direction);
     }
+}
+
+vectorised! {
+fn turn<'a>(table: &'a RopeTable, x: &'a mut [f32], positions: &'a [u32], direction: f32) -> () {
+    let (half, width) = (table.half, x.len() / positions.len().max(1));
+    for (row, position) in x.chunks_exact_mut(width.max(1)).zip(positions) {
+        let at = *position as usize * half;
+        let (cos, sin) = (&table.cos[at..at + half], &table.sin[at..at + half]);
+        for head in row.chunks_exact_mut(2 * half) {
+            let (first, second) = head.split_at_mut(half);
+            for i in 0..half {
+                let (a, b, s) = (first[i], second[i], sin[i] * direction);
+                first[i] = a * cos[i] - b * s;
+                second[i] = b * cos[i] + a * s;
+            }
+        }
+    }
+}
 }
 
 /// Rotates each head of row r of `x (rows × heads·head_dim)` by position `positions[r]`.
@@ -78,11 +80,14 @@ impl CustomOp1 for Rope {
         if let Some(p) = self.positions.iter().find(|p| **p as usize >= self.table.positions) {
             candle_core::bail!("{NAME}: position {p} is past the model's last, {}", self.table.positions);
         }
-        Ok((CpuStorage::F32(self.table.rotate(numbers(x, layout, NAME)?, &self.positions, 1.0)), layout.shape().clone()))
+        let mut y = numbers(x, layout, NAME)?.to_vec();
+        self.table.rotate(&mut y, &self.positions, 1.0);
+        Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let dx = with_numbers([&dy.contiguous()?], NAME, |[dy]| self.table.rotate(dy, &self.positions, -1.0))?;
+        let mut dx = with_numbers([&dy.contiguous()?], NAME, |[dy]| dy.to_vec())?;
+        self.table.rotate(&mut dx, &self.positions, -1.0);
         Tensor::from_vec(dx, x.dims(), x.device()).map(Some)
     }
 }
