@@ -32,7 +32,10 @@ fn each_kind_of_bad_line_is_refused_with_file_line_and_remedy() {
     ];
     for (name, bytes, word) in cases {
         let said = refused(&bytes);
-        assert!(said.contains("articles.jsonl, line 2") && said.contains(word) && said.contains("import again"), "{name}: {said}");
+        assert!(
+            said.contains("articles.jsonl, line 2") && said.contains(word) && said.contains("import again"),
+            "{name}: {said}"
+        );
     }
 }
 
@@ -74,7 +77,8 @@ fn an_unknown_profile_is_named_with_where_to_look() {
 #[test]
 fn a_profile_with_a_missing_field_is_named_by_its_line() {
     let workspace = Workspace::small();
-    let file = workspace.file("p.jsonl", "{\"id\":\"a\",\"role\":\"nurse\",\"location\":\"Oslo\"}\n{\"id\":\"b\",\"role\":\"nurse\"}");
+    let file =
+        workspace.file("p.jsonl", "{\"id\":\"a\",\"role\":\"nurse\",\"location\":\"Oslo\"}\n{\"id\":\"b\",\"role\":\"nurse\"}");
     let said = text(&workspace.stratos(&["profiles", "import", &file.to_string_lossy()]));
     assert!(said.contains("p.jsonl, line 2") && said.contains("no 'location'"), "{said}");
 }

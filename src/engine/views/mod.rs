@@ -85,12 +85,7 @@ pub(super) fn findings(ledger: &Ledger) -> Result<Vec<FindingView>, WorkspaceErr
 }
 
 /// What a phase that needs approval asks for.
-pub(super) fn approval(
-    phase: Phase,
-    workspace: &Workspace,
-    ledger: &Ledger,
-    standings: &[Standing],
-) -> Option<ApprovalRequest> {
+pub(super) fn approval(phase: Phase, workspace: &Workspace, ledger: &Ledger, standings: &[Standing]) -> Option<ApprovalRequest> {
     match phase {
         Phase::Distill => {
             let plan = Plan::recorded(ledger, standings[phase.index()].input.as_ref()?).ok().flatten();

@@ -124,7 +124,8 @@ mod tests {
         // SQLite's own limit answers as a full disk does.
         let pages: i64 = ledger.db.pragma_query_value(None, "page_count", |r| r.get(0)).expect("counts");
         ledger.db.pragma_update(None, "max_page_count", pages).expect("limits");
-        let error = ledger.put_evaluation(&first, &"x".repeat(1 << 20), crate::domain::UnixMillis(2)).expect_err("full").to_string();
+        let error =
+            ledger.put_evaluation(&first, &"x".repeat(1 << 20), crate::domain::UnixMillis(2)).expect_err("full").to_string();
         assert!(error.contains("Free some disk space"), "{error}");
         assert!(ledger.is_acknowledged(&first).expect("reads"));
         assert_eq!(ledger.evaluation(&first).expect("reads"), None);
