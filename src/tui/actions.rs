@@ -101,7 +101,7 @@ impl Action {
 }
 
 /// In the order of the help and of the footer.
-pub static ACTIONS: [Action; 35] = [
+pub static ACTIONS: [Action; 36] = [
     free("approve", &[Chord::char('a')], "approve", "Read and approve what the engine waits for.", acts::approve)
         .shown()
         .when(acts::can_approve),
