@@ -119,9 +119,15 @@ pub static ACTIONS: [Action; 36] = [
     free("stop", &[Chord::char('s')], "stop", "Stop the job after its current unit; its work is saved.", acts::stop)
         .shown()
         .when(acts::can_stop),
-    free("override", &[Chord::char('o')], "override", "Override a failed stop guard of this tab, with a reason.", acts::override_guard)
-        .shown()
-        .when(acts::can_override),
+    free(
+        "override",
+        &[Chord::char('o')],
+        "override",
+        "Override a failed stop guard of this tab, with a reason.",
+        acts::override_guard,
+    )
+    .shown()
+    .when(acts::can_override),
     free("mask", &[Chord::char('m')], "mask", "Show which tokens of the selected example are trained.", acts::show_mask)
         .shown()
         .when(acts::can_mask)
@@ -139,9 +145,7 @@ pub static ACTIONS: [Action; 36] = [
         .when(acts::can_score)
         .on(Phase::Deploy),
     free("filter", &[Chord::char('/')], "filter", "Filter the rows as you type; enter keeps, esc reverts.", acts::filter).shown(),
-    free("page-next", &[Chord::char(']')], "next page", "Next page of this tab.", acts::page_next)
-        .shown()
-        .when(acts::can_turn),
+    free("page-next", &[Chord::char(']')], "next page", "Next page of this tab.", acts::page_next).shown().when(acts::can_turn),
     free("page-previous", &[Chord::char('[')], "previous page", "Previous page of this tab.", acts::page_previous)
         .when(acts::can_turn),
     free("detail", &[Chord::key(KeyCode::Enter)], "detail", "Move to the details; up and down scroll them.", acts::detail)
@@ -149,9 +153,21 @@ pub static ACTIONS: [Action; 36] = [
     free("back", &[Chord::key(KeyCode::Esc)], "back", "Close messages, leave the details, clear the filter.", acts::back),
     free("copy", &[Chord::char('c')], "copy", "Copy the selected row to the terminal's clipboard.", acts::copy)
         .when(acts::can_copy),
-    free("down", &[Chord::char('j'), Chord::key(KeyCode::Down)], "down", "Next row, or one line down in the details.", acts::down),
+    free(
+        "down",
+        &[Chord::char('j'), Chord::key(KeyCode::Down)],
+        "down",
+        "Next row, or one line down in the details.",
+        acts::down,
+    ),
     free("up", &[Chord::char('k'), Chord::key(KeyCode::Up)], "up", "Previous row, or one line up in the details.", acts::up),
-    free("page-down", &[Chord::ctrl('d'), Chord::key(KeyCode::PageDown)], "page down", "Ten rows or lines down.", acts::page_down),
+    free(
+        "page-down",
+        &[Chord::ctrl('d'), Chord::key(KeyCode::PageDown)],
+        "page down",
+        "Ten rows or lines down.",
+        acts::page_down,
+    ),
     free("page-up", &[Chord::ctrl('u'), Chord::key(KeyCode::PageUp)], "page up", "Ten rows or lines up.", acts::page_up),
     free("top", &[Chord::char('g'), Chord::key(KeyCode::Home)], "top", "First row or line.", acts::top),
     free("bottom", &[Chord::char('G'), Chord::key(KeyCode::End)], "bottom", "Last row.", acts::bottom),

@@ -185,7 +185,11 @@ pub fn quit(app: &mut App) -> Effects {
     if matches!(app.overlays().last(), Some(Overlay::Confirm(_))) {
         return Vec::new();
     }
-    let question = format!("{} is {}. Stopping finishes the current unit and saves first; the next run goes on from there.", job.phase.title(), job.state.label());
+    let question = format!(
+        "{} is {}. Stopping finishes the current unit and saves first; the next run goes on from there.",
+        job.phase.title(),
+        job.state.label()
+    );
     let answers = vec![("stay".into(), Step::Close), ("stop and quit".into(), Step::Leave)];
     app.open(Overlay::Confirm(Confirm::new("A job is running", question, answers)))
 }
