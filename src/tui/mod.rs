@@ -3,6 +3,7 @@
 //! Owns the screen, the action table, themes and the terminal's state. Does no work of its own: whatever waits or
 //! touches the world is the engine's.
 
+pub mod charts;
 pub mod tabs;
 pub mod theme;
 #[derive(Default)]
