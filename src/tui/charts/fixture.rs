@@ -72,7 +72,7 @@ pub fn busy() -> Snapshot {
         weak,
         baselines: vec![("constant".into(), "2.10".into()), ("lexical".into(), "1.40".into())],
     };
-    let sanity = |passed| SanityRow {
+    let sanity = |passed: bool| SanityRow {
         article: "Tender for pumps".into(),
         profile: "kuwait_cpeg".into(),
         expected: "≥ 7".into(),
