@@ -189,7 +189,7 @@ fn console(root: &std::path::Path) -> Result<ExitCode> {
     )?;
     let (engine, handle) = Engine::start(workspace, Arc::new(SystemClock))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(tui::run(handle, tui::TuiOptions { theme, ..tui::TuiOptions::default() }));
+    let ended = runtime.block_on(tui::run(handle, tui::TuiOptions { theme }));
     drop(runtime);
     engine.join();
     ended?;

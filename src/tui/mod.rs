@@ -12,6 +12,7 @@
 pub mod actions;
 mod acts;
 pub mod app;
+mod charts;
 pub mod chrome;
 pub mod keys;
 pub mod msg;
