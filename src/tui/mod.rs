@@ -5,6 +5,7 @@
 
 pub mod tabs;
 pub mod theme;
+pub mod widgets;
 #[derive(Default)]
 pub struct TuiOptions {
     pub theme: u8,
