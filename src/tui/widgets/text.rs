@@ -81,8 +81,10 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
                     if c == ' ' {
                         continue;
                     }
-                    lines.push(std::mem::take(&mut line));
-                    used = 0;
+                    if used > 0 {
+                        lines.push(std::mem::take(&mut line));
+                        used = 0;
+                    }
                 }
                 used += w;
                 line.push(c);
@@ -123,14 +125,12 @@ pub fn page(frame: &mut Frame<'_>, area: Rect, theme: &Theme, lines: Vec<Line<'_
     }
     let height = usize::from(area.height);
     let total = lines.len();
+    let first = usize::from(scroll).min(total.saturating_sub(height));
     // While there is more, one row is the hint's; with a single row the text goes first.
-    let hint = total > height && height > 1;
-    let most = if hint { total - height } else { total.saturating_sub(height) };
-    let first = usize::from(scroll).min(most);
-    let last = first + height >= total;
-    let room = if hint && !last { height - 1 } else { height };
+    let hint = first + height < total && height > 1;
+    let room = if hint { height - 1 } else { height };
     let mut shown: Vec<Line<'_>> = lines.into_iter().skip(first).take(room).collect();
-    if hint && !last {
+    if hint {
         let left = total - first - room;
         shown.push(Line::styled(cut(&format!("more ↓ ({left})"), area.width.into()), theme.style(Role::Key)));
     }
