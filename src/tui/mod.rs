@@ -23,6 +23,7 @@ pub mod tabs;
 mod terminal;
 pub mod theme;
 pub mod toasts;
+mod widgets;
 
 pub use run::{TuiError, run};
 use theme::{Theme, ThemeError};

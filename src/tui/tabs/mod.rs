@@ -5,6 +5,7 @@
 
 mod articles;
 mod audit;
+mod common;
 mod dataset;
 mod deploy;
 mod distill;
