@@ -244,7 +244,7 @@ fn a_dataset_is_acknowledged_and_the_dialog_says_whether_it_was_on_screen() {
     Arc::make_mut(&mut state.dataset).digest = Some(dataset.clone());
     let mut app = app(state);
     keys(&mut app, "a");
-    assert!(screen(&app).contains("not been on this screen"));
+    assert!(screen(&app).contains("It has not been on this"));
     code(&mut app, KeyCode::Esc);
     keys(&mut app, "4a");
     assert!(screen(&app).contains("You say that you have read its statistics"));
@@ -359,7 +359,7 @@ fn an_override_needs_a_failed_guard_and_a_reason() {
     keys(&mut app, "ook");
     assert!(code(&mut app, KeyCode::Enter).is_empty());
     keys(&mut app, " for this demo");
-    let reason = "k for this demo".to_owned();
+    let reason = "ok for this demo".to_owned();
     let wanted = Command::Override { guard: "d13-lists".into(), subject: Digest::of("s"), reason };
     assert_eq!(code(&mut app, KeyCode::Enter), [Effect::Send(wanted)]);
 }

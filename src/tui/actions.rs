@@ -136,7 +136,7 @@ pub static ACTIONS: [Action; 36] = [
         .shown()
         .when(acts::can_judge)
         .on(Phase::Audit),
-    free("reject", &[Chord::char('x')], "reject", "Reject the trace; it leaves the dataset at its next build.", acts::reject)
+    free("reject", &[Chord::char('x')], "reject", "Reject the trace; the dataset's next build leaves it out.", acts::reject)
         .shown()
         .when(acts::can_judge)
         .on(Phase::Audit),
