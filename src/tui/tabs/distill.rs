@@ -137,9 +137,9 @@ fn draw_batches(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
     }
     let title = list_title("Batches", look, found.len(), look.snapshot.distill.batches.len());
     let inner = pane::pane(frame, area, look.theme, &title, true);
-    let remote = i16::try_from(usize::from(inner.width).saturating_sub(56).clamp(10, 40)).unwrap_or(10);
+    let remote = i16::try_from(usize::from(inner.width).saturating_sub(64).clamp(10, 40)).unwrap_or(10);
     let cells = |cells: [&str; 6]| {
-        let widths = [-4, remote, 12, -11, -7, -18];
+        let widths = [-4, remote, 12, -11, -7, 18];
         let pairs: Vec<(&str, i16)> = cells.into_iter().zip(widths).collect();
         text::columns(&pairs)
     };
