@@ -72,12 +72,8 @@ fn draw_cost(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
 
 fn plan_lines(theme: &Theme, plan: &PlanView, columns: usize) -> Vec<Line<'static>> {
     let teacher = format!("{} · {}", one_line(&plan.teacher, 100), one_line(&plan.model, 100));
-    let tokens = format!(
-        "{} in, {} out ({})",
-        grouped(plan.input_tokens),
-        grouped(plan.output_tokens),
-        one_line(&plan.counted_by, 100)
-    );
+    let tokens =
+        format!("{} in, {} out ({})", grouped(plan.input_tokens), grouped(plan.output_tokens), one_line(&plan.counted_by, 100));
     let requests = format!("{} to send, {} answered already and not bought again", plan.requests, plan.answered);
     let mut lines = vec![field(theme, "plan", plan.digest.short(), Role::Strong)];
     lines.extend(field_wrapped(theme, "teacher", &teacher, columns));
@@ -115,18 +111,11 @@ fn trace_lines(theme: &Theme, view: &DistillView, columns: usize) -> Vec<Line<'s
 
 fn receipt_lines(theme: &Theme, receipt: &ReceiptView, columns: usize) -> Vec<Line<'static>> {
     let over = receipt.billed > receipt.estimated;
-    let (sign, gap) = if over {
-        ("more", receipt.billed - receipt.estimated)
-    } else {
-        ("less", receipt.estimated - receipt.billed)
-    };
+    let (sign, gap) =
+        if over { ("more", receipt.billed - receipt.estimated) } else { ("less", receipt.estimated - receipt.billed) };
     let gap = if gap == Usd::ZERO { "as estimated".to_owned() } else { format!("{gap} {sign} than estimated") };
-    let tokens = format!(
-        "{} in, {} out in {} attempts",
-        grouped(receipt.input_tokens),
-        grouped(receipt.output_tokens),
-        receipt.attempts
-    );
+    let tokens =
+        format!("{} in, {} out in {} attempts", grouped(receipt.input_tokens), grouped(receipt.output_tokens), receipt.attempts);
     // Two decimals hide what one trace costs.
     let per_trace = format!("{} $ per kept trace", receipt.per_kept_trace.amount().round_dp(5).normalize());
     let mut lines = vec![
@@ -148,9 +137,9 @@ fn draw_batches(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
     }
     let title = list_title("Batches", look, found.len(), look.snapshot.distill.batches.len());
     let inner = pane::pane(frame, area, look.theme, &title, true);
-    let remote = i16::try_from(usize::from(inner.width).saturating_sub(56).clamp(10, 40)).unwrap_or(10);
+    let remote = i16::try_from(usize::from(inner.width).saturating_sub(64).clamp(10, 40)).unwrap_or(10);
     let cells = |cells: [&str; 6]| {
-        let widths = [-4, remote, 12, -11, -7, -18];
+        let widths = [-4, remote, 12, -11, -7, 18];
         let pairs: Vec<(&str, i16)> = cells.into_iter().zip(widths).collect();
         text::columns(&pairs)
     };

@@ -10,6 +10,8 @@ mod dataset;
 mod deploy;
 mod distill;
 mod profiles;
+#[cfg(test)]
+mod tests_a;
 mod train;
 mod validate;
 

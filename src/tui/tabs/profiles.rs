@@ -40,8 +40,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
     let (left, right) = pane::list_and_detail(area, look.tab.detail);
     let selected = look.tab.selected.min(readers.len() - 1);
     if let Some(left) = left {
-        let inner =
-            pane::pane(frame, left, look.theme, &list_title("Readers", look, readers.len(), total), !look.tab.detail);
+        let inner = pane::pane(frame, left, look.theme, &list_title("Readers", look, readers.len(), total), !look.tab.detail);
         let list = List { header: "", total: readers.len(), selected };
         list.draw(frame, inner, look.theme, |index, columns| row(look.theme, readers[index], columns));
     }

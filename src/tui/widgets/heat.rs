@@ -28,7 +28,7 @@ pub fn score(theme: &Theme, score: f64) -> Span<'static> {
     Span::styled(format!("{} {score:>4.1}", glyph(score)), theme.style(role(score)))
 }
 
-/// Named scores, as many on a line as fit: "▓  7.1 texas_nurse   · 0.5 kuwait_cpeg". A reader without a score has "—".
+/// Named scores, as many on a line as fit: "▓  7.1 ann   ·  0.5 bob". A reader without a score has "—".
 pub fn strip(theme: &Theme, scores: &[(&str, Option<f64>)], columns: usize) -> Vec<Line<'static>> {
     let name = scores.iter().map(|(name, _)| width(name)).max().unwrap_or(0).min(columns.saturating_sub(7)).max(1);
     let cell = 6 + 1 + name + 2;

@@ -83,7 +83,7 @@ mod tests {
             }
         }
         assert_eq!(visible(0, 0, 5), 0..0);
-        assert_eq!(visible(3, 9, 0), 2..2);
+        assert!(visible(3, 9, 0).is_empty());
     }
 
     #[test]

@@ -1,0 +1,277 @@
+//! Tests of the first four tabs on a small fixture: every page at three sizes, hostile titles, empty states.
+
+use std::sync::Arc;
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::style::Modifier;
+
+use super::{Look, TABS, TabState};
+use crate::domain::{Digest, Phase, PhaseState, ProfileId, UnixMillis};
+use crate::engine::{
+    ArticlesView, BatchView, DatasetView, DistillView, ExampleView, FindingView, MaskView, PhaseView, PlanView, ProfileView,
+    ReceiptView, RejectView, Snapshot,
+};
+use crate::guards::Finding;
+use crate::tui::theme::Theme;
+
+const NOW: UnixMillis = UnixMillis(10_000_000);
+
+fn reader(id: &str) -> ProfileId {
+    ProfileId::new(id).expect("id")
+}
+
+fn usd(text: &str) -> crate::domain::Usd {
+    text.parse().expect("amount")
+}
+
+fn articles() -> ArticlesView {
+    let row = |id: &str, title: &str, kind: &str| {
+        let json = serde_json::json!({"id": id, "title": title, "summary": "Night shifts in Houston.", "source": "Gazette", "source_type": kind});
+        serde_json::from_value(json).expect("article")
+    };
+    ArticlesView {
+        rows: vec![
+            row("a1", "Hospital opens ward", "official"),
+            row("a2", "\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}Chip plant", "news"),
+            row("a3", "Rumour mill", "blog"),
+        ],
+        selected: 2,
+        scores: vec![
+            vec![(reader("texas_nurse"), 8.5), (reader("kuwait_cpeg"), 0.5)],
+            vec![(reader("texas_nurse"), 2.0)],
+            vec![],
+        ],
+        readers: vec![reader("texas_nurse"), reader("kuwait_cpeg")],
+    }
+}
+
+fn distill() -> DistillView {
+    let plan = PlanView {
+        digest: Digest::of("plan"),
+        teacher: "openai".into(),
+        model: "prism-1".into(),
+        requests: 40,
+        answered: 10,
+        input_tokens: 1_234_567,
+        output_tokens: 20_000,
+        counted_by: "estimate: 1 token per 4 bytes".into(),
+        expected: usd("1.5"),
+        worst: usd("3"),
+        prices: vec!["prism-1 in 1.5 $ per million".into()],
+        approved: Some(usd("2")),
+        samples: vec![("a1 × texas_nurse".into(), "system: judge this".into())],
+    };
+    DistillView {
+        plan: Some(plan),
+        batches: vec![BatchView {
+            id: 7,
+            remote: "batch_abc".into(),
+            state: "running".into(),
+            requests: 40,
+            answered: 12,
+            attempt: 1,
+            created: UnixMillis(NOW.0 - 180_000),
+            ended: None,
+        }],
+        kept: 30,
+        pairs: 40,
+        rejects: vec![("no score".into(), 3)],
+        rejected: vec![RejectView {
+            pair: "a1 × kuwait_cpeg".into(),
+            attempt: 2,
+            reason: "no score".into(),
+            raw: "I cannot say\u{1b}[31m".into(),
+        }],
+        flagged: 4,
+        receipt: Some(ReceiptView {
+            estimated: usd("1.5"),
+            billed: usd("1.9"),
+            input_tokens: 9,
+            output_tokens: 8,
+            attempts: 44,
+            per_kept_trace: usd("0.00123"),
+        }),
+    }
+}
+
+fn dataset() -> DatasetView {
+    DatasetView {
+        digest: Some(Digest::of("data")),
+        acknowledged: false,
+        report: (0..60).map(|n| format!("report line {n}")).collect(),
+        bands: vec![("high".into(), 10, 20, 3), ("low".into(), 40, 40, 6)],
+        profiles: vec![("texas_nurse".into(), 25, 5)],
+        examples: (0..500)
+            .map(|n| ExampleView {
+                id: format!("example-{n}"),
+                held_out: n % 10 == 0,
+                score: 7.0,
+                band: "high".into(),
+                tokens: 321,
+                repeats: 2,
+            })
+            .collect(),
+        order: vec![("example-3".into(), 7.0)],
+        mask: Some(MaskView { example: "example-3".into(), tokens: vec![("prompt".into(), false), ("SCORE: 7".into(), true)] }),
+    }
+}
+
+fn fixture() -> Snapshot {
+    let profile = serde_json::json!({"id": "texas_nurse", "description": "d", "role": "night nurse", "seniority": "mid",
+        "location": "Houston, Texas", "context": "", "motivation": "career", "tracked": [], "interests": ["shifts"]});
+    let profile = ProfileView {
+        profile: serde_json::from_value(profile).expect("profile"),
+        system_prompt: "You judge for a night nurse.".into(),
+        prompt_words: 6,
+        selected: true,
+        remarks: vec!["tracks nobody".into()],
+    };
+    let finding = |overridden: Option<&str>| FindingView {
+        phase: Phase::Articles,
+        finding: Finding::fail("D07", "two near-duplicates", "Drop one of them."),
+        stops: true,
+        overridden: overridden.map(str::to_owned),
+        subject: Digest::of("x"),
+    };
+    Snapshot {
+        phases: Phase::ALL.map(|phase| PhaseView { phase, state: PhaseState::Done, headline: String::new() }).to_vec(),
+        profiles: Arc::new(vec![profile]),
+        articles: Arc::new(articles()),
+        distill: Arc::new(distill()),
+        dataset: Arc::new(dataset()),
+        findings: Arc::new(vec![finding(Some("looked at both"))]),
+        ..Snapshot::default()
+    }
+}
+
+fn terminal(snapshot: &Snapshot, phase: Phase, tab: &TabState, size: (u16, u16)) -> Terminal<TestBackend> {
+    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).expect("terminal");
+    let theme = Theme::load("dark", None, true).expect("theme");
+    let look = Look { snapshot, tab, theme: &theme, now: NOW };
+    terminal.draw(|frame| (TABS[phase.index()].draw)(frame, frame.area(), &look)).expect("draws");
+    terminal
+}
+
+fn screen(snapshot: &Snapshot, phase: Phase, tab: &TabState, size: (u16, u16)) -> String {
+    terminal(snapshot, phase, tab, size).backend().to_string()
+}
+
+fn page(page: usize) -> TabState {
+    TabState { page, ..TabState::default() }
+}
+
+fn filter(text: &str) -> TabState {
+    TabState { filter: text.into(), ..TabState::default() }
+}
+
+#[test]
+fn every_page_says_its_piece_at_both_common_sizes() {
+    let snapshot = fixture();
+    let expected: [(Phase, usize, &[&str]); 11] = [
+        (Phase::Profiles, 0, &["› ●! texas_nurse", "night nurse", "description"]),
+        (Phase::Articles, 0, &["› ● Hospital opens ward", "Articles 1/3", "official"]),
+        (Phase::Distill, 0, &["prism-1", "1,234,567 in", "! 2.00 $ approved", "0.00123 $", "0.40 $ more", "30 of 40", "4 kept"]),
+        (Phase::Distill, 1, &["batch_abc", "12/40", "3 min", "› "]),
+        (Phase::Distill, 2, &["no score", "#2 a1 × kuwait_cpeg"]),
+        (Phase::Distill, 3, &["a1 × texas_nurse", "system: judge this"]),
+        (Phase::Dataset, 0, &["report line 0", "not acknowledged", "more ↓"]),
+        (Phase::Dataset, 1, &["per epoch", "held out", "█", "texas_nurse"]),
+        (Phase::Dataset, 2, &["› held out  example-0", "×2", "Examples 1/500"]),
+        (Phase::Dataset, 3, &["example-3", "7.0"]),
+        (Phase::Dataset, 4, &["1 of 2 tokens are trained", "prompt⟦SCORE: 7⟧"]),
+    ];
+    for (phase, number, texts) in expected {
+        for size in [(80, 24), (120, 40)] {
+            let drawn = screen(&snapshot, phase, &page(number), size);
+            for text in texts {
+                assert!(drawn.contains(text), "{phase} page {number} at {size:?} lacks {text:?}:\n{drawn}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_size_and_no_state_panics() {
+    for snapshot in [fixture(), Snapshot::default()] {
+        for phase in [Phase::Profiles, Phase::Articles, Phase::Distill, Phase::Dataset] {
+            for number in 0..6 {
+                for size in [(1, 1), (2, 2), (3, 3), (5, 1), (1, 9), (13, 7), (40, 4), (99, 12), (100, 2)] {
+                    for detail in [false, true] {
+                        let tab = TabState { page: number, detail, selected: 9999, scroll: u16::MAX, filter: String::new() };
+                        screen(&snapshot, phase, &tab, size);
+                        screen(&snapshot, phase, &TabState { filter: "zz source: profile:".into(), ..tab }, size);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn escape_sequences_in_a_title_or_an_answer_are_harmless() {
+    let snapshot = fixture();
+    let title = TabState { selected: 1, ..TabState::default() };
+    let answer = TabState { page: 2, detail: true, ..TabState::default() };
+    for (phase, tab, text) in [(Phase::Articles, title, "Chip plant"), (Phase::Distill, answer, "I cannot say")] {
+        let drawn = screen(&snapshot, phase, &tab, (80, 24));
+        assert!(drawn.contains(text), "{drawn}");
+        assert!(!drawn.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'));
+    }
+}
+
+#[test]
+fn filters_of_articles_know_source_types_and_readers() {
+    let snapshot = fixture();
+    let count = |text: &str| (TABS[Phase::Articles.index()].rows)(&snapshot, &filter(text));
+    assert_eq!((count(""), count("houston"), count("hospital")), (3, 3, 1));
+    assert_eq!((count("source:official"), count("source:news"), count("source:news hospital")), (1, 1, 0));
+    assert_eq!((count("profile:texas_nurse"), count("profile:kuwait_cpeg"), count("profile:nobody")), (1, 0, 0));
+    assert!(screen(&snapshot, Phase::Articles, &filter("zzz"), (80, 24)).contains("Nothing matches 'zzz'"));
+}
+
+#[test]
+fn the_detail_of_an_article_has_every_readers_score() {
+    let drawn = screen(&fixture(), Phase::Articles, &TabState { detail: true, ..TabState::default() }, (80, 24));
+    assert!(drawn.contains("█  8.5 texas_nurse") && drawn.contains("·  0.5 kuwait_cpeg"), "{drawn}");
+}
+
+#[test]
+fn a_failed_finding_stands_on_top_with_its_remedy_and_its_override() {
+    let drawn = screen(&fixture(), Phase::Articles, &TabState::default(), (80, 24));
+    for text in ["D07: two near-duplicates", "→ Drop one of them.", "overridden: looked at both"] {
+        assert!(drawn.lines().take(3).any(|line| line.contains(text)), "{text}:\n{drawn}");
+    }
+    assert!(!screen(&fixture(), Phase::Dataset, &TabState::default(), (80, 24)).contains("D07"));
+}
+
+#[test]
+fn an_empty_tab_says_why_it_is_locked() {
+    let locked = PhaseState::Locked("import articles first".into());
+    let snapshot = Snapshot {
+        phases: Phase::ALL.map(|phase| PhaseView { phase, state: locked.clone(), headline: String::new() }).to_vec(),
+        ..Snapshot::default()
+    };
+    for (phase, pages) in [(Phase::Profiles, 1), (Phase::Articles, 1), (Phase::Distill, 4), (Phase::Dataset, 5)] {
+        for number in 0..pages {
+            let drawn = screen(&snapshot, phase, &page(number), (80, 24));
+            assert!(drawn.contains("is locked: import articles first"), "{phase} {number}:\n{drawn}");
+        }
+    }
+}
+
+#[test]
+fn without_a_mask_the_page_says_how_to_get_one() {
+    let mut snapshot = fixture();
+    snapshot.dataset = Arc::new(DatasetView { mask: None, ..dataset() });
+    assert!(screen(&snapshot, Phase::Dataset, &page(4), (80, 24)).contains("select an example and press m"));
+}
+
+#[test]
+fn the_selection_and_the_trained_tokens_are_seen_without_colour() {
+    let snapshot = fixture();
+    let row = terminal(&snapshot, Phase::Dataset, &page(2), (80, 24));
+    assert!(row.backend().buffer()[(5, 2)].modifier.contains(Modifier::REVERSED));
+    let mask = terminal(&snapshot, Phase::Dataset, &page(4), (80, 24));
+    assert!(mask.backend().buffer()[(9, 3)].modifier.contains(Modifier::UNDERLINED));
+}
