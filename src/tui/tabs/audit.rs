@@ -96,7 +96,7 @@ fn detail(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, item: &AuditItem) 
     if area.width >= SIDE_BY_SIDE && area.height >= ARTICLE_ROWS * 2 && look.tab.detail || area.width >= WIDE {
         let [top, rest] = Layout::vertical([Constraint::Length(ARTICLE_ROWS), Constraint::Min(0)]).areas(area);
         let [left, right] = Layout::horizontal([Constraint::Percentage(50), Constraint::Min(0)]).areas(rest);
-        let unscrolled = super::TabState { scroll: 0, ..look.tab.clone() };
+        let unscrolled = TabState { scroll: 0, ..look.tab.clone() };
         pane(frame, top, &Look { tab: &unscrolled, ..*look }, &title, article, false);
         pane(frame, left, look, &teacher_title, teacher, look.tab.detail);
         pane(frame, right, look, &student_title, student, look.tab.detail);

@@ -69,7 +69,8 @@ fn draw_metrics(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, subject: &st
     let columns = Columns::of(row_width(top), names.len());
     let mut header = columns.measured("metric", "model", "95 % interval", "n");
     for name in names {
-        header.push_str(&format!(" {}", right(name, columns.baseline)));
+        header.push(' ');
+        header.push_str(&right(name, columns.baseline));
     }
     let rows = metrics(look.snapshot, look.tab).map(|m| metric_row(m, &columns, look)).collect();
     list(frame, top, look, "metrics", Some(header), rows);
@@ -104,7 +105,8 @@ const WEAK: &str = " few rows";
 fn metric_row(metric: &MetricRow, columns: &Columns, look: &Look<'_>) -> Line<'static> {
     let mut text = columns.measured(&metric.name, &metric.model, &metric.interval, &metric.n.to_string());
     for (_, value) in &metric.baselines {
-        text.push_str(&format!(" {}", right(value, columns.baseline)));
+        text.push(' ');
+        text.push_str(&right(value, columns.baseline));
     }
     if metric.weak {
         text.push_str(WEAK);
@@ -201,7 +203,8 @@ mod tests {
 
     #[test]
     fn metrics_show_intervals_baselines_and_which_rest_on_few_rows() {
-        let words = ["95 % interval", "constant", "lexical", "0.70–0.92", "2.10", "few rows", "better than every", "0.81 against 1.40"];
+        let words =
+            ["95 % interval", "constant", "lexical", "0.70–0.92", "2.10", "few rows", "better than every", "0.81 against 1.40"];
         expect(HERE, &busy(), &page(0), &words);
         assert_eq!(rows(&busy(), &page(0)), 2);
     }
