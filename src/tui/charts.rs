@@ -4,14 +4,14 @@
 //! where the numbers come from or which tab shows them.
 
 #[cfg(test)]
-pub mod fixture;
-pub mod parts;
+pub(super) mod fixture;
+pub(super) mod parts;
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Axis, Block, Chart, Dataset, GraphType, LegendPosition};
+use ratatui::widgets::{Axis, Block, Chart, Dataset, GraphType};
 
 use super::theme::{Role, Theme};
 
@@ -24,9 +24,13 @@ pub type Curve<'a> = &'a [(u64, f64)];
 /// Draws training and evaluation loss over steps. The training curve is a line, the evaluation curve dots: they are
 /// told apart without colour.
 pub fn loss_chart(frame: &mut Frame<'_>, area: Rect, theme: &Theme, train: Curve<'_>, eval: Curve<'_>) {
-    let block = Block::bordered()
-        .title(Span::styled(" loss by step ", theme.style(Role::Strong)))
-        .border_style(theme.style(Role::Border));
+    // The title names the curves: a legend would hide in a low chart, and cover the curve in a small one.
+    let mut title = vec![Span::styled(" loss by step ", theme.style(Role::Strong))];
+    title.push(Span::styled("⠒ train ", theme.style(Role::CurveA)));
+    if !eval.is_empty() {
+        title.push(Span::styled("• eval ", theme.style(Role::CurveB)));
+    }
+    let block = Block::bordered().title(Line::from(title)).border_style(theme.style(Role::Border));
     let (small_width, small_height) = SMALLEST_WITH_AXES;
     if area.width < small_width || area.height < small_height {
         return;
@@ -43,26 +47,16 @@ pub fn loss_chart(frame: &mut Frame<'_>, area: Rect, theme: &Theme, train: Curve
     let digits = range.digits();
     let y_labels = [range.low, f64::midpoint(range.low, range.high), range.high].map(|loss| label(format!("{loss:.digits$}")));
     let mut curves = vec![
-        Dataset::default()
-            .name("⠒ train")
-            .marker(Marker::Braille)
-            .graph_type(GraphType::Line)
-            .style(theme.style(Role::CurveA))
-            .data(&train),
+        Dataset::default().marker(Marker::Braille).graph_type(GraphType::Line).style(theme.style(Role::CurveA)).data(&train),
     ];
     if !eval.is_empty() {
         curves.push(
-            Dataset::default()
-                .name("• eval")
-                .marker(Marker::Dot)
-                .graph_type(GraphType::Scatter)
-                .style(theme.style(Role::CurveB))
-                .data(&eval),
+            Dataset::default().marker(Marker::Dot).graph_type(GraphType::Scatter).style(theme.style(Role::CurveB)).data(&eval),
         );
     }
     let chart = Chart::new(curves)
         .block(block)
-        .legend_position(Some(LegendPosition::TopRight))
+        .legend_position(None)
         .x_axis(Axis::default().style(dim).bounds([range.left, range.right]).labels(x_labels))
         .y_axis(Axis::default().style(dim).bounds([range.low, range.high]).labels(y_labels));
     frame.render_widget(chart, area);

@@ -29,6 +29,41 @@ pub fn nothing() -> Snapshot {
     Snapshot { phases: phases.to_vec(), ..Snapshot::default() }
 }
 
+fn validated() -> ValidateView {
+    let metric = |name: &str, weak| MetricRow {
+        name: name.into(),
+        model: "0.81".into(),
+        interval: "0.70–0.92".into(),
+        n: if weak { 3 } else { 40 },
+        weak,
+        baselines: vec![("constant".into(), "2.10".into()), ("lexical".into(), "1.40".into())],
+    };
+    let sanity = |passed: bool| SanityRow {
+        article: "Tender for pumps".into(),
+        profile: "kuwait_cpeg".into(),
+        expected: "≥ 7".into(),
+        teacher: Some(8.5),
+        student: passed.then_some(8.0),
+        passed,
+    };
+    ValidateView {
+        subject: Some("run-7 step 40 on 40 rows".into()),
+        table: vec![metric("MAE", false), metric("MAE of critical", true)],
+        sanity: vec![sanity(true), sanity(false)],
+        think: vec!["38 of 40 name the reader's role".into()],
+        verdict: "better than every baseline".into(),
+        verdict_lines: vec!["MAE 0.81 against 1.40".into()],
+        worst: vec![PredictionView {
+            pair: pair(),
+            title: "Tender \u{1b}[2Jfor pumps".into(),
+            truth: 8.5,
+            predicted: Some(2.0),
+            output: "<think>\u{1b}]0;owned\u{7}PROFILE: x</think>\nSCORE: 2.0".into(),
+        }],
+        by_profile: vec![("kuwait_cpeg".into(), 20, 0.5), ("oman_nurse".into(), 20, 1.5)],
+    }
+}
+
 /// A run in the middle of everything, with hostile outputs.
 pub fn busy() -> Snapshot {
     let mut snapshot = nothing();
@@ -64,45 +99,15 @@ pub fn busy() -> Snapshot {
         stopped_early: false,
         seconds_per_step: 2.0,
     });
-    let metric = |name: &str, weak| MetricRow {
-        name: name.into(),
-        model: "0.81".into(),
-        interval: "0.70–0.92".into(),
-        n: if weak { 3 } else { 40 },
-        weak,
-        baselines: vec![("constant".into(), "2.10".into()), ("lexical".into(), "1.40".into())],
-    };
-    let sanity = |passed: bool| SanityRow {
-        article: "Tender for pumps".into(),
-        profile: "kuwait_cpeg".into(),
-        expected: "≥ 7".into(),
-        teacher: Some(8.5),
-        student: passed.then_some(8.0),
-        passed,
-    };
-    snapshot.validate = Arc::new(ValidateView {
-        subject: Some("run-7 step 40 on 40 rows".into()),
-        table: vec![metric("MAE", false), metric("MAE of critical", true)],
-        sanity: vec![sanity(true), sanity(false)],
-        think: vec!["38 of 40 name the reader's role".into()],
-        verdict: "better than every baseline".into(),
-        verdict_lines: vec!["MAE 0.81 against 1.40".into()],
-        worst: vec![PredictionView {
-            pair: pair(),
-            title: "Tender \u{1b}[2Jfor pumps".into(),
-            truth: 8.5,
-            predicted: Some(2.0),
-            output: "<think>\u{1b}]0;owned\u{7}PROFILE: x</think>\nSCORE: 2.0".into(),
-        }],
-        by_profile: vec![("kuwait_cpeg".into(), 20, 0.5), ("oman_nurse".into(), 20, 1.5)],
-    });
+    snapshot.validate = Arc::new(validated());
     let item = |title: &str, verdict, output: Option<&str>| AuditItem {
         pair: pair(),
         title: title.into(),
         summary: "The ministry asks for pumps.".into(),
         role: "Process engineer".into(),
         teacher_score: 8.5,
-        teacher_think: "PROFILE: engineer in Kuwait\nRECOGNISE: a tender\nSIGNALS: pumps\nSTRONGEST: tender\nMATCH: direct".into(),
+        teacher_think: "PROFILE: engineer in Kuwait\nRECOGNISE: a tender\nSIGNALS: pumps\nSTRONGEST: tender\nMATCH: direct"
+            .into(),
         teacher_reason: "A tender in the reader's field.".into(),
         student_score: output.map(|_| 2.0),
         student_output: output.map(Into::into),
@@ -137,13 +142,8 @@ pub fn busy() -> Snapshot {
 /// Adds a failed guard to a phase.
 pub fn with_finding(snapshot: &mut Snapshot, phase: Phase, overridden: Option<&str>) {
     let finding = Finding::fail("few-rows", "only 3 rows are critical", "label more articles");
-    let view = FindingView {
-        phase,
-        finding,
-        stops: true,
-        overridden: overridden.map(Into::into),
-        subject: Digest::of("subject"),
-    };
+    let view =
+        FindingView { phase, finding, stops: true, overridden: overridden.map(Into::into), subject: Digest::of("subject") };
     Arc::make_mut(&mut snapshot.findings).push(view);
 }
 

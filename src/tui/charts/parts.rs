@@ -206,7 +206,8 @@ mod tests {
 
     #[test]
     fn a_cell_has_its_width_whatever_the_script() {
-        for text in ["", "short", "a title that is far too long", "漢字漢字漢字漢字", "\u{1b}[31mred", "برومو برومو برومو"] {
+        for text in ["", "short", "a title that is far too long", "漢字漢字漢字漢字", "\u{1b}[31mred", "برومو برومو برومو"]
+        {
             for width in [0, 1, 2, 5, 12] {
                 assert_eq!(fit(text, width).width(), width, "{text:?} at {width}");
             }

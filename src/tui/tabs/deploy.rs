@@ -90,7 +90,8 @@ mod tests {
 
     #[test]
     fn releases_show_which_one_is_live_and_the_last_score_is_harmless() {
-        let words = ["releases (2)", "● live r2", "r1", "r2 · model abc123 · candle", "SCORE: 8.5 | REASON: [5ma tender", "2025-06-15"];
+        let words =
+            ["releases (2)", "● live r2", "r1", "r2 · model abc123 · candle", "SCORE: 8.5 | REASON: [5ma tender", "2025-06-15"];
         expect(Phase::Deploy, &busy(), &TabState::default(), &words);
         let detail = TabState { detail: true, scroll: 400, ..TabState::default() };
         expect(Phase::Deploy, &busy(), &detail, &["last article scored"]);

@@ -15,7 +15,7 @@ use ratatui::text::Line;
 use super::{Look, TabState};
 use crate::domain::{Phase, one_line};
 use crate::engine::{JobState, JobView, Snapshot, TrainView};
-use crate::tui::charts::parts::{WIDE, empty, fact, fit, line, notices, number, pane};
+use crate::tui::charts::parts::{WIDE, empty, fact, fit, line, notices, number, pane, span};
 use crate::tui::charts::{gauge, loss_chart};
 use crate::tui::theme::Role;
 
@@ -42,8 +42,8 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
     let [chart, panel] = if wide {
         Layout::horizontal([Constraint::Min(0), Constraint::Length(44)]).areas(area)
     } else {
-        // The panel has eleven lines and two borders; the curve wants at least eight rows.
-        let panel = 13.min(area.height.saturating_sub(8)).max(area.height / 3);
+        // The panel has ten lines and two borders; the curve wants at least eight rows.
+        let panel = 12.min(area.height.saturating_sub(8)).max(area.height / 3);
         Layout::vertical([Constraint::Min(0), Constraint::Length(panel)]).areas(area)
     };
     loss_chart(frame, chart, look.theme, &train.loss, &train.eval_loss);
@@ -51,7 +51,8 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
     let mut lines = job.map(|job| job_lines(job, look)).unwrap_or_default();
     lines.extend(if wide { stacked(look, job) } else { paired(look, job) });
     lines.extend(memory(look, inner));
-    let title = train.run.as_deref().map_or_else(|| "run".to_owned(), |run| format!("run {run}"));
+    let run = train.run.as_deref().unwrap_or("begins");
+    let title = format!("{} · no GPU here: gauges show RAM", one_line(run, 30));
     pane(frame, panel, look, &title, lines, look.tab.detail);
 }
 
@@ -124,11 +125,12 @@ fn paired(look: &Look<'_>, job: Option<&JobView>) -> Vec<Line<'static>> {
     let both = |pair: &[(&str, String)]| {
         let mut out = Line::default();
         for (name, value) in pair {
-            out.extend(fact(name, &fit(value, 23), look).spans);
+            out.extend([span(fit(name, 15), look, Role::Dim), span(fit(value, 23), look, Role::Text)]);
         }
         out
     };
-    facts(look, job).chunks(2).map(both).collect()
+    // Thirteen facts and four other lines do not fit beside a curve in 24 rows; the parameters are what can be missed.
+    facts(look, job)[..12].chunks(2).map(both).collect()
 }
 
 fn memory(look: &Look<'_>, width: usize) -> Vec<Line<'static>> {
@@ -142,7 +144,6 @@ fn memory(look: &Look<'_>, width: usize) -> Vec<Line<'static>> {
         gauge(look.theme, "process", process, &format!("{} of {}", gib(m.process), gib(m.total)), width),
         gauge(look.theme, "machine", used, &format!("{} of {}", gib(m.used), gib(m.total)), width),
         gauge(look.theme, "cpu", f64::from(m.cpu), &format!("{:.0} % of all cores", m.cpu * 100.0), width),
-        line("no GPU here: gauges show RAM", look, Role::Dim),
     ]
 }
 
@@ -171,11 +172,14 @@ mod tests {
 
     #[test]
     fn a_run_shows_curves_numbers_heartbeat_and_gauges() {
-        let words = ["loss by step", "⠒ train", "40 of 100", "0.7000 at step 40", "last sign 2 s ago", "job running", "2 min 00 s"];
+        let words =
+            ["loss by step", "⠒ train", "40 of 100", "0.7000 at step 40", "last sign 2 s ago", "2 min 00 s", "75 % of all cores"];
         expect(HERE, &busy(), &TabState::default(), &words);
         let gauges = ["2.0 GiB of 16.0 GiB", "75 % of all cores", "no GPU here: gauges show RAM", "step 20", "1234"];
         let text = drawn(HERE, &busy(), &TabState::default(), (120, 40));
-        gauges.iter().for_each(|word| assert!(text.contains(word), "{word} is missing in\n{text}"));
+        for word in gauges {
+            assert!(text.contains(word), "{word} is missing in\n{text}");
+        }
     }
 
     #[test]
@@ -201,7 +205,7 @@ mod tests {
         let mut snapshot = busy();
         let failed = JobState::Failed { reason: "the loss is \u{1b}[5mNaN".into(), next: "lower the rate".into() };
         snapshot.job.as_mut().unwrap().state = failed;
-        expect(HERE, &snapshot, &TabState::default(), &["failed: the loss is [5mNaN → lower the rate"]);
+        expect(HERE, &snapshot, &TabState::default(), &["failed: the loss is [5mNaN", "→ lower the"]);
     }
 
     #[test]
