@@ -154,28 +154,28 @@ impl Backprop {
     /// vocabulary and texts inside the positions.
     pub fn pass(&self, weights: &Prepared, batch: &PackedTexts, at: &LossRows, gradients: Option<&mut Parameters>) -> f64 {
         let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut space = spare().pop().unwrap_or_default();
-        space.layers.resize_with(self.names.len(), Kept::default);
-        self.forward(weights, batch, &mut space);
+        let mut workspace = spare().pop().unwrap_or_default();
+        workspace.layers.resize_with(self.names.len(), Kept::default);
+        self.forward(weights, batch, &mut workspace);
         let head = if self.config.tie_word_embeddings { EMBED } else { HEAD };
         let size = batch.tokens() * self.config.hidden_size;
-        let hidden = &space.hidden[..size];
+        let hidden = &workspace.hidden[..size];
         let loss = if let Some(gradients) = gradients {
-            let d_hidden = zeros(&mut space.d_hidden, size);
+            let d_hidden = zeros(&mut workspace.d_hidden, size);
             let learn = Learn { backward: &weights.backward[head], hidden: d_hidden, embed: gradients.get_mut(head) };
             let loss = loss::forward_backward(hidden, &weights.forward[head], at, Some(learn));
-            self.backward(weights, batch, &mut space, gradients);
+            self.backward(weights, batch, &mut workspace, gradients);
             loss
         } else {
             loss::forward_backward(hidden, &weights.forward[head], at, None)
         };
-        spare().push(space);
+        spare().push(workspace);
         loss
     }
 
     fn forward(&self, weights: &Prepared, batch: &PackedTexts, space: &mut Workspace) {
-        let (c, t, heads) = (&self.config, batch.tokens(), self.config.heads());
-        let (width, inner, eps) = (c.hidden_size, c.intermediate_size, c.rms_norm_eps as f32);
+        let (shape, t, heads) = (&self.config, batch.tokens(), self.config.heads());
+        let (width, inner, eps) = (shape.hidden_size, shape.intermediate_size, shape.rms_norm_eps as f32);
         let (qw, kw) = (heads.query * heads.width, heads.key * heads.width);
         let embed = weights.weights.get(EMBED);
         let x = room(&mut space.x, t * width);
@@ -217,8 +217,8 @@ impl Backprop {
     }
 
     fn backward(&self, weights: &Prepared, batch: &PackedTexts, space: &mut Workspace, gradients: &mut Parameters) {
-        let (c, t, heads) = (&self.config, batch.tokens(), self.config.heads());
-        let (width, inner, eps) = (c.hidden_size, c.intermediate_size, c.rms_norm_eps as f32);
+        let (shape, t, heads) = (&self.config, batch.tokens(), self.config.heads());
+        let (width, inner, eps) = (shape.hidden_size, shape.intermediate_size, shape.rms_norm_eps as f32);
         let (qw, kw) = (heads.query * heads.width, heads.key * heads.width);
         let (w, packed) = (|name: &str| weights.weights.get(name), |name: &str| &weights.backward[name]);
         let (d_hidden, dx) = (&space.d_hidden[..t * width], room(&mut space.dx, t * width));

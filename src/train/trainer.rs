@@ -248,6 +248,19 @@ mod tests {
         }
     }
 
+    /// A panic at the gate before step 4 stands for a kill.
+    struct Crash(u64);
+
+    impl TrainControl for Crash {
+        fn gate(&mut self) -> Gate {
+            self.0 += 1;
+            assert!(self.0 < 4, "killed");
+            Gate::Continue
+        }
+
+        fn on_event(&mut self, _: &TrainEvent) {}
+    }
+
     fn finish(job: &TrainJob, watch: &mut Watch) -> Finish {
         match train(job, watch).expect("trains") {
             TrainOutcome::Finished(finish) => finish,
@@ -303,20 +316,11 @@ mod tests {
     fn a_crash_after_steps_past_the_checkpoint_changes_nothing() {
         let (whole, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         finish(&job(whole.path()), &mut Watch::default());
-        // A panic at the gate before step 4 stands for a kill: the newest checkpoint is that of step 2.
-        struct Crash(u64);
-        impl TrainControl for Crash {
-            fn gate(&mut self) -> Gate {
-                self.0 += 1;
-                assert!(self.0 < 4, "killed");
-                Gate::Continue
-            }
-            fn on_event(&mut self, _: &TrainEvent) {}
-        }
         let job = job(crashed.path());
         assert!(std::panic::catch_unwind(AssertUnwindSafe(|| train(&job, &mut Crash(0)))).is_err());
         let mut watch = Watch::default();
         finish(&job, &mut watch);
+        // The newest checkpoint is that of step 2.
         assert!(matches!(watch.events[0], TrainEvent::Started { resumed_from: Some(2), .. }));
         assert_eq!(losses(crashed.path()), losses(whole.path()));
         assert_eq!(best_bytes(crashed.path()), best_bytes(whole.path()));
