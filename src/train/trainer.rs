@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::checkpoint::{self, RunState};
-use super::objective::{self, PromptDropout, Row};
+use super::objective::{self, Noise, Row};
 use super::optimizer::{AdamW, clip_scale, global_norm};
 use super::schedule::learning_rate;
 use super::steplog::StepLog;
@@ -145,13 +145,14 @@ impl Trainer<'_> {
         let rules = &self.job.rules;
         let (epoch, ref indices) = self.steps[self.state.step as usize];
         let rows: Vec<&Row> = indices.iter().map(|i| &self.train[*i as usize]).collect();
-        let dropout = PromptDropout {
-            share: rules.prompt_dropout,
+        let noise = Noise {
+            prompt: rules.prompt_dropout,
+            hidden: rules.hidden_dropout,
             blank: self.job.codec.tokenizer.pad(),
             seed: self.job.seed,
             step: self.state.step,
         };
-        let (pass, gradients) = objective::learn(&self.backprop, &self.weights, &rows, rules.run.micro_batch, dropout);
+        let (pass, gradients) = objective::learn(&self.backprop, &self.weights, &rows, rules.run.micro_batch, noise);
         let step = self.state.step + 1;
         let norm = global_norm(&gradients);
         for (what, value) in [("loss", pass.loss), ("gradient norm", norm)] {

@@ -26,6 +26,7 @@ macro_rules! vectorised {
 }
 
 pub mod attention;
+pub mod dropout;
 pub mod linear;
 pub mod loss;
 pub mod matmul;
@@ -36,6 +37,7 @@ pub mod silu_gate;
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor};
 
 pub use attention::{Heads, Span, attend_cached, causal_attention};
+pub use dropout::Dropout;
 pub use linear::linear;
 pub use loss::{LossRows, linear_cross_entropy};
 pub use matmul::Packed;
