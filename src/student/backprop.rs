@@ -228,7 +228,14 @@ impl Backprop {
         rms_norm::forward(&space.x[..t * width], weights.weights.get(NORM), eps, hidden);
     }
 
-    fn backward(&self, weights: &Prepared, batch: &PackedTexts, space: &mut Workspace, gradients: &mut Parameters) {
+    fn backward(
+        &self,
+        weights: &Prepared,
+        batch: &PackedTexts,
+        dropout: Dropout,
+        space: &mut Workspace,
+        gradients: &mut Parameters,
+    ) {
         let (shape, t, heads) = (&self.config, batch.tokens(), self.config.heads());
         let (width, inner, eps) = (shape.hidden_size, shape.intermediate_size, shape.rms_norm_eps as f32);
         let (qw, kw) = (heads.query * heads.width, heads.key * heads.width);
