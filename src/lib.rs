@@ -7,6 +7,7 @@
 //! `tests/architecture.rs` is the fence.
 
 pub mod audit;
+pub mod cli;
 pub mod dataset;
 pub mod deploy;
 pub mod distill;
@@ -14,6 +15,7 @@ pub mod domain;
 pub mod engine;
 pub mod evaluate;
 pub mod guards;
+pub mod headless;
 pub mod student;
 pub mod teacher;
 pub mod train;

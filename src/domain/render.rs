@@ -95,11 +95,10 @@ impl Renderer {
         Ok(StudentPrompt { system, user })
     }
 
-    /// What the teacher reads: the rubric and the reader (shared by all articles of that reader, so providers
-    /// can cache it), then the article. Both are delimited and say nothing the rubric does not frame.
-    pub fn teacher(&self, profile: &Profile, article: &Article) -> StudentPrompt {
+    /// The reader, as the teacher is told about it.
+    pub fn reader(&self, profile: &Profile) -> String {
         let tracked = if profile.tracked.is_empty() { "none specific".to_owned() } else { profile.tracked.join(", ") };
-        let reader = format!(
+        format!(
             "<profile>\nRole: {}\nLevel: {}\nLocation: {}\nSituation: {}\nReads for: {}\nTracks: {}\nInterests: {}\n</profile>",
             neutral(&profile.role),
             profile.seniority,
@@ -108,7 +107,12 @@ impl Renderer {
             profile.motivation,
             neutral(&tracked),
             neutral(&profile.interests.join(", ")),
-        );
+        )
+    }
+
+    /// What the teacher reads: the rubric and the reader (shared by all articles of that reader, so providers
+    /// can cache it), then the article. Both are delimited and say nothing the rubric does not frame.
+    pub fn teacher(&self, profile: &Profile, article: &Article) -> StudentPrompt {
         let dated = article.published.as_deref().map(|d| format!("Published: {}\n", neutral(d))).unwrap_or_default();
         let user = format!(
             "<article>\nSource: {} ({})\n{dated}Title: {}\n{}\n</article>",
@@ -117,7 +121,7 @@ impl Renderer {
             neutral(&article.title),
             neutral(&article.summary),
         );
-        StudentPrompt { system: format!("{}\n\n{reader}", self.rubric), user }
+        StudentPrompt { system: format!("{}\n\n{}", self.rubric, self.reader(profile)), user }
     }
 }
 

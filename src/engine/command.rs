@@ -67,6 +67,27 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// What was asked, in two words, for messages about it.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Run { .. } => "run",
+            Self::Rerun { .. } => "run again",
+            Self::Approve { .. } => "approve",
+            Self::Acknowledge { .. } => "acknowledge",
+            Self::Override { .. } => "override",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Stop => "stop",
+            Self::Judge { .. } => "judge",
+            Self::ImportArticles { .. } => "import articles",
+            Self::ImportProfiles { .. } => "import profiles",
+            Self::ShowMask { .. } => "show mask",
+            Self::Score { .. } => "score",
+        }
+    }
+}
+
 /// What `run --yes` agrees to in advance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Consent {

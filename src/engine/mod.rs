@@ -4,7 +4,17 @@
 
 mod command;
 mod event;
+mod imports;
+mod job;
+mod memory;
+mod phases;
+mod scoring;
 mod snapshot;
+mod state;
+mod supervisor;
+mod train_view;
+mod views;
+mod wiring;
 
 pub use command::{Command, Consent, Verdict};
 pub use event::{ApprovalRequest, Event, Level};
@@ -12,7 +22,12 @@ pub use snapshot::*;
 
 use std::sync::Arc;
 
+use std::thread::JoinHandle;
+
 use tokio::sync::{broadcast, mpsc, watch};
+
+use crate::domain::Clock;
+use crate::workspace::{Workspace, WorkspaceError, WorkspaceLock};
 
 /// A front end's end of the engine: cheap to clone, nothing in it blocks.
 #[derive(Debug, Clone)]
@@ -35,5 +50,37 @@ impl EngineHandle {
     /// Changes arrive by `changed().await`; `borrow()` is the newest state.
     pub fn snapshot(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.snapshot.clone()
+    }
+}
+
+/// Events a slow listener may fall behind by before it is told that some were dropped.
+const EVENT_BACKLOG: usize = 4096;
+
+/// A running engine. Drop every [`EngineHandle`], then [`Engine::join`]: the job saves and ends first.
+pub struct Engine {
+    thread: JoinHandle<()>,
+    _lock: WorkspaceLock,
+}
+
+impl Engine {
+    /// Takes the workspace's lock and starts the engine's thread.
+    pub fn start(workspace: Arc<Workspace>, clock: Arc<dyn Clock>) -> Result<(Self, EngineHandle), WorkspaceError> {
+        let lock = workspace.lock()?;
+        let (commands, asked) = mpsc::unbounded_channel();
+        let (events, _) = broadcast::channel(EVENT_BACKLOG);
+        let (publish, snapshot) = watch::channel(Arc::new(Snapshot::default()));
+        let root = workspace.root().to_owned();
+        let supervisor = supervisor::Supervisor::new(workspace, clock, publish, events.clone())?;
+        let io = |source| WorkspaceError::io("start the engine in", &root, source);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(io)?;
+        let work = move || runtime.block_on(supervisor.run(asked));
+        let thread = std::thread::Builder::new().name("engine".into()).spawn(work).map_err(io)?;
+        Ok((Self { thread, _lock: lock }, EngineHandle { commands, events, snapshot }))
+    }
+
+    /// Waits for the engine to end.
+    pub fn join(self) {
+        // A panic of the engine's thread was reported by the hook; there is nothing left to wait for.
+        let _ = self.thread.join();
     }
 }

@@ -3,6 +3,8 @@
 //! Owns the list of guards (id, moment, severity, what each prevents) and the shape of a finding. Does not own the
 //! checks themselves: each stands beside what it checks and returns a [`Finding`].
 
+pub use crate::domain::{Finding, Outcome};
+
 use serde::{Deserialize, Serialize};
 
 /// When a guard runs by itself.
@@ -40,39 +42,6 @@ pub struct Guard {
     pub severity: Severity,
     /// The failure it makes impossible.
     pub prevents: &'static str,
-}
-
-/// What a guard said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    Pass,
-    Fail,
-}
-
-/// What one guard saw at one moment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
-    pub guard: String,
-    pub outcome: Outcome,
-    /// What it looked at and found, in one sentence.
-    pub saw: String,
-    /// What to do about it; empty for a pass.
-    pub remedy: String,
-}
-
-impl Finding {
-    pub fn pass(guard: &str, saw: impl Into<String>) -> Self {
-        Self { guard: guard.into(), outcome: Outcome::Pass, saw: saw.into(), remedy: String::new() }
-    }
-
-    pub fn fail(guard: &str, saw: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { guard: guard.into(), outcome: Outcome::Fail, saw: saw.into(), remedy: remedy.into() }
-    }
-
-    pub fn failed(&self) -> bool {
-        self.outcome == Outcome::Fail
-    }
 }
 
 /// Every guard there is. A check whose id is not here cannot report.

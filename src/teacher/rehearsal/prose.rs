@@ -2,12 +2,10 @@
 
 use super::evidence::{Evidence, LevelFit, PlaceFit};
 use super::reader::Reader;
-use super::reading::Reading;
+use super::reading::{Place, Reading};
 use super::score::{Situation, Verdict};
 use super::vocabulary::{Closeness, Mark, Vocabulary};
-use crate::domain::{
-    Bands, DepthRules, Motivation, Prism, Profile, Seniority, Signal, SignalKind, SourceType, Weight, one_line, word_count,
-};
+use crate::domain::{Bands, DepthRules, Prism, Profile, Seniority, Signal, SignalKind, SourceType, Weight, one_line, word_count};
 
 /// Below this many words a tier has no room for the list of signals.
 const BRIEF: usize = 60;
@@ -35,8 +33,6 @@ impl Writer<'_> {
                 break;
             }
             let into = match field {
-                Field::Profile => &mut prism.profile,
-                Field::Recognise => &mut prism.recognise,
                 Field::Strongest => &mut prism.strongest,
                 Field::Match => &mut prism.verdict,
             };
@@ -46,16 +42,13 @@ impl Writer<'_> {
         prism
     }
 
+    /// For noise: the same profile and article lines as ever, three signals, no more.
     fn brief(&self) -> Prism {
-        let signals = match (&self.evidence.everyday, &self.evidence.place) {
-            (Some(word), _) => vec![signal(SignalKind::Interest, Weight::Weak, format!("{word} as a common word"))],
-            (None, PlaceFit::Own | PlaceFit::Nation) => vec![signal(SignalKind::Place, Weight::Weak, self.home())],
-            _ => Vec::new(),
-        };
-        let strongest = if signals.is_empty() { "nothing." } else { "weak, nothing that decides." };
+        let signals = [SignalKind::Entity, SignalKind::Role, SignalKind::Interest].map(|kind| self.weighed(kind)).to_vec();
+        let strongest = if signals.iter().all(|s| s.weight == Weight::None) { "nothing." } else { "too weak." };
         Prism {
-            profile: format!("{} in {}.", self.role(), self.home()),
-            recognise: format!("{}, {}, {}.", self.kind(), self.voice(), self.subject()),
+            profile: self.profile_line(),
+            recognise: self.recognise_line(),
             strongest: strongest.to_owned(),
             verdict: self.match_line(),
             signals,
@@ -65,19 +58,39 @@ impl Writer<'_> {
     }
 
     fn full(&self) -> Prism {
-        let aim = match self.profile.motivation {
-            Motivation::Career => "career",
-            Motivation::Interest => "interest",
-        };
         Prism {
-            profile: format!("{} in {}, reads for {aim}.", self.role(), self.home()),
-            recognise: format!("{}, {}, {}, {}.", self.kind(), self.voice(), self.subject(), self.freshness()),
+            profile: self.profile_line(),
+            recognise: self.recognise_line(),
             signals: SignalKind::ALL.into_iter().map(|kind| self.signal(kind)).collect(),
             strongest: self.strongest_line(),
             verdict: self.match_line(),
             score: self.verdict.score,
             reason: self.reason(),
         }
+    }
+
+    /// A signal in one word of evidence, for blocks that have no room.
+    fn weighed(&self, kind: SignalKind) -> Signal {
+        let full = self.signal(kind);
+        let evidence = if full.weight == Weight::None { "none".to_owned() } else { full.evidence };
+        match (&self.evidence.everyday, kind) {
+            (Some(word), SignalKind::Interest) => signal(kind, Weight::Weak, format!("{word}, a common word")),
+            _ => signal(kind, full.weight, evidence),
+        }
+    }
+
+    // The first two lines say nothing of the verdict: who reads is known before the article is, and what the article
+    // is before it is weighed. A student that learns from them has to recognise before it can judge.
+
+    /// The same for every article of this reader.
+    fn profile_line(&self) -> String {
+        format!("{} in {}.", self.role(), self.home())
+    }
+
+    /// The same for every reader of this article.
+    fn recognise_line(&self) -> String {
+        let place = self.article_place().map_or_else(String::new, |place| format!(", {place}"));
+        format!("{}, {}, {}{place}, {}.", self.kind(), self.voice(), self.subjects(), self.freshness())
     }
 
     // ------------------------------------------------------------ words for the reader and the article
@@ -108,23 +121,48 @@ impl Writer<'_> {
         }
     }
 
-    /// "about fintech": the topic most spoken of, in the lexicon's closed list of names.
-    fn subject(&self) -> String {
-        if !self.reading.english {
-            return "not in English".to_owned();
-        }
+    /// The topics most spoken of, in the lexicon's closed list of names, at most `most`.
+    fn topics(&self, most: usize) -> Vec<&str> {
         let mentions = &self.reading.mentions;
         let weight = |topic: usize| -> usize {
             mentions.iter().filter(|m| m.topic == topic && !m.hint).map(|m| if m.headline { 3 } else { 1 }).sum()
         };
-        let mut best: Option<usize> = None;
+        let mut seen: Vec<usize> = Vec::new();
         for topic in mentions.iter().map(|m| m.topic) {
-            if best.is_none_or(|b| weight(topic) > weight(b)) {
-                best = Some(topic);
+            if !seen.contains(&topic) {
+                seen.push(topic);
             }
         }
-        let name = best.and_then(|b| self.vocabulary.lexicon.topics.get(b)).map(|t| t.name.as_str());
-        name.map_or_else(|| "about other matters".to_owned(), |name| format!("about {name}"))
+        // Stable: of equally heavy topics the first named one comes first.
+        seen.sort_by_key(|topic| std::cmp::Reverse(weight(*topic)));
+        seen.into_iter().take(most).filter_map(|t| self.vocabulary.lexicon.topics.get(t)).map(|t| t.name.as_str()).collect()
+    }
+
+    /// "about fintech": the topic most spoken of.
+    fn subject(&self) -> String {
+        self.about(1)
+    }
+
+    fn subjects(&self) -> String {
+        self.about(2)
+    }
+
+    fn about(&self, most: usize) -> String {
+        if !self.reading.english {
+            return "not in English".to_owned();
+        }
+        let topics = self.topics(most);
+        if topics.is_empty() { "about other matters".to_owned() } else { format!("about {}", topics.join(" and ")) }
+    }
+
+    /// The first place the article names.
+    fn article_place(&self) -> Option<&str> {
+        let lexicon = &self.vocabulary.lexicon;
+        match self.reading.places.first()? {
+            Place::Country(c) => lexicon.countries.get(*c).map(|c| c.name.as_str()),
+            Place::Area(c, a) => lexicon.countries.get(*c)?.areas.get(*a).map(|a| a.name.as_str()),
+            Place::Region(r) => lexicon.regions.get(*r).map(|r| r.name.as_str()),
+        }
     }
 
     fn freshness(&self) -> &'static str {
@@ -261,10 +299,8 @@ impl Writer<'_> {
     fn match_line(&self) -> String {
         let kind = self.kind_name();
         match self.verdict.situation {
-            Situation::Noise if !self.reading.english => {
-                "it cannot be judged beyond names, and no tracked name occurs.".to_owned()
-            }
-            Situation::Noise => "no tracked name, interest or trade of this reader is the subject.".to_owned(),
+            Situation::Noise if !self.reading.english => "noise, it cannot be read.".to_owned(),
+            Situation::Noise => "noise for this reader.".to_owned(),
             Situation::Expired => format!("low, the {kind} is over and cannot be used any more."),
             Situation::WrongLevel => format!("low, the {kind} is meant for somebody else."),
             Situation::WrongPlace => format!("weak, the {kind} is out of reach from {}.", self.home()),
@@ -326,15 +362,15 @@ impl Writer<'_> {
         let band = self.bands.name_of(self.verdict.score);
         vec![
             (Field::Strongest, self.rule().to_owned()),
-            (Field::Profile, format!("Tracks {}.", first(&self.reader.tracked))),
+            (Field::Match, format!("The reader tracks {}.", first(&self.reader.tracked))),
             (Field::Match, format!("This is {band}: {}.", self.advice())),
-            (Field::Profile, format!("Follows {}.", first(&self.reader.interests))),
+            (Field::Match, format!("The reader follows {}.", first(&self.reader.interests))),
             (Field::Strongest, "The other signals do not add up.".to_owned()),
-            (Field::Recognise, "What counts is this reader, not how big the news is.".to_owned()),
+            (Field::Strongest, "What counts is this reader, not how big the news is.".to_owned()),
             (Field::Match, "Another reader would get another score.".to_owned()),
             (Field::Strongest, "One strong signal is enough.".to_owned()),
             (Field::Match, "The evidence above is named in the text, so the verdict is safe.".to_owned()),
-            (Field::Recognise, "The text says this itself and nothing has to be guessed.".to_owned()),
+            (Field::Match, "The text says this itself and nothing has to be guessed.".to_owned()),
             (Field::Strongest, "It was weighed before place, timing and source, which only move the score a little.".to_owned()),
             (Field::Match, "Nothing in the text speaks for a lower or a higher band than this one.".to_owned()),
         ]
@@ -377,8 +413,6 @@ impl Writer<'_> {
 
 #[derive(Debug, Clone, Copy)]
 enum Field {
-    Profile,
-    Recognise,
     Strongest,
     Match,
 }

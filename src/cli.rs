@@ -1,0 +1,197 @@
+//! The command line: one subcommand per phase, each a twin of something in the console. Parses and dispatches; the
+//! work is the engine's.
+
+mod admin;
+mod phases;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+use color_eyre::eyre::Result;
+
+use crate::domain::{Phase, ProfileId, SourceType, SystemClock, Usd};
+use crate::engine::{Command, Consent, Engine};
+use crate::headless::{self, Output};
+use crate::tui;
+use crate::workspace::Workspace;
+
+/// From reader profiles and articles to a small relevance scorer whose numbers can be trusted.
+#[derive(Debug, Parser)]
+#[command(
+    name = "stratos",
+    version,
+    about,
+    after_help = "Without a subcommand the console opens on the workspace in this folder."
+)]
+pub struct Cli {
+    /// The workspace's folder
+    #[arg(long, short = 'w', global = true, default_value = ".")]
+    workspace: PathBuf,
+    #[command(subcommand)]
+    command: Option<Act>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Act {
+    /// Make a folder a workspace
+    Init {
+        dir: PathBuf,
+        /// Take part with imported profiles and articles only
+        #[arg(long)]
+        imported_only: bool,
+    },
+    /// Run what is not done or stale, in order
+    Run(RunArgs),
+    /// Show where each phase stands
+    Status {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Readers: list them, show one, import a file
+    #[command(subcommand)]
+    Profiles(phases::Profiles),
+    /// Articles: list them, import a file
+    #[command(subcommand)]
+    Articles(phases::Articles),
+    /// Distillation: plan, approve, run
+    #[command(subcommand)]
+    Distill(phases::Distill),
+    /// Dataset: build, read the statistics, acknowledge them, look at a loss mask
+    #[command(subcommand)]
+    Dataset(phases::Dataset),
+    /// Train the student
+    Train(PhaseArgs),
+    /// Evaluate the student
+    Validate(PhaseArgs),
+    /// Think blocks: list them, keep or reject one
+    #[command(subcommand)]
+    Audit(phases::Audit),
+    /// Release the trained student
+    Deploy(PhaseArgs),
+    /// Score one article for one reader with the served student
+    Score(ScoreArgs),
+    /// Compute the metrics of a file of predictions
+    Metrics(MetricsArgs),
+    /// Guards: what they saw, and overriding one with a written reason
+    #[command(subcommand)]
+    Guards(admin::Guards),
+}
+
+/// Flags of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Approve what costs nothing (or no more than --ceiling) and acknowledge the dataset's statistics
+    #[arg(long)]
+    yes: bool,
+    /// With --yes: approve a plan whose worst case does not exceed this many dollars
+    #[arg(long, requires = "yes")]
+    ceiling: Option<Usd>,
+    /// Last phase to run
+    #[arg(long, default_value = "deploy")]
+    to: Phase,
+    /// JSON lines instead of progress bars
+    #[arg(long)]
+    json: bool,
+}
+
+/// Flags of a single phase.
+#[derive(Debug, Args)]
+pub struct PhaseArgs {
+    /// Run it again even if it is done
+    #[arg(long)]
+    again: bool,
+    /// JSON lines instead of progress bars
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ScoreArgs {
+    #[arg(long)]
+    profile: ProfileId,
+    #[arg(long)]
+    title: String,
+    #[arg(long, default_value = "")]
+    summary: String,
+    #[arg(long, default_value = "")]
+    source: String,
+    /// official, news, blog or unknown
+    #[arg(long, default_value = "unknown", value_parser = source_type)]
+    source_type: SourceType,
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct MetricsArgs {
+    /// JSON lines of `{"article_id","profile_id","truth","predicted"}`; predicted null = failure
+    file: PathBuf,
+    /// Bands of this recipe: a name, or a file
+    #[arg(long, default_value = "stratos-v19", conflicts_with = "edges")]
+    recipe: String,
+    /// Bands by their lower edges, e.g. 0,2,5.5,7,9
+    #[arg(long, value_delimiter = ',')]
+    edges: Option<Vec<f64>>,
+    #[arg(long)]
+    json: bool,
+}
+
+fn source_type(text: &str) -> Result<SourceType, String> {
+    serde_json::from_value(text.to_lowercase().into()).map_err(|_| format!("'{text}' is not official, news, blog or unknown"))
+}
+
+/// Reports and panic messages with their place, without the terminal's state being touched from here.
+pub fn install_hooks() -> Result<()> {
+    color_eyre::config::HookBuilder::default().display_env_section(false).install()
+}
+
+/// Runs what was asked.
+pub fn dispatch(cli: Cli) -> Result<ExitCode> {
+    let root = cli.workspace;
+    match cli.command {
+        None => console(&root),
+        Some(Act::Init { dir, imported_only }) => admin::init(&dir, imported_only),
+        Some(Act::Run(args)) => {
+            let consent = if args.yes { Consent::yes(args.ceiling) } else { Consent::default() };
+            headless::conduct(&open(&root)?, Command::Run { to: args.to, consent }, Output::of(args.json))
+        }
+        Some(Act::Status { json }) => admin::status(&open(&root)?, json),
+        Some(Act::Profiles(act)) => phases::profiles(&open(&root)?, act),
+        Some(Act::Articles(act)) => phases::articles(&open(&root)?, act),
+        Some(Act::Distill(act)) => phases::distill(&open(&root)?, act),
+        Some(Act::Dataset(act)) => phases::dataset(&open(&root)?, act),
+        Some(Act::Train(args)) => phases::single(&open(&root)?, Phase::Train, &args),
+        Some(Act::Validate(args)) => phases::single(&open(&root)?, Phase::Validate, &args),
+        Some(Act::Audit(act)) => phases::audit(&open(&root)?, act),
+        Some(Act::Deploy(args)) => phases::single(&open(&root)?, Phase::Deploy, &args),
+        Some(Act::Score(args)) => {
+            let ScoreArgs { profile, title, summary, source, source_type, json } = args;
+            headless::score(&open(&root)?, Command::Score { profile, title, summary, source, source_type }, Output::of(json))
+        }
+        Some(Act::Metrics(args)) => admin::metrics(&root, &args.file, &args.recipe, args.edges.as_deref(), args.json),
+        Some(Act::Guards(act)) => admin::guards(&open(&root)?, act),
+    }
+}
+
+fn open(root: &std::path::Path) -> Result<Arc<Workspace>> {
+    Ok(Workspace::open(root)?)
+}
+
+/// The console over an engine of its own.
+fn console(root: &std::path::Path) -> Result<ExitCode> {
+    let workspace = open(root)?;
+    headless::log_to_file(&workspace)?;
+    let theme = tui::theme_for(
+        &workspace.config.theme,
+        crate::workspace::shipped_theme(workspace.root(), &workspace.config.theme)?.as_deref(),
+    )?;
+    let (engine, handle) = Engine::start(workspace, Arc::new(SystemClock))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(tui::run(handle, tui::TuiOptions { theme }));
+    drop(runtime);
+    engine.join();
+    ended?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,262 @@
+//! Subcommands of the eight phases: each sends the command its tab would send.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Subcommand;
+use color_eyre::eyre::{Result, bail};
+
+use super::PhaseArgs;
+use crate::domain::{ArticleId, Digest, PairKey, Phase, ProfileId, Usd};
+use crate::engine::{Command, Consent, Verdict};
+use crate::headless::{self, Output, say};
+use crate::workspace::Workspace;
+
+#[derive(Debug, Subcommand)]
+pub enum Profiles {
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+    /// One reader and the system prompt rendered for it
+    Show { id: ProfileId },
+    /// Import a file of profiles (JSON lines or an array)
+    Import {
+        file: PathBuf,
+        /// Just these ids, comma separated
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<ProfileId>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Articles {
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Import a file of articles (JSON lines or an array)
+    Import {
+        file: PathBuf,
+        /// At most so many, from the top
+        #[arg(long)]
+        limit: Option<usize>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Distill {
+    /// Plan what has no answer yet, and show what it would cost
+    Plan {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Approve a plan, by the first digits of its digest, up to a ceiling in dollars
+    Approve {
+        plan: String,
+        #[arg(long)]
+        ceiling: Usd,
+    },
+    /// Run the approved plan
+    Run(PhaseArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Dataset {
+    /// Build it
+    Build(PhaseArgs),
+    /// The statistics report
+    Stats {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say that the statistics were read, by the first digits of the dataset's digest
+    Acknowledge { dataset: String },
+    /// What the loss sees of one example: trained tokens stand between brackets
+    Mask { example: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Keep a trace
+    Keep { article: ArticleId, profile: ProfileId },
+    /// Reject a trace: it leaves the dataset at its next build
+    Reject {
+        article: ArticleId,
+        profile: ProfileId,
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+    /// Build the queue
+    Run(PhaseArgs),
+}
+
+/// Runs one phase and what it needs.
+pub fn single(workspace: &Arc<Workspace>, phase: Phase, args: &PhaseArgs) -> Result<ExitCode> {
+    let consent = Consent::default();
+    let command = if args.again { Command::Rerun { phase } } else { Command::Run { to: phase, consent } };
+    headless::conduct(workspace, command, Output::of(args.json))
+}
+
+pub fn profiles(workspace: &Arc<Workspace>, act: Profiles) -> Result<ExitCode> {
+    match act {
+        Profiles::Import { file, only } => headless::tell(workspace, Command::ImportProfiles { path: file, only }),
+        Profiles::List { json } => {
+            let snapshot = headless::look(workspace)?;
+            if json {
+                say(&serde_json::to_string(&*snapshot.profiles)?);
+            } else {
+                for view in snapshot.profiles.iter() {
+                    let mark = if view.selected { "●" } else { " " };
+                    say(&headless::clean(&format!(
+                        "{mark} {:<28} {} in {}",
+                        view.profile.id, view.profile.role, view.profile.location
+                    )));
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Profiles::Show { id } => {
+            let snapshot = headless::look(workspace)?;
+            let Some(view) = snapshot.profiles.iter().find(|v| v.profile.id == id) else {
+                bail!("there is no profile '{id}'; see 'stratos profiles list'")
+            };
+            say(&headless::clean(&view.system_prompt));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+pub fn articles(workspace: &Arc<Workspace>, act: Articles) -> Result<ExitCode> {
+    match act {
+        Articles::Import { file, limit } => headless::tell(workspace, Command::ImportArticles { path: file, limit }),
+        Articles::List { json } => {
+            let snapshot = headless::look(workspace)?;
+            if json {
+                say(&serde_json::to_string(&snapshot.articles.rows)?);
+            } else {
+                for (index, article) in snapshot.articles.rows.iter().enumerate() {
+                    let mark = if index < snapshot.articles.selected { "●" } else { " " };
+                    say(&headless::clean(&format!("{mark} {:<14} {:<8} {}", article.id, article.source_type, article.title)));
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+pub fn distill(workspace: &Arc<Workspace>, act: Distill) -> Result<ExitCode> {
+    match act {
+        Distill::Run(args) => single(workspace, Phase::Distill, &args),
+        Distill::Plan { json } => {
+            // A run without consent stops at the plan: nothing is sent.
+            let code = headless::conduct_quietly(workspace, Command::Run { to: Phase::Distill, consent: Consent::default() })?;
+            let snapshot = headless::look(workspace)?;
+            let Some(plan) = &snapshot.distill.plan else {
+                say(if json { "null" } else { "Nothing to plan: every pair has its answer." });
+                return Ok(code);
+            };
+            if json {
+                say(&serde_json::to_string(plan)?);
+                return Ok(ExitCode::SUCCESS);
+            }
+            say(&format!("plan {} · {} · {}", plan.digest.short(), plan.teacher, plan.model));
+            say(&format!("  requests   {} ({} answered already)", plan.requests, plan.answered));
+            say(&format!("  tokens     {} in, {} out ({})", plan.input_tokens, plan.output_tokens, plan.counted_by));
+            say(&format!("  expected   {}", plan.expected));
+            say(&format!("  worst case {}", plan.worst));
+            plan.prices.iter().for_each(|price| say(&format!("  price      {price}")));
+            match plan.approved {
+                Some(ceiling) => say(&format!("  approved up to {ceiling}; run: stratos distill run")),
+                None => say(&format!(
+                    "  approve with: stratos distill approve {} --ceiling {}",
+                    plan.digest.short(),
+                    plan.worst.amount()
+                )),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Distill::Approve { plan, ceiling } => {
+            let snapshot = headless::look(workspace)?;
+            let current = snapshot.distill.plan.as_ref().map(|p| p.digest.clone());
+            let Some(digest) = current.filter(|d| names(&plan, d)) else {
+                bail!("'{plan}' is not the current plan; see 'stratos distill plan'")
+            };
+            headless::tell(workspace, Command::Approve { plan: digest, ceiling })
+        }
+    }
+}
+
+pub fn dataset(workspace: &Arc<Workspace>, act: Dataset) -> Result<ExitCode> {
+    match act {
+        Dataset::Build(args) => single(workspace, Phase::Dataset, &args),
+        Dataset::Stats { json } => {
+            let snapshot = headless::look(workspace)?;
+            let Some(digest) = &snapshot.dataset.digest else { bail!("there is no dataset yet; run 'stratos dataset build'") };
+            if json {
+                say(&serde_json::to_string(&*snapshot.dataset)?);
+                return Ok(ExitCode::SUCCESS);
+            }
+            snapshot.dataset.report.iter().for_each(|line| say(&headless::clean(line)));
+            if !snapshot.dataset.acknowledged {
+                say(&format!("acknowledge with: stratos dataset acknowledge {}", digest.short()));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Dataset::Acknowledge { dataset } => {
+            let snapshot = headless::look(workspace)?;
+            let Some(digest) = snapshot.dataset.digest.clone().filter(|d| names(&dataset, d)) else {
+                bail!("'{dataset}' is not the current dataset; see 'stratos dataset stats'")
+            };
+            headless::tell(workspace, Command::Acknowledge { dataset: digest })
+        }
+        Dataset::Mask { example } => {
+            let Some(mask) = headless::mask(workspace, &example)? else {
+                bail!("there is no example '{example}' in the dataset")
+            };
+            let marked = |(text, trained): &(String, bool)| if *trained { format!("[{text}]") } else { text.clone() };
+            say(&headless::clean(&mask.tokens.iter().map(marked).collect::<String>()));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+pub fn audit(workspace: &Arc<Workspace>, act: Audit) -> Result<ExitCode> {
+    match act {
+        Audit::Run(args) => single(workspace, Phase::Audit, &args),
+        Audit::List { json } => {
+            let snapshot = headless::look(workspace)?;
+            if json {
+                say(&serde_json::to_string(&*snapshot.audit)?);
+                return Ok(ExitCode::SUCCESS);
+            }
+            for item in &snapshot.audit.items {
+                let student = item.student_score.map_or_else(|| "—".to_owned(), |s| format!("{s:.1}"));
+                let verdict = item.verdict.map_or("unread", |v| if v == Verdict::Keep { "kept" } else { "rejected" });
+                say(&headless::clean(&format!(
+                    "{:<40} teacher {:.1} student {student} {verdict}",
+                    item.pair, item.teacher_score
+                )));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Audit::Keep { article, profile } => {
+            let pair = PairKey { article, profile };
+            headless::tell(workspace, Command::Judge { pair, verdict: Verdict::Keep, note: String::new() })
+        }
+        Audit::Reject { article, profile, note } => {
+            let pair = PairKey { article, profile };
+            headless::tell(workspace, Command::Judge { pair, verdict: Verdict::Reject, note })
+        }
+    }
+}
+
+/// Whether `prefix` names `digest`: at least eight digits, so that a typo does not approve something else.
+fn names(prefix: &str, digest: &Digest) -> bool {
+    prefix.len() >= 8 && digest.as_str().starts_with(prefix)
+}

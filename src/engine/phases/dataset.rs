@@ -1,0 +1,122 @@
+//! Phase 4: traces become examples, split and balanced; the student's tokenizer is trained on the training side; both
+//! are exported.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::job::{Failure, JobContext, PhaseEnd};
+use super::{kept_traces, selection};
+use crate::dataset::{
+    DatasetStats, Example, Provenance, Selection, Side, SourcedTrace, Sources, TokenLengths, build, write_examples,
+};
+use crate::domain::{Conduct, Digest};
+use crate::student::template::CHATML;
+use crate::student::{ChatTemplate, Codec, StudentTokenizer};
+use crate::train::TrainExample;
+use crate::workspace::{Workspace, WorkspaceError, atomic_write};
+
+/// A built dataset as it is kept: what training, validation and the console read.
+#[derive(Serialize, Deserialize)]
+pub struct StoredDataset {
+    pub digest: Digest,
+    pub examples: Vec<Example>,
+    pub stats: DatasetStats,
+    /// Tokens of each example, in the order of `examples`.
+    pub tokens: Vec<usize>,
+}
+
+impl StoredDataset {
+    pub fn side(&self, side: Side) -> impl Iterator<Item = &Example> {
+        self.examples.iter().filter(move |e| e.split == side)
+    }
+}
+
+/// `.stratos/datasets/DIGEST/NAME`
+pub fn dataset_file(workspace: &Workspace, digest: &Digest, name: &str) -> Result<PathBuf, WorkspaceError> {
+    Ok(workspace.state_dir(&format!("datasets/{}", digest.short()))?.join(name))
+}
+
+/// How the student of this dataset reads and writes.
+pub fn codec(workspace: &Workspace, digest: &Digest) -> Result<Codec, Failure> {
+    let tokenizer = StudentTokenizer::load(&dataset_file(workspace, digest, "tokenizer.json")?)?;
+    Ok(Codec { tokenizer, template: ChatTemplate::new(CHATML)? })
+}
+
+/// The dataset with this digest.
+pub fn load(workspace: &Workspace, digest: &Digest) -> Result<StoredDataset, Failure> {
+    let path = dataset_file(workspace, digest, "dataset.json")?;
+    let again = "Run 'stratos dataset build --again'.";
+    let bytes = std::fs::read(&path).map_err(|e| Failure::new(format!("cannot read {}: {e}", path.display()), again))?;
+    let stored: StoredDataset =
+        serde_json::from_slice(&bytes).map_err(|e| Failure::new(format!("{} is damaged: {e}", path.display()), again))?;
+    if stored.digest != *digest {
+        return Err(Failure::new(format!("{} holds another dataset", path.display()), again));
+    }
+    Ok(stored)
+}
+
+pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure> {
+    let workspace = context.workspace.clone();
+    let recipe = &workspace.recipe;
+    let (profiles, articles) = selection(context)?;
+    let traces: Vec<SourcedTrace> = kept_traces(context)?
+        .into_iter()
+        .map(|stored| SourcedTrace {
+            provenance: Provenance {
+                teacher: stored.provider,
+                model: stored.model,
+                prompt_digest: Some(stored.cache_key),
+                trace_digest: Some(stored.digest),
+                selection: Selection::All,
+            },
+            trace: stored.trace,
+        })
+        .collect();
+    context.progress(0, 3, "steps", "clusters, split, balance");
+    let rejected = rejected_by_reason(context)?;
+    let sources = Sources { profiles: &profiles, articles: &articles, traces: &traces, rejected: &rejected };
+    let built = build(recipe, sources, workspace.config.seed)?;
+    context.hold(input, &built.findings)?;
+
+    context.progress(1, 3, "steps", "training the tokenizer on the training side");
+    let texts: Vec<&str> = built.train().flat_map(|e| e.messages.iter().map(|m| m.content.as_str())).collect();
+    let tokenizer = StudentTokenizer::train(texts, recipe.seedling.vocab_size)?;
+    let codec = Codec { tokenizer, template: ChatTemplate::new(CHATML)? };
+    let mut lengths = Vec::with_capacity(built.examples.len());
+    for example in &built.examples {
+        let encoded = codec.example(&example.messages)?;
+        lengths.push(TokenLengths { prompt: encoded.loss_from, completion: encoded.loss_tokens() });
+    }
+    let built = built.with_tokens(&lengths, Some(recipe.seedling.max_positions))?;
+
+    context.progress(2, 3, "steps", "writing the files");
+    // The tokenizer reads the same bytes for every dataset with this digest, so the digest names both.
+    atomic_write(&dataset_file(&workspace, &built.digest, "tokenizer.json")?, codec.tokenizer.to_json()?.as_bytes())?;
+    write_examples(&workspace.data_file(&recipe.data.train_file), built.train())?;
+    write_examples(&workspace.data_file(&recipe.data.eval_file), built.eval())?;
+    let tokens = lengths.iter().map(|l| l.total()).collect();
+    let stored = StoredDataset { digest: built.digest, examples: built.examples, stats: built.stats, tokens };
+    let bytes = serde_json::to_vec(&stored)?;
+    atomic_write(&dataset_file(&workspace, &stored.digest, "dataset.json")?, &bytes)?;
+    let totals = &stored.stats.totals;
+    let headline = format!("{} training rows ({} an epoch), {} held out", totals.train, totals.epoch, totals.eval);
+    Ok(PhaseEnd::Done { output: stored.digest, headline })
+}
+
+/// An example in the trainer's form.
+pub fn train_example(example: &Example) -> TrainExample {
+    TrainExample { id: example.id.clone(), messages: example.messages.clone(), weight: 1.0 }
+}
+
+fn rejected_by_reason(context: &JobContext) -> Result<BTreeMap<String, usize>, Failure> {
+    let mut counts = BTreeMap::new();
+    let Some(record) = context.ledger.last_record(crate::domain::Phase::Distill)? else { return Ok(counts) };
+    if let Some(plan) = context.ledger.plan_for(&record.input)? {
+        for reject in context.ledger.rejects(&plan.digest)? {
+            *counts.entry(reject.reject.kind().to_owned()).or_default() += 1;
+        }
+    }
+    Ok(counts)
+}

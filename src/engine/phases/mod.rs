@@ -1,0 +1,116 @@
+//! The eight phases as jobs: each takes one noun from the ledger, calls the module that owns the work, and records
+//! what was made.
+
+mod articles;
+mod audit;
+mod dataset;
+mod deploy;
+mod distill;
+mod profiles;
+mod train;
+mod validate;
+
+use std::collections::HashSet;
+
+use super::job::{Failure, JobContext, PhaseEnd};
+use super::state::Standing;
+use super::wiring;
+use crate::distill::PairSet;
+use crate::domain::{Article, Digest, Phase, Profile};
+use crate::workspace::{Ledger, Select, StoredTrace, Workspace, WorkspaceError};
+
+pub(super) use dataset::{codec, load as load_dataset};
+pub(super) use deploy::served_dir;
+pub(super) use distill::spend_request;
+pub(super) use train::train_history;
+pub(super) use validate::last_evaluation;
+
+/// Runs one phase to its end. `input` is the digest of what it reads.
+pub(super) fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure> {
+    match context.phase {
+        Phase::Profiles => profiles::run(context, input),
+        Phase::Articles => articles::run(context),
+        Phase::Distill => distill::run(context, input),
+        Phase::Dataset => dataset::run(context, input),
+        Phase::Train => train::run(context, input),
+        Phase::Validate => validate::run(context, input),
+        Phase::Audit => audit::run(context),
+        Phase::Deploy => deploy::run(context),
+    }
+}
+
+/// The profiles that take part, in stored order.
+pub(super) fn selected_profiles(stored: Vec<(Profile, String)>, select: &Select) -> Vec<Profile> {
+    let takes = |p: &Profile, origin: &String| {
+        (select.profiles.is_empty() || select.profiles.iter().any(|id| id == p.id.as_str()))
+            && (select.origins.is_empty() || select.origins.contains(origin))
+    };
+    stored.into_iter().filter(|(p, origin)| takes(p, origin)).map(|(p, _)| p).collect()
+}
+
+/// The articles that take part, in stored order; a seeded sample where there are more than `max_articles`.
+pub(super) fn selected_articles(stored: Vec<(Article, String)>, select: &Select, seed: u64) -> Vec<Article> {
+    let takes = |origin: &String| select.origins.is_empty() || select.origins.contains(origin);
+    let mut rows: Vec<Article> = stored.into_iter().filter(|(_, origin)| takes(origin)).map(|(a, _)| a).collect();
+    if select.max_articles > 0 && rows.len() > select.max_articles {
+        let draw = |a: &Article| crate::domain::Digester::new().field(seed.to_le_bytes()).field(a.id.as_str()).finish();
+        let mut drawn: Vec<(Digest, usize)> = rows.iter().enumerate().map(|(i, a)| (draw(a), i)).collect();
+        drawn.sort();
+        drawn.truncate(select.max_articles);
+        let mut keep: Vec<usize> = drawn.into_iter().map(|(_, i)| i).collect();
+        keep.sort_unstable();
+        rows = keep.into_iter().map(|i| rows[i].clone()).collect();
+    }
+    rows
+}
+
+/// The readers and articles that take part in this workspace.
+pub(super) fn selection(context: &JobContext) -> Result<(Vec<Profile>, Vec<Article>), WorkspaceError> {
+    let config = &context.workspace.config;
+    let profiles = selected_profiles(context.ledger.profiles()?, &config.select);
+    let articles = selected_articles(context.ledger.articles()?, &config.select, config.seed);
+    Ok((profiles, articles))
+}
+
+/// The kept traces of the pairs that take part, in pair order, as the distill phase recorded them.
+pub(super) fn current_traces(
+    workspace: &Workspace,
+    ledger: &Ledger,
+    standings: &[Standing],
+) -> Result<Vec<StoredTrace>, WorkspaceError> {
+    if standings[Phase::Distill.index()].record.is_none() && standings[Phase::Distill.index()].input.is_none() {
+        return Ok(Vec::new());
+    }
+    traces_of(workspace, ledger)
+}
+
+fn traces_of(workspace: &Workspace, ledger: &Ledger) -> Result<Vec<StoredTrace>, WorkspaceError> {
+    let config = &workspace.config;
+    let profiles = selected_profiles(ledger.profiles()?, &config.select);
+    let articles = selected_articles(ledger.articles()?, &config.select, config.seed);
+    let Ok(teacher) = wiring::teacher(workspace) else { return Ok(Vec::new()) };
+    let set = PairSet {
+        recipe: &workspace.recipe,
+        renderer: &workspace.renderer,
+        teacher: teacher.as_ref(),
+        profiles: &profiles,
+        articles: &articles,
+    };
+    let mut traces = ledger.traces(&set.keys())?;
+    traces.sort_by(|a, b| a.trace.pair.cmp(&b.trace.pair));
+    Ok(traces)
+}
+
+/// The traces that may be taught from: kept, and not rejected by a reviewer.
+pub(super) fn kept_traces(context: &JobContext) -> Result<Vec<StoredTrace>, WorkspaceError> {
+    let rejected: HashSet<Digest> =
+        context.ledger.reviews()?.into_iter().filter(|r| r.verdict == "reject").map(|r| r.trace).collect();
+    let traces = traces_of(&context.workspace, &context.ledger)?;
+    Ok(traces.into_iter().filter(|t| !rejected.contains(&t.digest)).collect())
+}
+
+/// What the last run of an earlier phase made.
+pub(super) fn upstream_output(context: &JobContext, phase: Phase) -> Result<Digest, Failure> {
+    let record = context.ledger.last_record(phase)?;
+    record.map(|r| r.output).ok_or_else(|| Failure::new(format!("{phase} was never run"), "Run the earlier phases first."))
+}

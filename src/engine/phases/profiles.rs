@@ -1,0 +1,41 @@
+//! Phase 1: the recipe's profile file and the imported profiles become the readers of this workspace.
+
+use super::super::job::{Failure, JobContext, PhaseEnd};
+use super::selected_profiles;
+use crate::domain::{Digest, Finding, Profile, ProfileRow};
+
+pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure> {
+    let shipped = read_shipped(context)?;
+    context.ledger.sync_profiles(&shipped)?;
+    let profiles = selected_profiles(context.ledger.profiles()?, &context.workspace.config.select);
+    if profiles.is_empty() {
+        return Err(Failure::new(
+            "no profile is selected",
+            "Import some with 'stratos profiles import FILE', or widen [select] in stratos.toml.",
+        ));
+    }
+    let mut prompts = Vec::with_capacity(profiles.len());
+    for profile in &profiles {
+        prompts.push((profile.id.clone(), context.workspace.renderer.system(profile)?));
+    }
+    let bands = &context.workspace.recipe.bands;
+    let edges: Vec<String> = bands.edges().map(|e| e.to_string()).collect();
+    let d14 = Finding::pass("D14", format!("{} bands from edges {} cover every score once", bands.len(), edges.join(", ")));
+    context.hold(input, &[d14])?;
+    let output = Digest::of_json(&(&profiles, &prompts));
+    Ok(PhaseEnd::Done { output, headline: format!("{} readers", profiles.len()) })
+}
+
+/// The recipe's profiles: the workspace's file, else the one in the binary.
+fn read_shipped(context: &JobContext) -> Result<Vec<Profile>, Failure> {
+    let name = &context.workspace.recipe.data.profiles;
+    let Some((text, origin)) = context.workspace.data_text(name)? else { return Ok(Vec::new()) };
+    let mend = "Mend the file and run again.";
+    let rows: Vec<ProfileRow> = serde_json::from_str(&text).map_err(|e| Failure::new(format!("{origin}: {e}"), mend))?;
+    let mut profiles = Vec::with_capacity(rows.len());
+    for (index, row) in rows.into_iter().enumerate() {
+        let profile = row.into_profile().map_err(|e| Failure::new(format!("{origin}, profile {}: {e}", index + 1), mend))?;
+        profiles.push(profile);
+    }
+    Ok(profiles)
+}

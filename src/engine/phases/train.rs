@@ -1,0 +1,227 @@
+//! Phase 5: the student is trained on an acknowledged dataset; a killed run goes on from its newest checkpoint.
+
+use std::path::PathBuf;
+
+use super::super::event::Event;
+use super::super::job::{Failure, JobContext, JobMessage, PhaseEnd};
+use super::super::snapshot::TrainView;
+use super::super::state::Standing;
+use super::super::train_view::TrainUpdate;
+use super::dataset::{codec, train_example};
+use super::load_dataset;
+use crate::dataset::{OrderRow, Side, order};
+use crate::domain::{Conduct, Digest, Finding, Gate, Phase};
+use crate::student::tokenizer::TURN_END;
+use crate::student::{Student, StudentConfig, weights};
+use crate::train::{self, TrainControl, TrainError, TrainEvent, TrainExample, TrainJob, TrainOutcome, steplog};
+use crate::workspace::{Workspace, WorkspaceError, free_bytes};
+
+/// Bytes of one f32 parameter in a checkpoint: the weight and two moments.
+const CHECKPOINT_BYTES_PER_PARAMETER: u64 = 12;
+
+/// Checkpoints on disk at once: two recent ones, the best, one being written.
+const CHECKPOINTS_HELD: u64 = 4;
+
+/// Where the run of one training input lives.
+pub fn run_dir(workspace: &Workspace, input: &Digest) -> Result<PathBuf, WorkspaceError> {
+    workspace.state_dir(&format!("runs/{}", input.short()))
+}
+
+pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure> {
+    let workspace = context.workspace.clone();
+    let dataset = super::upstream_output(context, Phase::Dataset)?;
+    if !context.ledger.is_acknowledged(&dataset)? {
+        let how = format!("Read 'stratos dataset stats', then 'stratos dataset acknowledge {}'.", dataset.short());
+        return Err(Failure::new("the statistics of this dataset were not acknowledged", how));
+    }
+    let stored = load_dataset(&workspace, &dataset)?;
+    let codec = codec(&workspace, &dataset)?;
+    let recipe = &workspace.recipe;
+    let rows: Vec<OrderRow> = stored.side(Side::Train).map(|e| OrderRow { score: e.score, repeats: e.repeats }).collect();
+    let (rules, seed) = (&recipe.seedling, workspace.config.seed);
+    let orders = (0..rules.run.epochs).map(|epoch| order(&rows, rules.run.order, recipe.scale.middle(), seed, epoch)).collect();
+    let examples = |side| -> Vec<TrainExample> { stored.side(side).map(train_example).collect() };
+    let job = TrainJob {
+        run_dir: run_dir(&workspace, input)?,
+        rules: rules.clone(),
+        seed,
+        config: StudentConfig::seedling(rules, &codec.tokenizer)?,
+        codec,
+        train: examples(Side::Train),
+        eval: examples(Side::Eval),
+        orders,
+        data_digest: dataset,
+    };
+    let parameters = weights::count(&weights::fresh(&job.config, seed)?) as u64;
+    context.hold(input, &[t3(&job, parameters), t10(&job)?])?;
+    let mut control = Control { context, run: input.short().to_owned(), total_steps: 0 };
+    let outcome = match train::train(&job, &mut control) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            if let Some(finding) = step_finding(&error) {
+                context.ledger.put_findings(Phase::Train, input, std::slice::from_ref(&finding), context.clock.now())?;
+                context.event(Event::Finding { phase: Phase::Train, finding });
+            }
+            return Err(error.into());
+        }
+    };
+    let TrainOutcome::Finished(end) = outcome else { return Ok(PhaseEnd::Stopped) };
+    let finite = Finding::pass("T5", format!("{} steps with finite loss and gradients", end.steps));
+    let gradients = Finding::pass("T13", "every trainable tensor had a finite, non-zero gradient after the first step");
+    context.hold(input, &[finite, gradients])?;
+    let student = Student::load(&end.best)?;
+    let early = if end.early { ", stopped early" } else { "" };
+    let headline = format!(
+        "{:.1} M parameters, {} steps{early}, best eval loss {:.3} at step {}",
+        parameters as f64 / 1e6,
+        end.steps,
+        end.best_loss,
+        end.best_step
+    );
+    Ok(PhaseEnd::Done { output: student.digest().clone(), headline })
+}
+
+/// Guard T10: the end token is looked up by name, carries loss, and is the one the configuration stops at.
+fn t10(job: &TrainJob) -> Result<Finding, Failure> {
+    let end = job.codec.tokenizer.end();
+    let Some(first) = job.train.first() else {
+        return Ok(Finding::fail("T10", "there is no training row", "Build the dataset again."));
+    };
+    let encoded = job.codec.example(&first.messages)?;
+    let closes = encoded.ids.last() == Some(&end) && encoded.loss_tokens() > 0;
+    let stops = job.config.eos_token_id == Some(end);
+    Ok(if closes && stops {
+        Finding::pass("T10", format!("{TURN_END} (id {end}) ends every target, carries loss and ends generation"))
+    } else {
+        Finding::fail(
+            "T10",
+            format!(
+                "targets end with token {:?}, generation stops at {:?}, {TURN_END} is {end}",
+                encoded.ids.last(),
+                job.config.eos_token_id
+            ),
+            "Use one end token in the chat template and the configuration.",
+        )
+    })
+}
+
+/// The guard that a failed step belongs to.
+fn step_finding(error: &TrainError) -> Option<Finding> {
+    let guard = match error {
+        TrainError::NotFinite { .. } => "T5",
+        TrainError::NoGradient { .. } => "T13",
+        _ => return None,
+    };
+    Some(Finding::fail(guard, error.to_string(), "See the message; the last good checkpoint is kept."))
+}
+
+/// Guard T3: the disk holds what the run will write.
+fn t3(job: &TrainJob, parameters: u64) -> Finding {
+    let need = parameters * CHECKPOINT_BYTES_PER_PARAMETER * CHECKPOINTS_HELD;
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    match free_bytes(&job.run_dir) {
+        Some(free) if free < need => Finding::fail(
+            "T3",
+            format!("{} MiB are free where checkpoints go; the run needs up to {} MiB", mib(free), mib(need)),
+            "Free some disk space and run again.",
+        ),
+        Some(free) => Finding::pass("T3", format!("{} MiB are free, up to {} MiB are needed", mib(free), mib(need))),
+        None => Finding::pass("T3", format!("the system does not say how much is free; up to {} MiB are needed", mib(need))),
+    }
+}
+
+/// The trainer's line to the engine.
+struct Control<'a> {
+    context: &'a mut JobContext,
+    run: String,
+    total_steps: u64,
+}
+
+impl TrainControl for Control<'_> {
+    fn gate(&mut self) -> train::Gate {
+        match self.context.gate() {
+            Gate::Continue => train::Gate::Continue,
+            Gate::Stop => train::Gate::Stop,
+        }
+    }
+
+    fn on_event(&mut self, event: &TrainEvent) {
+        let update = match event {
+            TrainEvent::Started { total_steps, resumed_from, parameters, .. } => {
+                self.total_steps = *total_steps;
+                // A resumed run shows the curve it had; the log was cut back to the checkpoint before this event.
+                let past = run_log(&self.context.workspace, &self.run);
+                let (run, parameters) = (self.run.clone(), *parameters as u64);
+                let (loss, eval_loss) = curves(&past);
+                TrainUpdate::Started { run, parameters, total_steps: *total_steps, resumed_from: *resumed_from, loss, eval_loss }
+            }
+            TrainEvent::Step(s) => {
+                let tokens_per_second = if s.seconds > 0.0 { s.tokens as f64 / s.seconds } else { 0.0 };
+                let (step, total_steps, epoch) = (s.step, self.total_steps, s.epoch);
+                self.context.event(Event::Step {
+                    step,
+                    total_steps,
+                    epoch,
+                    loss: s.loss,
+                    lr: s.lr,
+                    grad_norm: s.grad_norm,
+                    tokens_per_second,
+                });
+                self.context.progress(step, total_steps, "steps", "");
+                TrainUpdate::Step {
+                    step,
+                    epoch,
+                    loss: s.loss,
+                    lr: s.lr,
+                    grad_norm: s.grad_norm,
+                    tokens_per_second,
+                    seconds: s.seconds,
+                }
+            }
+            TrainEvent::Eval(e) => {
+                self.context.event(Event::EvalLoss { step: e.step, loss: e.loss });
+                TrainUpdate::Eval { step: e.step, loss: e.loss }
+            }
+            TrainEvent::Checkpoint { step, .. } => TrainUpdate::Checkpoint { step: *step },
+            TrainEvent::EarlyStop { .. } => TrainUpdate::StoppedEarly,
+            TrainEvent::CheckpointSkipped { path, why } => {
+                return self.context.warn(format!("checkpoint {} was passed over: {why}", path.display()));
+            }
+            TrainEvent::Stopped { .. } | TrainEvent::Finished(_) => return,
+        };
+        self.context.send(JobMessage::Train(update));
+    }
+}
+
+/// Steps and evaluations of a run, as logged so far.
+fn run_log(workspace: &Workspace, run: &str) -> Vec<TrainEvent> {
+    let dir = workspace.state_dir(&format!("runs/{run}"));
+    dir.ok().and_then(|dir| steplog::read(&dir.join("steps.jsonl")).ok()).unwrap_or_default()
+}
+
+type Curve = Vec<(u64, f64)>;
+
+fn curves(log: &[TrainEvent]) -> (Curve, Curve) {
+    let loss = log.iter().filter_map(|e| if let TrainEvent::Step(s) = e { Some((s.step, s.loss)) } else { None });
+    let eval = log.iter().filter_map(|e| if let TrainEvent::Eval(e) = e { Some((e.step, e.loss)) } else { None });
+    (loss.collect(), eval.collect())
+}
+
+/// The curves of the last run, from its step log, for a console that opens later.
+pub fn train_history(workspace: &Workspace, standings: &[Standing]) -> TrainView {
+    let standing = &standings[Phase::Train.index()];
+    let input = standing.input.as_ref().or(standing.record.as_ref().map(|r| &r.input));
+    let mut view = TrainView::default();
+    let Some(input) = input else { return view };
+    let log = run_log(workspace, input.short());
+    let (loss, eval_loss) = curves(&log);
+    let Some((total_steps, _)) = loss.last().copied() else { return view };
+    let run = input.short().to_owned();
+    view.apply(TrainUpdate::Started { run, parameters: 0, total_steps, resumed_from: None, loss, eval_loss });
+    for event in log {
+        if let TrainEvent::Step(s) = event {
+            (view.epoch, view.lr, view.grad_norm) = (s.epoch, s.lr, s.grad_norm);
+        }
+    }
+    view
+}

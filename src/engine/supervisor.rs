@@ -1,0 +1,550 @@
+//! The supervisor: the engine's own thread. It turns commands into jobs, jobs' news into events and the snapshot, and
+//! decides what runs next. It does no long work itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time::MissedTickBehavior;
+
+use super::command::{Command, Consent, Verdict};
+use super::event::{ApprovalRequest, Event, Level};
+use super::job::{self, Failure, JobContext, JobControl, JobMessage, PhaseEnd};
+use super::snapshot::{JobState, JobView, LogLine, PhaseView, Snapshot};
+use super::state::{self, Standing};
+use super::{memory, views};
+use crate::distill::Approval;
+use crate::domain::{Clock, Digest, PairKey, Phase, PhaseState, UnixMillis, Usd, one_line};
+use crate::workspace::{Ledger, Override, PhaseRecord, Review, Workspace, WorkspaceError};
+
+/// Lines of log that a snapshot carries.
+const LOG_LINES: usize = 500;
+
+/// How often memory is looked at while a job runs; never when idle.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A run in progress: what is left to do, and what was agreed to in advance.
+struct RunPlan {
+    to: Phase,
+    /// Only this phase, even if it is done.
+    forced: Option<Phase>,
+    consent: Consent,
+    /// Phases already told about, so that "nothing to do" is said once.
+    told: Vec<Phase>,
+}
+
+struct LiveJob {
+    phase: Phase,
+    input: Digest,
+    control: JobControl,
+    started: UnixMillis,
+}
+
+pub(super) struct Supervisor {
+    workspace: Arc<Workspace>,
+    ledger: Ledger,
+    clock: Arc<dyn Clock>,
+    snapshot: Snapshot,
+    publish: watch::Sender<Arc<Snapshot>>,
+    events: broadcast::Sender<Event>,
+    tell: mpsc::UnboundedSender<JobMessage>,
+    told: mpsc::UnboundedReceiver<JobMessage>,
+    job: Option<LiveJob>,
+    run: Option<RunPlan>,
+    /// Where the run that asked for an approval was heading.
+    resume_to: Option<Phase>,
+    standings: Vec<Standing>,
+    jobs_started: u64,
+    memory: memory::Gauge,
+    /// When the running phase's view was last read from the ledger.
+    view_read: UnixMillis,
+}
+
+impl Supervisor {
+    pub fn new(
+        workspace: Arc<Workspace>,
+        clock: Arc<dyn Clock>,
+        publish: watch::Sender<Arc<Snapshot>>,
+        events: broadcast::Sender<Event>,
+    ) -> Result<Self, WorkspaceError> {
+        let ledger = workspace.ledger()?;
+        let (tell, told) = mpsc::unbounded_channel();
+        let mut supervisor = Self {
+            ledger,
+            clock,
+            snapshot: Snapshot::default(),
+            publish,
+            events,
+            tell,
+            told,
+            job: None,
+            run: None,
+            resume_to: None,
+            standings: Vec::new(),
+            jobs_started: 0,
+            memory: memory::Gauge::new(),
+            view_read: UnixMillis::default(),
+            workspace,
+        };
+        supervisor.snapshot.workspace = views::workspace(&supervisor.workspace, &supervisor.ledger)?;
+        supervisor.refresh_states()?;
+        for phase in Phase::ALL {
+            supervisor.refresh_view(phase)?;
+        }
+        supervisor.publish();
+        Ok(supervisor)
+    }
+
+    /// Runs until every handle is gone, then stops the job at its next safe point.
+    pub async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                biased;
+                command = commands.recv() => match command {
+                    Some(command) => self.handle(command),
+                    None => break,
+                },
+                message = self.told.recv() => {
+                    if let Some(message) = message {
+                        self.hear(message);
+                        // Whatever else has arrived goes into the same snapshot.
+                        while let Ok(more) = self.told.try_recv() {
+                            self.hear(more);
+                        }
+                    }
+                }
+                _ = tick.tick(), if self.job.is_some() => self.snapshot.memory = self.memory.read(),
+            }
+            self.publish();
+        }
+        if let Some(job) = &self.job {
+            job.control.stop();
+            while self.job.is_some() {
+                match self.told.recv().await {
+                    Some(message) => self.hear(message),
+                    None => break,
+                }
+            }
+        }
+    }
+
+    fn publish(&self) {
+        self.publish.send_replace(Arc::new(self.snapshot.clone()));
+    }
+
+    fn emit(&mut self, event: Event) {
+        if let Event::Log { level, text } = &event {
+            self.log(*level, text.clone());
+        }
+        // No listener is no failure: the snapshot and the ledger have the facts.
+        let _ = self.events.send(event);
+    }
+
+    fn log(&mut self, level: Level, text: String) {
+        match level {
+            Level::Info => tracing::info!("{text}"),
+            Level::Warn => tracing::warn!("{text}"),
+            Level::Error => tracing::error!("{text}"),
+        }
+        let lines = Arc::make_mut(&mut self.snapshot.log);
+        if lines.len() >= LOG_LINES {
+            lines.drain(..LOG_LINES / 5);
+        }
+        lines.push(LogLine { at: self.clock.now(), level, text });
+    }
+
+    fn handle(&mut self, command: Command) {
+        let label = command.label();
+        if let Err(error) = self.obey(command) {
+            self.emit(Event::Log { level: Level::Error, text: format!("{label}: {error}") });
+        }
+    }
+
+    fn obey(&mut self, command: Command) -> Result<(), WorkspaceError> {
+        match command {
+            Command::Run { to, consent } => self.start_run(RunPlan { to, forced: None, consent, told: Vec::new() }),
+            Command::Rerun { phase } => {
+                self.start_run(RunPlan { to: phase, forced: Some(phase), consent: Consent::default(), told: Vec::new() })
+            }
+            Command::Approve { plan, ceiling } => self.approve(&plan, ceiling),
+            Command::Acknowledge { dataset } => self.acknowledge(&dataset),
+            Command::Override { guard, subject, reason } => self.override_guard(guard, subject, &reason),
+            Command::Pause => {
+                self.ask_job(JobState::Pausing, JobControl::pause);
+                Ok(())
+            }
+            Command::Resume => {
+                self.ask_job(JobState::Running, JobControl::resume);
+                Ok(())
+            }
+            Command::Stop => {
+                self.run = None;
+                self.ask_job(JobState::Stopping, JobControl::stop);
+                Ok(())
+            }
+            Command::Judge { pair, verdict, note } => self.judge(pair, verdict, note),
+            Command::ImportArticles { path, limit } => {
+                let import = super::imports::articles(&mut self.ledger, &path, limit)?;
+                self.imported(Phase::Articles, import)
+            }
+            Command::ImportProfiles { path, only } => {
+                let import = super::imports::profiles(&mut self.ledger, &path, &only)?;
+                self.imported(Phase::Profiles, import)
+            }
+            Command::ShowMask { example } => {
+                let mask = views::mask(&self.workspace, &self.ledger, &example);
+                match mask {
+                    Ok(mask) => Arc::make_mut(&mut self.snapshot.dataset).mask = Some(mask),
+                    Err(failure) => self.emit(Event::Log { level: Level::Warn, text: failure.reason }),
+                }
+                Ok(())
+            }
+            Command::Score { profile, title, summary, source, source_type } => {
+                let asked = super::scoring::Asked { profile, title, summary, source, source_type };
+                super::scoring::spawn(self.workspace.clone(), asked, self.tell.clone());
+                Ok(())
+            }
+        }
+    }
+
+    fn start_run(&mut self, plan: RunPlan) -> Result<(), WorkspaceError> {
+        if let Some(job) = &self.job {
+            let text = format!("{} is still running; stop it first, or wait", job.phase);
+            self.emit(Event::Log { level: Level::Warn, text });
+            return Ok(());
+        }
+        self.snapshot.approval = None;
+        self.run = Some(plan);
+        self.refresh_states()?;
+        self.advance()
+    }
+
+    /// Starts the next phase of the run, or ends it.
+    fn advance(&mut self) -> Result<(), WorkspaceError> {
+        loop {
+            let Some(run) = &mut self.run else { return Ok(()) };
+            let forced = run.forced;
+            let pending = run.to.up_to().find(|p| self.standings[p.index()].state != PhaseState::Done || forced == Some(*p));
+            let until = pending.unwrap_or(Phase::Deploy);
+            let kept: Vec<Phase> =
+                run.to.up_to().filter(|p| (*p < until || pending.is_none()) && !run.told.contains(p)).collect();
+            run.told.extend(&kept);
+            for phase in kept {
+                let headline = self.standings[phase.index()].record.as_ref().map(|r| r.headline.clone()).unwrap_or_default();
+                self.emit(Event::PhaseKept { phase, headline });
+            }
+            let Some(phase) = pending else { return self.end_run(true) };
+            match self.standings[phase.index()].state.clone() {
+                PhaseState::Locked(why) => {
+                    self.fail(phase, &Failure::new(why, "Run the earlier phases first."));
+                    return self.end_run(false);
+                }
+                PhaseState::NeedsApproval(_) => {
+                    let Some(request) = views::approval(phase, &self.workspace, &self.ledger, &self.standings) else {
+                        return self.start_job(phase);
+                    };
+                    if !self.consented(&request)? {
+                        return self.wait_for(request);
+                    }
+                    self.refresh_states()?;
+                }
+                _ => return self.start_job(phase),
+            }
+        }
+    }
+
+    fn start_job(&mut self, phase: Phase) -> Result<(), WorkspaceError> {
+        let Some(input) = self.standings[phase.index()].input.clone() else {
+            self.fail(phase, &Failure::new("its inputs are missing", "Run the earlier phases first."));
+            return self.end_run(false);
+        };
+        let control = JobControl::new();
+        let context = JobContext {
+            workspace: self.workspace.clone(),
+            ledger: self.workspace.ledger()?,
+            clock: self.clock.clone(),
+            phase,
+            control: control.clone(),
+            tell: self.tell.clone(),
+        };
+        let now = self.clock.now();
+        if let Some(run) = &mut self.run {
+            run.told.push(phase);
+            run.forced = None;
+        }
+        let then = self.run.as_ref().map(|r| r.to.up_to().filter(|p| *p > phase).collect()).unwrap_or_default();
+        self.jobs_started += 1;
+        self.snapshot.job = Some(JobView {
+            id: self.jobs_started,
+            phase,
+            state: JobState::Running,
+            done: 0,
+            total: 0,
+            unit: String::new(),
+            message: String::new(),
+            started: now,
+            heartbeat: now,
+            then,
+        });
+        self.job = Some(LiveJob { phase, input: input.clone(), control, started: now });
+        self.emit(Event::PhaseStarted { phase });
+        self.refresh_states()?;
+        job::spawn(context, input)
+    }
+
+    /// Takes a job's message into the snapshot.
+    fn hear(&mut self, message: JobMessage) {
+        let now = self.clock.now();
+        if let Some(view) = &mut self.snapshot.job {
+            view.heartbeat = now;
+        }
+        let taken = match message {
+            JobMessage::Event(event) => {
+                if let Event::Scored { .. } = &event {
+                    Arc::make_mut(&mut self.snapshot.deploy).last_score = views::scored_lines(&event);
+                }
+                self.emit(event);
+                Ok(())
+            }
+            JobMessage::State(state) => {
+                if let Some(view) = &mut self.snapshot.job {
+                    view.state = state;
+                }
+                Ok(())
+            }
+            JobMessage::Progress { done, total, unit, message } => {
+                self.progress(done, total, unit, &message);
+                Ok(())
+            }
+            JobMessage::Refresh(phase) => self.refresh_view(phase),
+            JobMessage::Train(update) => {
+                Arc::make_mut(&mut self.snapshot.train).apply(update);
+                Ok(())
+            }
+            JobMessage::Finished(end) => self.finished(end),
+        };
+        if let Err(error) = taken {
+            self.emit(Event::Log { level: Level::Error, text: error.to_string() });
+        }
+    }
+
+    fn progress(&mut self, done: u64, total: u64, unit: String, message: &str) {
+        let Some(job) = &self.job else { return };
+        let phase = job.phase;
+        let text = one_line(message, 200);
+        if let Some(view) = &mut self.snapshot.job {
+            (view.done, view.total, view.unit, view.message) = (done, total, unit.clone(), text.clone());
+        }
+        // Reading the whole view costs more than a look at a batch: twice a second is enough for eyes.
+        let due = self.clock.now().seconds_since(self.view_read) > 0.5;
+        if phase == Phase::Distill && due {
+            self.view_read = self.clock.now();
+            if let Err(error) = self.refresh_view(phase) {
+                self.log(Level::Error, error.to_string());
+            }
+        }
+        self.emit(Event::Progress { phase, done, total, unit, message: text });
+    }
+
+    fn finished(&mut self, end: Result<PhaseEnd, Failure>) -> Result<(), WorkspaceError> {
+        let Some(job) = self.job.take() else { return Ok(()) };
+        let phase = job.phase;
+        let seconds = self.clock.now().seconds_since(job.started);
+        let state = match end {
+            Ok(PhaseEnd::Done { output, headline }) => {
+                let at = self.clock.now();
+                let record = PhaseRecord { phase, input: job.input, output, headline: headline.clone(), at, seconds };
+                self.ledger.record_phase(&record)?;
+                self.refresh_states()?;
+                self.refresh_view(phase)?;
+                self.emit(Event::PhaseDone { phase, headline, seconds });
+                self.set_job_state(JobState::Done);
+                return self.advance();
+            }
+            Ok(PhaseEnd::NeedsApproval(request)) => {
+                self.snapshot.job = None;
+                self.refresh_states()?;
+                self.refresh_view(phase)?;
+                if self.run.is_some() && self.consented(&request)? {
+                    self.refresh_states()?;
+                    return self.advance();
+                }
+                return self.wait_for(request);
+            }
+            Ok(PhaseEnd::Stopped) => {
+                self.emit(Event::PhaseStopped { phase });
+                JobState::Stopped
+            }
+            Err(failure) => {
+                self.fail(phase, &failure);
+                JobState::Failed { reason: failure.reason, next: failure.next }
+            }
+        };
+        self.set_job_state(state);
+        self.refresh_states()?;
+        self.refresh_view(phase)?;
+        self.end_run(false)
+    }
+
+    fn set_job_state(&mut self, state: JobState) {
+        if let Some(view) = &mut self.snapshot.job {
+            view.state = state;
+        }
+    }
+
+    fn fail(&mut self, phase: Phase, failure: &Failure) {
+        self.log(Level::Error, format!("{phase}: {} {}", failure.reason, failure.next));
+        self.emit(Event::PhaseFailed { phase, reason: failure.reason.clone(), next: failure.next.clone() });
+    }
+
+    fn end_run(&mut self, complete: bool) -> Result<(), WorkspaceError> {
+        if self.run.take().is_some() {
+            self.snapshot.workspace = views::workspace(&self.workspace, &self.ledger)?;
+            self.emit(Event::RunEnded { complete });
+        }
+        Ok(())
+    }
+
+    /// Gives what the run's consent covers; false if the operator has to be asked.
+    fn consented(&mut self, request: &ApprovalRequest) -> Result<bool, WorkspaceError> {
+        let consent = self.run.as_ref().map(|r| r.consent).unwrap_or_default();
+        match request {
+            ApprovalRequest::Spend { plan, worst, .. } if consent.spend_up_to.is_some_and(|ceiling| *worst <= ceiling) => {
+                let ceiling = consent.spend_up_to.unwrap_or(Usd::ZERO);
+                self.record_approval(plan, ceiling)?;
+                Ok(true)
+            }
+            ApprovalRequest::Dataset { dataset, .. } if consent.dataset => {
+                self.ledger.acknowledge(dataset, self.clock.now())?;
+                self.refresh_view(Phase::Dataset)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn wait_for(&mut self, request: ApprovalRequest) -> Result<(), WorkspaceError> {
+        self.snapshot.approval = Some(request.clone());
+        self.snapshot.job = None;
+        self.emit(Event::Approval { request });
+        self.refresh_states()?;
+        // The run is kept in mind: an approval goes on where it stopped.
+        let to = self.run.as_ref().map(|r| r.to);
+        self.end_run(false)?;
+        self.resume_to = to;
+        Ok(())
+    }
+
+    fn record_approval(&mut self, plan: &Digest, ceiling: Usd) -> Result<(), WorkspaceError> {
+        match Approval::confirm(&mut self.ledger, plan, ceiling, self.clock.now()) {
+            Ok(approval) => {
+                let text = format!("plan {} approved up to {}", approval.plan().short(), approval.ceiling());
+                self.emit(Event::Log { level: Level::Info, text });
+                self.refresh_view(Phase::Distill)
+            }
+            Err(crate::distill::DistillError::Workspace(error)) => Err(error),
+            Err(other) => {
+                self.emit(Event::Log { level: Level::Error, text: other.to_string() });
+                Ok(())
+            }
+        }
+    }
+
+    fn approve(&mut self, plan: &Digest, ceiling: Usd) -> Result<(), WorkspaceError> {
+        let input = self.standings[Phase::Distill.index()].input.clone();
+        let current = match input {
+            Some(input) => self.ledger.plan_for(&input)?.map(|p| p.digest),
+            None => None,
+        };
+        if current.as_ref() != Some(plan) {
+            let text = format!("plan {} is not the current plan; look at the new one before approving", plan.short());
+            self.emit(Event::Log { level: Level::Error, text });
+            return Ok(());
+        }
+        self.record_approval(plan, ceiling)?;
+        self.go_on()
+    }
+
+    fn acknowledge(&mut self, dataset: &Digest) -> Result<(), WorkspaceError> {
+        let current = self.standings[Phase::Dataset.index()].record.as_ref().map(|r| r.output.clone());
+        if current.as_ref() != Some(dataset) {
+            let text = format!("dataset {} is not the current one; read the new statistics first", dataset.short());
+            self.emit(Event::Log { level: Level::Error, text });
+            return Ok(());
+        }
+        self.ledger.acknowledge(dataset, self.clock.now())?;
+        self.refresh_view(Phase::Dataset)?;
+        self.go_on()
+    }
+
+    /// After an approval the run that asked for it goes on.
+    fn go_on(&mut self) -> Result<(), WorkspaceError> {
+        self.snapshot.approval = None;
+        self.refresh_states()?;
+        match self.resume_to.take() {
+            Some(to) => self.start_run(RunPlan { to, forced: None, consent: Consent::default(), told: Phase::ALL.to_vec() }),
+            None => Ok(()),
+        }
+    }
+
+    fn override_guard(&mut self, guard: String, subject: Digest, reason: &str) -> Result<(), WorkspaceError> {
+        let reason = one_line(reason, 500);
+        if reason.is_empty() || crate::guards::guard(&guard).is_none() {
+            let text = if reason.is_empty() {
+                "an override needs a written reason".into()
+            } else {
+                format!("there is no guard '{guard}'")
+            };
+            self.emit(Event::Log { level: Level::Error, text });
+            return Ok(());
+        }
+        let text = format!("guard {guard} overridden for {}: {reason}", subject.short());
+        self.ledger.override_guard(&Override { guard, subject, reason }, self.clock.now())?;
+        self.emit(Event::Log { level: Level::Warn, text });
+        self.snapshot.findings = Arc::new(views::findings(&self.ledger)?);
+        Ok(())
+    }
+
+    fn judge(&mut self, pair: PairKey, verdict: Verdict, note: String) -> Result<(), WorkspaceError> {
+        let Some(trace) = views::trace_digest(&self.workspace, &self.ledger, &pair)? else {
+            self.emit(Event::Log { level: Level::Warn, text: format!("{pair} has no trace to judge") });
+            return Ok(());
+        };
+        let verdict = if verdict == Verdict::Keep { "keep" } else { "reject" };
+        self.ledger.put_review(&Review { pair, trace, verdict: verdict.into(), note }, self.clock.now())?;
+        self.refresh_states()?;
+        self.refresh_view(Phase::Audit)
+    }
+
+    fn imported(&mut self, phase: Phase, import: Event) -> Result<(), WorkspaceError> {
+        self.emit(import);
+        self.refresh_states()?;
+        self.refresh_view(phase)
+    }
+
+    fn ask_job(&mut self, state: JobState, ask: impl Fn(&JobControl)) {
+        let Some(job) = &self.job else { return };
+        ask(&job.control);
+        if state != JobState::Running {
+            self.set_job_state(state);
+        }
+    }
+
+    fn refresh_states(&mut self) -> Result<(), WorkspaceError> {
+        let live = self.job.as_ref().map(|j| j.phase);
+        self.standings = state::standings(&self.workspace, &self.ledger, live)?;
+        let view = |s: &Standing| PhaseView {
+            phase: s.phase,
+            state: s.state.clone(),
+            headline: s.record.as_ref().map(|r| r.headline.clone()).unwrap_or_default(),
+        };
+        self.snapshot.phases = self.standings.iter().map(view).collect();
+        Ok(())
+    }
+
+    fn refresh_view(&mut self, phase: Phase) -> Result<(), WorkspaceError> {
+        views::refresh(phase, &mut self.snapshot, &self.workspace, &self.ledger, &self.standings)
+    }
+}

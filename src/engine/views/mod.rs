@@ -1,0 +1,112 @@
+//! Views: what the ledger and the files say, as a front end draws it. Reads; never writes, never decides.
+
+mod audit;
+mod dataset;
+mod deploy;
+mod distill;
+mod sources;
+mod validate;
+
+use std::sync::Arc;
+
+use super::event::ApprovalRequest;
+use super::job::Failure;
+use super::snapshot::{FindingView, MaskView, Snapshot, WorkspaceView};
+use super::state::Standing;
+use super::{phases, wiring};
+use crate::distill::Plan;
+use crate::domain::{Digest, Phase, Usd};
+use crate::guards::{self, Severity};
+use crate::workspace::{Ledger, Workspace, WorkspaceError};
+
+pub(super) use audit::trace_digest;
+pub(super) use deploy::scored_lines;
+
+/// Reads one phase's view again.
+pub(super) fn refresh(
+    phase: Phase,
+    snapshot: &mut Snapshot,
+    workspace: &Workspace,
+    ledger: &Ledger,
+    standings: &[Standing],
+) -> Result<(), WorkspaceError> {
+    match phase {
+        Phase::Profiles => snapshot.profiles = Arc::new(sources::profiles(workspace, ledger)?),
+        Phase::Articles => snapshot.articles = Arc::new(sources::articles(workspace, ledger, standings)?),
+        Phase::Distill => {
+            snapshot.distill = Arc::new(distill::view(workspace, ledger, standings)?);
+            snapshot.workspace = self::workspace(workspace, ledger)?;
+        }
+        Phase::Dataset => {
+            let mask = snapshot.dataset.mask.clone();
+            snapshot.dataset = Arc::new(dataset::view(workspace, ledger, standings, mask)?);
+            // The traces are all there now: the articles' heat strips can be filled.
+            snapshot.articles = Arc::new(sources::articles(workspace, ledger, standings)?);
+        }
+        Phase::Train => {
+            if snapshot.train.run.is_none() {
+                snapshot.train = Arc::new(phases::train_history(workspace, standings));
+            }
+        }
+        Phase::Validate => snapshot.validate = Arc::new(validate::view(workspace, ledger, standings)?),
+        Phase::Audit => snapshot.audit = Arc::new(audit::view(workspace, ledger, standings)?),
+        Phase::Deploy => {
+            let last_score = snapshot.deploy.last_score.clone();
+            snapshot.deploy = Arc::new(deploy::view(ledger, last_score)?);
+        }
+    }
+    snapshot.findings = Arc::new(findings(ledger)?);
+    Ok(())
+}
+
+pub(super) fn workspace(workspace: &Workspace, ledger: &Ledger) -> Result<WorkspaceView, WorkspaceError> {
+    let (teacher, student) = (&workspace.config.teacher, &workspace.config.student);
+    let usage = ledger.usage(None)?;
+    let price = wiring::prices(workspace).ok().and_then(|p| p.find(&teacher.provider, &teacher.model, "batch").ok().cloned());
+    Ok(WorkspaceView {
+        root: workspace.root().display().to_string(),
+        recipe: workspace.recipe.name.clone(),
+        teacher: format!("{} · {}", teacher.provider, teacher.model),
+        student: student.base.clone(),
+        practice: teacher.provider == "rehearsal" || student.base == "seedling",
+        spent: price.map_or(Usd::ZERO, |p| p.cost(usage.input_tokens, usage.output_tokens)),
+        ceiling: None,
+    })
+}
+
+pub(super) fn findings(ledger: &Ledger) -> Result<Vec<FindingView>, WorkspaceError> {
+    let mut views = Vec::new();
+    for stored in ledger.findings()? {
+        let stops = guards::guard(&stored.finding.guard).is_some_and(|g| g.severity == Severity::Stop);
+        let overridden = ledger.override_of(&stored.finding.guard, &stored.subject)?;
+        views.push(FindingView { phase: stored.phase, finding: stored.finding, stops, overridden, subject: stored.subject });
+    }
+    Ok(views)
+}
+
+/// What a phase that needs approval asks for.
+pub(super) fn approval(phase: Phase, workspace: &Workspace, ledger: &Ledger, standings: &[Standing]) -> Option<ApprovalRequest> {
+    match phase {
+        Phase::Distill => {
+            let plan = Plan::recorded(ledger, standings[phase.index()].input.as_ref()?).ok().flatten();
+            plan.map(|plan| phases::spend_request(&plan))
+        }
+        Phase::Train => {
+            let record = standings[Phase::Dataset.index()].record.as_ref()?;
+            let rows = phases::load_dataset(workspace, &record.output).map_or(0, |d| d.examples.len());
+            let how = format!("read 'stratos dataset stats', then 'stratos dataset acknowledge {}'", record.output.short());
+            Some(ApprovalRequest::Dataset { dataset: record.output.clone(), rows, how })
+        }
+        _ => None,
+    }
+}
+
+/// The loss mask of one example of the current dataset.
+pub(super) fn mask(workspace: &Workspace, ledger: &Ledger, example: &str) -> Result<MaskView, Failure> {
+    dataset::mask(workspace, ledger, example)
+}
+
+/// The digest a run of `phase` last recorded.
+fn output_of(standings: &[Standing], phase: Phase) -> Option<Digest> {
+    standings[phase.index()].record.as_ref().map(|r| r.output.clone())
+}

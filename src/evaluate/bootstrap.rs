@@ -1,0 +1,150 @@
+//! How far a figure could lie from the truth by chance of the articles drawn. Owns the bootstrap over articles (not
+//! rows: the rows of one article are not independent); the figures are `metrics`'.
+
+use std::collections::BTreeMap;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use super::Row;
+use super::table::{Headline, Table};
+use crate::domain::{Bands, recipe::Scale};
+
+/// Draws of the bootstrap.
+pub const DRAWS: usize = 1_000;
+
+/// 95 % intervals by metric key. A figure that is undefined in more than one draw in twenty has none.
+pub type Intervals = BTreeMap<String, (f64, f64)>;
+
+type Figure = (&'static str, fn(&Headline) -> Option<f64>);
+
+/// The keys that get intervals.
+const FIGURES: [Figure; 11] = [
+    ("mae", |h| h.mae),
+    ("rmse", |h| h.rmse),
+    ("bias", |h| h.bias),
+    ("spearman", |h| h.spearman),
+    ("direction_accuracy", |h| h.direction_accuracy),
+    ("within_1", |h| h.within_1),
+    ("within_2", |h| h.within_2),
+    ("macro_band_mae", |h| h.macro_band_mae),
+    ("psr_spread", |h| h.psr_spread),
+    ("contrast_ordered", |h| h.contrast_ordered),
+    ("skill", |h| h.skill),
+];
+
+/// Percentile bootstrap: [`DRAWS`] times as many articles as there are, drawn with replacement by `ChaCha8` from `seed`;
+/// the interval is the 2.5th to the 97.5th percentile. Empty for fewer than two articles.
+pub fn intervals(rows: &[Row], bands: &Bands, scale: &Scale, constant: Option<f64>, seed: u64) -> Intervals {
+    of_table(&Table::new(rows, bands, scale), constant, seed)
+}
+
+pub(super) fn of_table(table: &Table, constant: Option<f64>, seed: u64) -> Intervals {
+    let articles = table.articles.len();
+    if articles < 2 {
+        return Intervals::new();
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut drawn: Vec<Vec<f64>> = vec![Vec::with_capacity(DRAWS); FIGURES.len()];
+    let mut times = vec![0_u32; articles];
+    for _ in 0..DRAWS {
+        times.fill(0);
+        for _ in 0..articles {
+            times[below(&mut rng, articles)] += 1;
+        }
+        let headline = table.headline(&times, constant);
+        for (values, (_, figure)) in drawn.iter_mut().zip(FIGURES) {
+            values.extend(figure(&headline));
+        }
+    }
+    let named = FIGURES.iter().zip(&mut drawn);
+    named.filter_map(|((key, _), values)| Some(((*key).to_owned(), middle(values)?))).collect()
+}
+
+/// A number in 0..n; the bias of the multiplication is below n / 2⁶⁴.
+fn below(rng: &mut ChaCha8Rng, n: usize) -> usize {
+    ((u128::from(rng.next_u64()) * n as u128) >> 64) as usize
+}
+
+fn middle(values: &mut [f64]) -> Option<(f64, f64)> {
+    if values.len() * 20 < DRAWS * 19 {
+        return None;
+    }
+    values.sort_by(f64::total_cmp);
+    Some((percentile(values, 0.025)?, percentile(values, 0.975)?))
+}
+
+/// Linear interpolation between the two nearest of ascending values: position q·(n − 1).
+pub fn percentile(ascending: &[f64], q: f64) -> Option<f64> {
+    let at = q.clamp(0.0, 1.0) * ascending.len().checked_sub(1)? as f64;
+    let (low, high) = (ascending.get(at.floor() as usize)?, ascending.get(at.ceil() as usize)?);
+    Some(low + (high - low) * at.fract())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluate::Metrics;
+
+    fn scale() -> Scale {
+        Scale { min: 0.0, max: 10.0, relevant_from: 5.0, forbidden: Vec::new() }
+    }
+
+    fn bands() -> Bands {
+        Bands::from_edges(&[0.0, 2.0, 5.5, 7.0, 9.0]).expect("ascending")
+    }
+
+    fn rows() -> Vec<Row> {
+        let cell = |i: u32| {
+            let truth = f64::from(i * 37 % 101) / 10.0;
+            let predicted =
+                Some((truth + f64::from(i * 17 % 41) / 10.0 - 2.0).clamp(0.0, 10.0)).filter(|_| !i.is_multiple_of(31));
+            Row { article: format!("a{}", i / 5), profile: format!("p{}", i % 5), truth, predicted }
+        };
+        (0..200).map(cell).collect()
+    }
+
+    #[test]
+    fn every_headline_figure_lies_inside_its_interval_and_the_seed_repeats_it() {
+        let drawn = intervals(&rows(), &bands(), &scale(), None, 7);
+        let metrics = Metrics::compute(&rows(), &bands(), &scale(), None);
+        assert_eq!(drawn.len(), FIGURES.len());
+        for (key, (low, high)) in &drawn {
+            let value = metrics.value(key).expect("defined");
+            assert!((low - 1e-9..=high + 1e-9).contains(&value), "{key}: {value} in {low}..{high}");
+        }
+        assert_eq!(drawn, intervals(&rows(), &bands(), &scale(), None, 7));
+        assert_ne!(drawn, intervals(&rows(), &bands(), &scale(), None, 8));
+    }
+
+    #[test]
+    fn a_draw_is_the_metrics_of_the_rows_drawn() {
+        let rows = rows();
+        let table = Table::new(&rows, &bands(), &scale());
+        let times: Vec<u32> = (0..table.articles.len() as u32).map(|i| i % 3).collect();
+        let mut copies = Vec::new();
+        for (cells, &times) in table.articles.iter().zip(&times) {
+            for copy in 0..times {
+                copies.extend(cells.iter().map(|c| Row {
+                    article: format!("{copy} {:?}", std::ptr::from_ref(cells)),
+                    profile: c.profile.clone(),
+                    truth: c.truth,
+                    predicted: c.predicted,
+                }));
+            }
+        }
+        let (headline, again) = (table.headline(&times, None), Metrics::compute(&copies, &bands(), &scale(), None));
+        for (key, figure) in FIGURES {
+            let (a, b) = (figure(&headline).expect("defined"), again.value(key).expect("defined"));
+            assert!((a - b).abs() < 1e-9, "{key}: {a} {b}");
+        }
+    }
+
+    #[test]
+    fn one_article_has_no_interval() {
+        assert!(intervals(&rows()[..5], &bands(), &scale(), None, 1).is_empty());
+        assert!(intervals(&[], &bands(), &scale(), None, 1).is_empty());
+        assert_eq!(percentile(&[], 0.5), None);
+        assert_eq!(percentile(&[1.0, 2.0, 4.0], 0.75), Some(3.0));
+    }
+}

@@ -1,0 +1,203 @@
+//! The engine without a screen: progress bars for people, JSON lines for programs, the same commands as the console.
+
+mod bars;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use color_eyre::eyre::{Result, bail};
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::domain::{SystemClock, safe_text};
+use crate::engine::{Command, Engine, EngineHandle, Event, Level, MaskView, Snapshot};
+use crate::workspace::Workspace;
+
+/// How a run is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    Bars,
+    JsonLines,
+    Quiet,
+}
+
+impl Output {
+    pub fn of(json: bool) -> Self {
+        if json { Self::JsonLines } else { Self::Bars }
+    }
+}
+
+/// One line on standard output. A closed pipe (`stratos … | head`) ends the program quietly, as it ends `cat`.
+pub fn say(line: &str) {
+    if writeln!(std::io::stdout().lock(), "{line}").is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Text from articles and models, safe for a terminal.
+pub fn clean(text: &str) -> String {
+    safe_text(text)
+}
+
+/// Warnings and errors go to `.stratos/logs/stratos.log`; the screen belongs to the front end.
+pub fn log_to_file(workspace: &Workspace) -> Result<()> {
+    let path = workspace.state_dir("logs")?.join("stratos.log");
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
+    let file = file.map_err(|e| color_eyre::eyre::eyre!("cannot write the log {}: {e}", path.display()))?;
+    // A second front end in one process (tests) keeps the first one's log.
+    let _ = tracing_subscriber::fmt().with_writer(std::sync::Mutex::new(file)).with_ansi(false).try_init();
+    Ok(())
+}
+
+/// An engine for the length of one call, with a small runtime to listen to it.
+fn with_engine<T>(workspace: &Arc<Workspace>, work: impl AsyncFnOnce(EngineHandle) -> Result<T>) -> Result<T> {
+    log_to_file(workspace)?;
+    let (engine, handle) = Engine::start(workspace.clone(), Arc::new(SystemClock))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(work(handle));
+    drop(runtime);
+    engine.join();
+    done
+}
+
+/// The state as it stands.
+pub fn look(workspace: &Arc<Workspace>) -> Result<Arc<Snapshot>> {
+    with_engine(workspace, async |handle| Ok(handle.snapshot().borrow().clone()))
+}
+
+/// Sends one command that needs no job, and says what came of it.
+pub fn tell(workspace: &Arc<Workspace>, command: Command) -> Result<ExitCode> {
+    with_engine(workspace, async |handle| {
+        let mut events = handle.events();
+        let mut snapshot = handle.snapshot();
+        snapshot.mark_unchanged();
+        handle.send(command);
+        // The engine publishes once after each command: what it said about this one has been sent by then.
+        snapshot.changed().await?;
+        let mut failed = false;
+        while let Ok(event) = events.try_recv() {
+            match event {
+                Event::Imported { what, added, updated, unchanged } => {
+                    say(&format!("{what}: {added} added, {updated} updated, {unchanged} unchanged"));
+                }
+                Event::Log { level: Level::Error, text } => {
+                    failed = true;
+                    eprintln!("error: {}", clean(&text));
+                }
+                Event::Log { text, .. } => say(&clean(&text)),
+                _ => {}
+            }
+        }
+        Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    })
+}
+
+/// The loss mask of one example.
+pub fn mask(workspace: &Arc<Workspace>, example: &str) -> Result<Option<MaskView>> {
+    with_engine(workspace, async |handle| {
+        let mut snapshot = handle.snapshot();
+        snapshot.mark_unchanged();
+        handle.send(Command::ShowMask { example: example.to_owned() });
+        snapshot.changed().await?;
+        Ok(snapshot.borrow().dataset.mask.clone())
+    })
+}
+
+/// Runs a command to its end without a word; for subcommands that print something of their own.
+pub fn conduct_quietly(workspace: &Arc<Workspace>, command: Command) -> Result<ExitCode> {
+    conduct(workspace, command, Output::Quiet)
+}
+
+/// Runs phases to their end, telling progress. Ctrl-C stops at the next safe point; a second one ends at once.
+pub fn conduct(workspace: &Arc<Workspace>, command: Command, output: Output) -> Result<ExitCode> {
+    with_engine(workspace, async |handle| {
+        let mut events = handle.events();
+        let mut bars = bars::Bars::new();
+        handle.send(command);
+        let complete = loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Ok(Event::RunEnded { complete }) => break complete,
+                    Ok(event) => show(&mut bars, &event, output)?,
+                    Err(RecvError::Lagged(dropped)) => show(&mut bars, &dropped_note(dropped), output)?,
+                    Err(RecvError::Closed) => bail!("the engine ended; its log is in .stratos/logs/stratos.log"),
+                },
+                signal = tokio::signal::ctrl_c() => {
+                    signal?;
+                    if !bars.asked_to_stop() {
+                        bail!("ended at once; run again to go on");
+                    }
+                    handle.send(Command::Stop);
+                }
+            }
+        };
+        bars.clear();
+        let snapshot = handle.snapshot().borrow().clone();
+        finish(&snapshot, complete, output)?;
+        Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(2) })
+    })
+}
+
+fn dropped_note(dropped: u64) -> Event {
+    Event::Log { level: Level::Warn, text: format!("{dropped} progress messages were dropped; the ledger has the facts") }
+}
+
+fn show(bars: &mut bars::Bars, event: &Event, output: Output) -> Result<()> {
+    match output {
+        Output::Bars => bars.show(event),
+        Output::JsonLines => say(&serde_json::to_string(event)?),
+        Output::Quiet => {
+            if let Event::PhaseFailed { phase, reason, next } = event {
+                bail!("{phase}: {reason}. {next}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The end of a run: the validation table where there is one, or what stopped it.
+fn finish(snapshot: &Snapshot, complete: bool, output: Output) -> Result<()> {
+    match output {
+        Output::Quiet => {}
+        Output::JsonLines => {
+            let end = serde_json::json!({"event": "run_ended", "complete": complete, "phases": snapshot.phases, "validate": *snapshot.validate});
+            say(&serde_json::to_string(&end)?);
+        }
+        Output::Bars => {
+            if complete && snapshot.validate.subject.is_some() {
+                for line in bars::validation_lines(&snapshot.validate) {
+                    say(&line);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Scores one article and prints think block, score and reason.
+pub fn score(workspace: &Arc<Workspace>, command: Command, output: Output) -> Result<ExitCode> {
+    with_engine(workspace, async |handle| {
+        let mut events = handle.events();
+        handle.send(command);
+        loop {
+            match events.recv().await {
+                Ok(Event::Scored { think, score, reason, raw, seconds }) => {
+                    let read = score.is_some();
+                    if output == Output::JsonLines {
+                        say(&serde_json::to_string(&Event::Scored { think, score, reason, raw, seconds })?);
+                    } else if let Some(score) = score {
+                        say(&format!("<think>\n{}\n</think>", clean(&think)));
+                        say(&format!("SCORE: {score:.1} | REASON: {}", clean(reason.as_deref().unwrap_or("—"))));
+                    } else {
+                        eprintln!("error: no score could be read from the answer; it follows");
+                        say(&clean(&raw));
+                    }
+                    return Ok(if read { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+                }
+                Ok(Event::Log { level: Level::Error, text }) => bail!("{}", clean(&text)),
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => bail!("the engine ended; its log is in .stratos/logs/stratos.log"),
+            }
+        }
+    })
+}

@@ -1,0 +1,247 @@
+//! The rehearsal teacher as a provider: batches with states on disk, results in shuffled order, 0 $.
+//!
+//! Owns the imitation of a batch service, so that a rehearsed run goes the way a paid one goes, kill -9 included. The
+//! judgement itself is `rehearsal`'s.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use super::rehearsal::Judge;
+use super::{
+    Ask, BatchState, Outcome, Outgoing, Pending, RemoteBatch, ResultLine, Stop, SubmitError, Teacher, TeacherError,
+    estimate_tokens,
+};
+use crate::domain::{Article, Bands, DepthRules, Digest, Digester, Prism, Profile};
+
+/// Looks until a batch has ended; a real one takes hours, a rehearsed one shows its states and is done.
+const LOOKS: usize = 4;
+
+/// Short enough not to be waited for, long enough to be seen.
+const POLL: Duration = Duration::from_millis(60);
+
+#[derive(Debug, Error)]
+pub enum RehearsalTeacherError {
+    #[error("the rehearsal teacher's word list: {0}")]
+    Lexicon(String),
+}
+
+/// Answers from a deterministic reading of the PRISM rubric.
+pub struct RehearsalTeacher {
+    judge: Judge,
+    model: String,
+    depth: DepthRules,
+    bands: Bands,
+    /// Where the "server" keeps its batches.
+    dir: PathBuf,
+    /// Share of answers that are spoilt on purpose.
+    faults: f64,
+}
+
+/// One batch, as the imitated server stores it.
+#[derive(Serialize, Deserialize)]
+struct Batch {
+    id: String,
+    looks: usize,
+    requests: Vec<Outgoing>,
+}
+
+/// The part of a body that the judge reads; a paid provider has only the prompt.
+#[derive(Deserialize)]
+struct Material {
+    profile: Profile,
+    article: Article,
+}
+
+impl RehearsalTeacher {
+    pub fn new(model: &str, depth: DepthRules, bands: Bands, dir: PathBuf, faults: f64) -> Result<Self, RehearsalTeacherError> {
+        let judge = Judge::shipped().map_err(|e| RehearsalTeacherError::Lexicon(e.to_string()))?;
+        Ok(Self { judge, model: model.into(), depth, bands, dir, faults })
+    }
+
+    fn judgement(&self, profile: &Profile, article: &Article) -> Prism {
+        self.judge.judge(profile, article, &self.depth, &self.bands)
+    }
+
+    fn file(&self, id: &str) -> PathBuf {
+        self.dir.join(format!("{id}.json"))
+    }
+
+    fn load(path: &Path) -> Result<Batch, TeacherError> {
+        let bytes = fs::read(path).map_err(|e| TeacherError { why: format!("cannot read {}: {e}", path.display()) })?;
+        serde_json::from_slice(&bytes).map_err(|e| TeacherError { why: format!("{} is damaged: {e}", path.display()) })
+    }
+
+    fn store(&self, batch: &Batch) -> std::io::Result<()> {
+        fs::create_dir_all(&self.dir)?;
+        let path = self.file(&batch.id);
+        let temporary = path.with_extension("tmp");
+        fs::write(&temporary, serde_json::to_vec(batch).unwrap_or_default())?;
+        fs::rename(temporary, path)
+    }
+
+    fn describe(batch: &Batch) -> RemoteBatch {
+        let total = batch.requests.len();
+        let ended = batch.looks >= LOOKS;
+        let answered = if ended { total } else { total * batch.looks / LOOKS };
+        let state = if ended { BatchState::Ended } else { BatchState::InProgress };
+        RemoteBatch { id: batch.id.clone(), state, total, answered: Some(answered) }
+    }
+
+    /// One look: the batch moves on by a step.
+    fn look(&self, id: &str) -> Result<RemoteBatch, TeacherError> {
+        let mut batch = Self::load(&self.file(id))?;
+        if batch.looks < LOOKS {
+            batch.looks += 1;
+            self.store(&batch).map_err(|e| TeacherError { why: format!("cannot write to {}: {e}", self.dir.display()) })?;
+        }
+        Ok(Self::describe(&batch))
+    }
+
+    fn results(&self, id: &str) -> Result<Vec<u8>, TeacherError> {
+        let batch = Self::load(&self.file(id))?;
+        let mut lines: Vec<(Digest, String)> = batch
+            .requests
+            .iter()
+            .map(|request| {
+                (Digester::new().field("order").field(&request.custom_id).finish(), self.result_line(request).to_string())
+            })
+            .collect();
+        // As at a real provider, results do not come in the order of the requests.
+        lines.sort();
+        let text: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
+        Ok((text.join("\n") + "\n").into_bytes())
+    }
+
+    fn result_line(&self, request: &Outgoing) -> Value {
+        let Ok(material) = serde_json::from_value::<Material>(request.body["material"].clone()) else {
+            return json!({"custom_id": request.custom_id, "result": {"type": "errored", "error": "the request has no material to judge"}});
+        };
+        let mut text = self.judgement(&material.profile, &material.article).answer();
+        let mut stop = Stop::End;
+        if let Some(fault) = self.fault(request) {
+            (text, stop) = fault.spoil(&text);
+        }
+        let input = estimate_tokens(request.body["system"].as_str().unwrap_or_default())
+            + estimate_tokens(request.body["user"].as_str().unwrap_or_default());
+        let usage = json!({"input_tokens": input, "output_tokens": estimate_tokens(&text)});
+        json!({"custom_id": request.custom_id, "result": {"type": "succeeded", "text": text, "stop": stop, "usage": usage}})
+    }
+
+    /// Which answers are spoilt, and how: a pure function of the request's id, so a retry draws anew.
+    fn fault(&self, request: &Outgoing) -> Option<Fault> {
+        let digest = Digester::new().field("fault").field(&request.custom_id).finish();
+        let draw = u32::from_str_radix(digest.as_str().get(..8)?, 16).ok()?;
+        let spoilt = f64::from(draw) < self.faults * f64::from(u32::MAX);
+        spoilt.then_some(match draw % 3 {
+            0 => Fault::Cut,
+            1 => Fault::OnTheFence,
+            _ => Fault::NoScoreLine,
+        })
+    }
+}
+
+/// What real teachers get wrong.
+#[derive(Clone, Copy)]
+enum Fault {
+    Cut,
+    OnTheFence,
+    NoScoreLine,
+}
+
+impl Fault {
+    fn spoil(self, text: &str) -> (String, Stop) {
+        match self {
+            Self::Cut => (text.chars().take(text.chars().count() / 2).collect(), Stop::TokenLimit),
+            Self::OnTheFence => match (text.rfind("SCORE:"), text.rfind("| REASON:")) {
+                (Some(score), Some(reason)) if score < reason => {
+                    (format!("{}SCORE: 5.0 {}", &text[..score], &text[reason..]), Stop::End)
+                }
+                _ => (text.to_owned(), Stop::End),
+            },
+            Self::NoScoreLine => (text.split("SCORE:").next().unwrap_or_default().to_owned(), Stop::End),
+        }
+    }
+}
+
+impl Teacher for RehearsalTeacher {
+    fn provider(&self) -> &'static str {
+        "rehearsal"
+    }
+
+    fn model(&self) -> &str {
+        &self.model
+    }
+
+    fn poll_interval(&self) -> Duration {
+        POLL
+    }
+
+    fn max_batch(&self) -> usize {
+        // Small, so that a rehearsal shows several batches.
+        400
+    }
+
+    fn encode(&self, ask: &Ask<'_>) -> Value {
+        json!({
+            "model": self.model,
+            "max_tokens": ask.max_output_tokens,
+            "system": ask.prompt.system,
+            "user": ask.prompt.user,
+            "material": {"profile": ask.profile, "article": ask.article},
+        })
+    }
+
+    fn submit<'a>(&'a self, requests: &'a [Outgoing]) -> Pending<'a, Result<RemoteBatch, SubmitError>> {
+        Box::pin(async move {
+            let id = format!("rehearsal_{}", Digest::of_json(&requests).short());
+            let batch = Batch { id, looks: 0, requests: requests.to_vec() };
+            self.store(&batch).map_err(|e| SubmitError::Refused(format!("cannot write to {}: {e}", self.dir.display())))?;
+            Ok(Self::describe(&batch))
+        })
+    }
+
+    fn watch<'a>(&'a self, remote: &'a str) -> Pending<'a, Result<RemoteBatch, TeacherError>> {
+        Box::pin(async move { self.look(remote) })
+    }
+
+    fn fetch<'a>(&'a self, remote: &'a str) -> Pending<'a, Result<Vec<u8>, TeacherError>> {
+        Box::pin(async move { self.results(remote) })
+    }
+
+    fn list(&self) -> Pending<'_, Result<Vec<RemoteBatch>, TeacherError>> {
+        Box::pin(async move {
+            let Ok(entries) = fs::read_dir(&self.dir) else { return Ok(Vec::new()) };
+            let mut paths: Vec<PathBuf> =
+                entries.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|x| x == "json")).collect();
+            paths.sort();
+            paths.iter().map(|path| Self::load(path).map(|b| Self::describe(&b))).collect()
+        })
+    }
+
+    fn free_answer(&self, profile: &Profile, article: &Article) -> Option<Prism> {
+        Some(self.judgement(profile, article))
+    }
+
+    fn read_line(&self, line: &str) -> Result<ResultLine, String> {
+        let value: Value = serde_json::from_str(line).map_err(|e| e.to_string())?;
+        let custom_id = value["custom_id"].as_str().ok_or("the line has no custom_id")?.to_owned();
+        let result = &value["result"];
+        let outcome = match result["type"].as_str() {
+            Some("succeeded") => Outcome::Answered {
+                text: result["text"].as_str().unwrap_or_default().to_owned(),
+                stop: serde_json::from_value(result["stop"].clone()).unwrap_or(Stop::End),
+                input_tokens: result["usage"]["input_tokens"].as_u64().unwrap_or(0),
+                output_tokens: result["usage"]["output_tokens"].as_u64().unwrap_or(0),
+            },
+            Some("expired") => Outcome::Expired,
+            Some("canceled") => Outcome::Canceled,
+            _ => Outcome::Errored { why: result["error"].as_str().unwrap_or("unknown kind of result").to_owned() },
+        };
+        Ok(ResultLine { custom_id, outcome })
+    }
+}

@@ -1,0 +1,276 @@
+//! The console's state and its only transition: `update(Msg) -> Vec<Effect>`.
+//!
+//! Owns what is shown and selected, the stack of dialogs, and messages to the operator. Pure: it reads no clock, waits
+//! for nothing and touches nothing; the engine's state is a copy in [`Snapshot`].
+
+use std::sync::Arc;
+
+use crossterm::event::KeyEvent;
+
+use super::keys::is_interrupt;
+use super::msg::{Effect, Msg};
+use super::overlays::{Overlay, Step, approval::Approval};
+use super::tabs::{Look, TABS, Tab, TabState};
+use super::theme::Theme;
+use super::toasts::{Toast, Toasts, told};
+use super::{actions, acts};
+use crate::domain::{Digest, Phase, UnixMillis};
+use crate::engine::{Command, JobView, Snapshot};
+
+/// Scrolling further than any detail is long would make scrolling back feel dead.
+const MAX_SCROLL: u16 = 2000;
+
+#[derive(Debug)]
+pub struct App {
+    snapshot: Arc<Snapshot>,
+    theme: Theme,
+    tabs: [TabState; 8],
+    current: usize,
+    overlays: Vec<Overlay>,
+    toasts: Toasts,
+    now: UnixMillis,
+    /// The dataset whose report was on the screen.
+    report_seen: Option<Digest>,
+    /// Quits as soon as the job has saved.
+    leaving: bool,
+}
+
+impl App {
+    pub fn new(snapshot: Arc<Snapshot>, theme: Theme) -> Self {
+        Self {
+            snapshot,
+            theme,
+            tabs: Default::default(),
+            current: 0,
+            overlays: Vec::new(),
+            toasts: Toasts::default(),
+            now: UnixMillis(0),
+            report_seen: None,
+            leaving: false,
+        }
+    }
+
+    pub fn update(&mut self, msg: Msg) -> Vec<Effect> {
+        let effects = match msg {
+            Msg::Key(key) => self.key(&key),
+            Msg::Paste(text) => match self.overlays.last_mut().map(|top| top.paste(&text)) {
+                Some(Step::Filter(filter)) => self.set_filter(filter),
+                _ => Vec::new(),
+            },
+            Msg::Resize => Vec::new(),
+            Msg::Snapshot(snapshot) => self.take(snapshot),
+            Msg::Event(event) => {
+                if let Some(toast) = told(&event, self.now) {
+                    self.toasts.add(toast);
+                }
+                Vec::new()
+            }
+            Msg::Tick(now) => {
+                self.now = now;
+                self.toasts.expire(now);
+                Vec::new()
+            }
+            Msg::EngineGone => {
+                self.say(Toast::error("the engine has ended unexpectedly; quit and look at .stratos/logs"));
+                if self.leaving { vec![Effect::Quit] } else { Vec::new() }
+            }
+        };
+        self.clamp();
+        if self.phase() == Phase::Dataset && self.tab().page == 0 && self.overlays.is_empty() {
+            self.report_seen.clone_from(&self.snapshot.dataset.digest);
+        }
+        effects
+    }
+
+    fn key(&mut self, key: &KeyEvent) -> Vec<Effect> {
+        if is_interrupt(key) {
+            return acts::quit(self);
+        }
+        if let Some(mut top) = self.overlays.pop() {
+            let step = top.key(key, self);
+            return self.step(top, step);
+        }
+        match actions::find(key, self.phase()) {
+            Some(action) => self.perform(action),
+            None => Vec::new(),
+        }
+    }
+
+    fn step(&mut self, top: Overlay, step: Step) -> Vec<Effect> {
+        match step {
+            Step::Stay => self.overlays.push(top),
+            Step::Close => {}
+            Step::Send(command) => return self.ask(command),
+            Step::Act(action) => return self.perform(action),
+            Step::Leave => return self.leave(),
+            Step::Filter(filter) => {
+                self.overlays.push(top);
+                return self.set_filter(filter);
+            }
+            Step::Revert(filter) => return self.set_filter(filter),
+        }
+        Vec::new()
+    }
+
+    /// Does an action, or says why not.
+    pub fn perform(&mut self, action: &'static actions::Action) -> Vec<Effect> {
+        match action.ready(self) {
+            Ok(()) => (action.act)(self),
+            Err(why) => {
+                self.say(Toast::info(format!("{}: {why}", action.label), self.now));
+                Vec::new()
+            }
+        }
+    }
+
+    fn ask(&mut self, command: Command) -> Vec<Effect> {
+        self.say(Toast::info(format!("asked: {}", command.label()), self.now));
+        vec![Effect::Send(command)]
+    }
+
+    /// Stops the job; the console closes when the job has saved.
+    fn leave(&mut self) -> Vec<Effect> {
+        if self.live_job().is_none() {
+            return vec![Effect::Quit];
+        }
+        self.leaving = true;
+        self.say(Toast::info("stopping; the console closes when the job has saved", UnixMillis(i64::MAX)));
+        vec![Effect::Send(Command::Stop)]
+    }
+
+    fn take(&mut self, snapshot: Arc<Snapshot>) -> Vec<Effect> {
+        self.snapshot = snapshot;
+        let wanted = self.snapshot.approval.as_ref();
+        let old = |overlay: &Overlay| matches!(overlay, Overlay::Approval(Approval { request, .. }) if Some(request) != wanted);
+        if self.overlays.iter().any(old) {
+            self.overlays.retain(|overlay| !old(overlay));
+            self.say(Toast::error("what waits for approval has changed; look at it again"));
+        }
+        if self.leaving && self.live_job().is_none() { vec![Effect::Quit] } else { Vec::new() }
+    }
+
+    fn set_filter(&mut self, filter: String) -> Vec<Effect> {
+        let tab = self.tab_mut();
+        tab.filter = filter;
+        tab.selected = 0;
+        tab.scroll = 0;
+        Vec::new()
+    }
+
+    fn clamp(&mut self) {
+        for (tab, state) in TABS.iter().zip(&mut self.tabs) {
+            state.page = state.page.min(tab.pages.len().saturating_sub(1));
+            state.selected = state.selected.min((tab.rows)(&self.snapshot, state).saturating_sub(1));
+            state.scroll = state.scroll.min(MAX_SCROLL);
+        }
+    }
+
+    /// Moves the selection, or scrolls where there are no rows or the details have the focus.
+    pub fn shift(&mut self, by: i32) {
+        let rows = self.rows();
+        let tab = self.tab_mut();
+        if tab.detail || rows == 0 {
+            let scroll = i32::from(tab.scroll).saturating_add(by).clamp(0, i32::from(MAX_SCROLL));
+            tab.scroll = u16::try_from(scroll).unwrap_or_default();
+            return;
+        }
+        let last = i64::try_from(rows - 1).unwrap_or_default();
+        let selected = i64::try_from(tab.selected).unwrap_or_default();
+        let to = usize::try_from((selected + i64::from(by)).clamp(0, last)).unwrap_or_default();
+        if to != tab.selected {
+            tab.selected = to;
+            tab.scroll = 0;
+        }
+    }
+
+    pub fn show_tab(&mut self, index: usize) {
+        self.current = index.min(TABS.len() - 1);
+    }
+
+    pub fn show_page(&mut self, page: usize) {
+        let tab = self.tab_mut();
+        if tab.page != page {
+            (tab.page, tab.selected, tab.scroll, tab.detail) = (page, 0, 0, false);
+        }
+    }
+
+    pub fn open(&mut self, overlay: Overlay) -> Vec<Effect> {
+        self.overlays.push(overlay);
+        Vec::new()
+    }
+
+    pub fn say(&mut self, toast: Toast) {
+        self.toasts.add(toast);
+    }
+
+    pub fn dismiss(&mut self) -> bool {
+        self.toasts.clear()
+    }
+
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    pub fn theme(&self) -> &Theme {
+        &self.theme
+    }
+
+    pub fn now(&self) -> UnixMillis {
+        self.now
+    }
+
+    pub fn leaving(&self) -> bool {
+        self.leaving
+    }
+
+    pub fn current(&self) -> usize {
+        self.current
+    }
+
+    pub fn phase(&self) -> Phase {
+        self.spec().phase
+    }
+
+    pub fn spec(&self) -> &'static Tab {
+        &TABS[self.current]
+    }
+
+    pub fn tab(&self) -> &TabState {
+        &self.tabs[self.current]
+    }
+
+    pub fn tab_mut(&mut self) -> &mut TabState {
+        &mut self.tabs[self.current]
+    }
+
+    /// Rows that can be selected on this tab.
+    pub fn rows(&self) -> usize {
+        (self.spec().rows)(&self.snapshot, self.tab())
+    }
+
+    pub fn look(&self) -> Look<'_> {
+        Look { snapshot: &self.snapshot, tab: self.tab(), theme: &self.theme, now: self.now }
+    }
+
+    pub fn overlays(&self) -> &[Overlay] {
+        &self.overlays
+    }
+
+    pub fn toasts(&self) -> &[Toast] {
+        self.toasts.all()
+    }
+
+    pub fn live_job(&self) -> Option<&JobView> {
+        self.snapshot.job.as_ref().filter(|job| job.state.is_live())
+    }
+
+    /// The report of the dataset that is there now was on the screen.
+    pub fn report_was_shown(&self) -> bool {
+        self.report_seen.is_some() && self.report_seen == self.snapshot.dataset.digest
+    }
+
+    /// Time must pass for what is on the screen: a job's age, a message's end.
+    pub fn wants_tick(&self) -> bool {
+        self.live_job().is_some() || self.toasts.any_expires()
+    }
+}

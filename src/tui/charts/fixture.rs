@@ -1,0 +1,173 @@
+//! A small snapshot to draw in tests, and the drawing of it.
+
+use std::sync::Arc;
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+
+use crate::domain::{ArticleId, Digest, Finding, PairKey, Phase, PhaseState, ProfileId, UnixMillis};
+use crate::engine::{
+    AuditItem, AuditView, DeployView, FindingView, JobState, JobView, MemoryView, MetricRow, PhaseView, PredictionView,
+    ReleaseView, SanityRow, Snapshot, TrainView, ValidateView, Verdict,
+};
+use crate::tui::tabs::{Look, TABS, TabState};
+use crate::tui::theme::Theme;
+
+pub const NOW: UnixMillis = UnixMillis(1_750_000_002_000);
+
+fn pair() -> PairKey {
+    PairKey { article: ArticleId::new("a-1").unwrap(), profile: ProfileId::new("kuwait_cpeg").unwrap() }
+}
+
+/// Nothing done yet: the first phase may run, the others are locked.
+pub fn nothing() -> Snapshot {
+    let phases = Phase::ALL.map(|phase| PhaseView {
+        phase,
+        state: PhaseState::Locked("the dataset is not built".into()),
+        headline: String::new(),
+    });
+    Snapshot { phases: phases.to_vec(), ..Snapshot::default() }
+}
+
+/// A run in the middle of everything, with hostile outputs.
+pub fn busy() -> Snapshot {
+    let mut snapshot = nothing();
+    for view in &mut snapshot.phases {
+        view.state = PhaseState::Done;
+    }
+    snapshot.job = Some(JobView {
+        id: 1,
+        phase: Phase::Train,
+        state: JobState::Running,
+        done: 40,
+        total: 100,
+        unit: "steps".into(),
+        message: "epoch 2".into(),
+        started: UnixMillis(NOW.0 - 90_000),
+        heartbeat: UnixMillis(NOW.0 - 2_000),
+        then: Vec::new(),
+    });
+    snapshot.memory = MemoryView { used: 6 << 30, total: 16 << 30, process: 2 << 30, cpu: 0.75 };
+    snapshot.train = Arc::new(TrainView {
+        run: Some("run-7".into()),
+        parameters: 1_250_000,
+        total_steps: 100,
+        loss: (1..=40).map(|step| (step, 4.0 / step as f64)).collect(),
+        eval_loss: vec![(20, 0.9), (40, 0.7)],
+        lr: 3e-4,
+        grad_norm: 1.25,
+        tokens_per_second: 1234.0,
+        epoch: 2,
+        resumed_from: Some(20),
+        best: Some((40, 0.7)),
+        checkpoints: vec![20, 40],
+        stopped_early: false,
+        seconds_per_step: 2.0,
+    });
+    let metric = |name: &str, weak| MetricRow {
+        name: name.into(),
+        model: "0.81".into(),
+        interval: "0.70–0.92".into(),
+        n: if weak { 3 } else { 40 },
+        weak,
+        baselines: vec![("constant".into(), "2.10".into()), ("lexical".into(), "1.40".into())],
+    };
+    let sanity = |passed: bool| SanityRow {
+        article: "Tender for pumps".into(),
+        profile: "kuwait_cpeg".into(),
+        expected: "≥ 7".into(),
+        teacher: Some(8.5),
+        student: passed.then_some(8.0),
+        passed,
+    };
+    snapshot.validate = Arc::new(ValidateView {
+        subject: Some("run-7 step 40 on 40 rows".into()),
+        table: vec![metric("MAE", false), metric("MAE of critical", true)],
+        sanity: vec![sanity(true), sanity(false)],
+        think: vec!["38 of 40 name the reader's role".into()],
+        verdict: "better than every baseline".into(),
+        verdict_lines: vec!["MAE 0.81 against 1.40".into()],
+        worst: vec![PredictionView {
+            pair: pair(),
+            title: "Tender \u{1b}[2Jfor pumps".into(),
+            truth: 8.5,
+            predicted: Some(2.0),
+            output: "<think>\u{1b}]0;owned\u{7}PROFILE: x</think>\nSCORE: 2.0".into(),
+        }],
+        by_profile: vec![("kuwait_cpeg".into(), 20, 0.5), ("oman_nurse".into(), 20, 1.5)],
+    });
+    let item = |title: &str, verdict, output: Option<&str>| AuditItem {
+        pair: pair(),
+        title: title.into(),
+        summary: "The ministry asks for pumps.".into(),
+        role: "Process engineer".into(),
+        teacher_score: 8.5,
+        teacher_think: "PROFILE: engineer in Kuwait\nRECOGNISE: a tender\nSIGNALS: pumps\nSTRONGEST: tender\nMATCH: direct".into(),
+        teacher_reason: "A tender in the reader's field.".into(),
+        student_score: output.map(|_| 2.0),
+        student_output: output.map(Into::into),
+        verdict,
+    };
+    snapshot.audit = Arc::new(AuditView {
+        items: vec![
+            item("Tender for pumps", None, Some("<think>\u{1b}[31mPROFILE: nobody\nMATCH: none</think>\nSCORE: 2.0")),
+            item("Football cup", Some(Verdict::Keep), None),
+            item("Bank holiday", Some(Verdict::Reject), None),
+        ],
+        kept: 1,
+        rejected: 1,
+    });
+    let release = |name: &str, live| ReleaseView {
+        name: name.into(),
+        created: NOW,
+        model: "abc123".into(),
+        runtime: "candle".into(),
+        verdict: "better than every baseline".into(),
+        path: "releases/x".into(),
+        live,
+    };
+    snapshot.deploy = Arc::new(DeployView {
+        releases: vec![release("r2", true), release("r1", false)],
+        served: Some("r2 · model abc123 · candle".into()),
+        last_score: vec!["SCORE: 8.5 | REASON: \u{1b}[5ma tender".into(), "in 1.2 s".into()],
+    });
+    snapshot
+}
+
+/// Adds a failed guard to a phase.
+pub fn with_finding(snapshot: &mut Snapshot, phase: Phase, overridden: Option<&str>) {
+    let finding = Finding::fail("few-rows", "only 3 rows are critical", "label more articles");
+    let view = FindingView {
+        phase,
+        finding,
+        stops: true,
+        overridden: overridden.map(Into::into),
+        subject: Digest::of("subject"),
+    };
+    Arc::make_mut(&mut snapshot.findings).push(view);
+}
+
+/// The tab of `phase` as text.
+pub fn drawn(phase: Phase, snapshot: &Snapshot, tab: &TabState, size: (u16, u16)) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
+    let theme = Theme::default();
+    let look = Look { snapshot, tab, theme: &theme, now: NOW };
+    terminal.draw(|frame| (TABS[phase.index()].draw)(frame, frame.area(), &look)).unwrap();
+    terminal.backend().to_string()
+}
+
+/// Draws at every size that matters; panics if a word is missing at 80×24 or 120×40, or if a control character is drawn.
+pub fn expect(phase: Phase, snapshot: &Snapshot, tab: &TabState, words: &[&str]) {
+    for size in [(80, 24), (120, 40)] {
+        let text = drawn(phase, snapshot, tab, size);
+        for word in words {
+            assert!(text.contains(word), "'{word}' is missing at {size:?} in\n{text}");
+        }
+        assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "a control character is drawn:\n{text}");
+    }
+    for width in [1, 2, 3, 7, 30, 99, 100] {
+        for height in [1, 2, 3, 5, 9] {
+            drawn(phase, snapshot, tab, (width, height));
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Keys: how a chord is written, matched and read inside a dialog.
+//!
+//! Owns the meaning of a key press that does not depend on the action table; which action has which key is
+//! `actions`' own.
+
+use std::fmt;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+/// One key with or without Ctrl.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Chord {
+    pub code: KeyCode,
+    pub ctrl: bool,
+}
+
+impl Chord {
+    pub const fn char(letter: char) -> Self {
+        Self { code: KeyCode::Char(letter), ctrl: false }
+    }
+
+    pub const fn ctrl(letter: char) -> Self {
+        Self { code: KeyCode::Char(letter), ctrl: true }
+    }
+
+    pub const fn key(code: KeyCode) -> Self {
+        Self { code, ctrl: false }
+    }
+
+    /// Shift is part of the letter itself, so it is not compared.
+    pub fn matches(self, key: &KeyEvent) -> bool {
+        let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
+        self.code == key.code && self.ctrl == ctrl && !key.modifiers.contains(KeyModifiers::ALT)
+    }
+}
+
+impl fmt::Display for Chord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ctrl = if self.ctrl { "ctrl-" } else { "" };
+        let name = match self.code {
+            KeyCode::Char(' ') => "space".to_owned(),
+            KeyCode::Char(letter) => letter.to_string(),
+            KeyCode::Enter => "enter".to_owned(),
+            KeyCode::Esc => "esc".to_owned(),
+            KeyCode::Tab => "tab".to_owned(),
+            KeyCode::BackTab => "shift-tab".to_owned(),
+            KeyCode::Up => "↑".to_owned(),
+            KeyCode::Down => "↓".to_owned(),
+            KeyCode::PageUp => "pgup".to_owned(),
+            KeyCode::PageDown => "pgdn".to_owned(),
+            KeyCode::Home => "home".to_owned(),
+            KeyCode::End => "end".to_owned(),
+            other => format!("{other:?}").to_lowercase(),
+        };
+        f.pad(&format!("{ctrl}{name}"))
+    }
+}
+
+/// A key as a dialog understands it; everything else is text for its input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DialogKey {
+    Enter,
+    Esc,
+    Up,
+    Down,
+    PageUp,
+    PageDown,
+    Next,
+    Previous,
+    Left,
+    Right,
+    Other,
+}
+
+pub fn dialog(key: &KeyEvent) -> DialogKey {
+    match key.code {
+        KeyCode::Enter => DialogKey::Enter,
+        KeyCode::Esc => DialogKey::Esc,
+        KeyCode::Up => DialogKey::Up,
+        KeyCode::Down => DialogKey::Down,
+        KeyCode::PageUp => DialogKey::PageUp,
+        KeyCode::PageDown => DialogKey::PageDown,
+        KeyCode::Tab => DialogKey::Next,
+        KeyCode::BackTab => DialogKey::Previous,
+        KeyCode::Left => DialogKey::Left,
+        KeyCode::Right => DialogKey::Right,
+        _ => DialogKey::Other,
+    }
+}
+
+/// Ctrl-C works in every dialog.
+pub fn is_interrupt(key: &KeyEvent) -> bool {
+    Chord::ctrl('c').matches(key)
+}
+
+/// Ctrl-Z: raw mode hides it from the terminal's driver, so the console suspends itself.
+pub fn is_suspend(key: &KeyEvent) -> bool {
+    Chord::ctrl('z').matches(key)
+}

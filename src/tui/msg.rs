@@ -1,0 +1,32 @@
+//! What reaches the console and what it asks of the world.
+//!
+//! Owns the two closed lists; what becomes of a message is `app`'s, what becomes of an effect is `run`'s.
+
+use std::sync::Arc;
+
+use crossterm::event::KeyEvent;
+
+use crate::domain::UnixMillis;
+use crate::engine::{Command, Event, Snapshot};
+
+#[derive(Debug, Clone)]
+pub enum Msg {
+    /// A press; releases and repeats-as-release are filtered before.
+    Key(KeyEvent),
+    /// Bracketed paste; only text inputs take it.
+    Paste(String),
+    Resize,
+    Snapshot(Arc<Snapshot>),
+    Event(Event),
+    Tick(UnixMillis),
+    /// The engine's thread is gone; nothing that is asked will happen.
+    EngineGone,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    Send(Command),
+    Quit,
+    /// Puts text on the clipboard of the operator's terminal (OSC 52).
+    Copy(String),
+}

@@ -1,0 +1,115 @@
+//! Dialogs above the tabs: a stack, the top one hears the keys.
+//!
+//! Owns how a dialog tells the shell what to do ([`Step`]) and the frame around each; a dialog changes nothing itself.
+
+pub mod approval;
+pub mod confirm;
+pub mod filter;
+pub mod help;
+pub mod input;
+pub mod palette;
+pub mod reason;
+pub mod score;
+
+use crossterm::event::KeyEvent;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+use ratatui::widgets::{Block, BorderType, Clear};
+
+use super::actions::Action;
+use super::app::App;
+use super::theme::{Role, Theme};
+use crate::engine::Command;
+
+/// What the shell does after a dialog heard a key.
+#[derive(Debug, Clone)]
+pub enum Step {
+    Stay,
+    Close,
+    /// Closes, then sends.
+    Send(Command),
+    /// Closes, then does an action of the table.
+    Act(&'static Action),
+    /// Closes, stops the job and quits once it has saved.
+    Leave,
+    /// Sets the tab's filter and stays.
+    Filter(String),
+    /// Sets the tab's filter back and closes.
+    Revert(String),
+}
+
+#[derive(Debug, Clone)]
+pub enum Overlay {
+    Help(help::Help),
+    Palette(palette::Palette),
+    Approval(approval::Approval),
+    Confirm(confirm::Confirm),
+    Filter(filter::Filter),
+    Reason(reason::Reason),
+    Score(score::Score),
+}
+
+impl Overlay {
+    pub fn key(&mut self, key: &KeyEvent, app: &App) -> Step {
+        match self {
+            Self::Help(help) => help.key(key),
+            Self::Palette(palette) => palette.key(key, app),
+            Self::Approval(approval) => approval.key(key),
+            Self::Confirm(confirm) => confirm.key(key),
+            Self::Filter(filter) => filter.key(key),
+            Self::Reason(reason) => reason.key(key),
+            Self::Score(score) => score.key(key),
+        }
+    }
+
+    /// Pasted text goes where typed text would.
+    pub fn paste(&mut self, text: &str) -> Step {
+        match self {
+            Self::Help(help) => help.input.paste(text),
+            Self::Palette(palette) => palette.input.paste(text),
+            Self::Approval(approval) => approval.input.paste(text),
+            Self::Confirm(_) => {}
+            Self::Filter(filter) => return filter.paste(text),
+            Self::Reason(reason) => reason.input.paste(text),
+            Self::Score(score) => score.paste(text),
+        }
+        Step::Stay
+    }
+
+    pub fn draw(&self, frame: &mut Frame<'_>, area: Rect, app: &App) {
+        match self {
+            Self::Help(help) => help.draw(frame, area, app),
+            Self::Palette(palette) => palette.draw(frame, area, app),
+            Self::Approval(approval) => approval.draw(frame, area, app),
+            Self::Confirm(confirm) => confirm.draw(frame, area, app.theme()),
+            Self::Filter(filter) => filter.draw(frame, area, app.theme()),
+            Self::Reason(reason) => reason.draw(frame, area, app.theme()),
+            Self::Score(score) => score.draw(frame, area, app.theme()),
+        }
+    }
+}
+
+/// A centred frame of at most `width` × `height`, cleared; returns its inside.
+pub(super) fn popup(frame: &mut Frame<'_>, area: Rect, (width, height): (u16, u16), title: &str, theme: &Theme) -> Rect {
+    let width = width.min(area.width);
+    let height = height.min(area.height);
+    let at = Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
+    let block = Block::bordered()
+        .border_type(BorderType::Rounded)
+        .border_style(theme.style(Role::Focus))
+        .title(Line::styled(format!(" {title} "), theme.style(Role::Strong)))
+        .style(theme.style(Role::Text));
+    let inside = block.inner(at);
+    frame.render_widget(Clear, at);
+    frame.render_widget(block, at);
+    inside
+}
+
+/// The `nth` line of an area; empty if there is none.
+pub(super) fn row(area: Rect, nth: u16) -> Rect {
+    if nth >= area.height {
+        return Rect { height: 0, ..area };
+    }
+    Rect { y: area.y + nth, height: 1, ..area }
+}

@@ -1,0 +1,152 @@
+//! The loop: keys, the engine's news and time become messages; effects become commands.
+//!
+//! Owns waiting and pacing: a key is drawn at once, background news at most 30 times a second, nothing when nothing
+//! changed. What a message means is `app`'s.
+
+use std::io;
+use std::time::Duration;
+
+use crossterm::event::{Event as TermEvent, EventStream, KeyEventKind};
+use futures_util::StreamExt as _;
+use thiserror::Error;
+use tokio::select;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::TuiOptions;
+use super::app::App;
+use super::keys::is_suspend;
+use super::msg::{Effect, Msg};
+use super::terminal::Screen;
+use crate::domain::{Clock as _, SystemClock};
+use crate::engine::EngineHandle;
+
+/// 30 frames a second: smooth enough for curves, cheap beside a training run on the same cores.
+const FRAME: Duration = Duration::from_millis(33);
+
+#[derive(Debug, Error)]
+pub enum TuiError {
+    #[error("terminal: {0}")]
+    Terminal(#[from] io::Error),
+}
+
+/// Runs the console until the operator quits or the process is asked to end. The engine's job, if one runs, saves and
+/// ends when the handle is gone.
+pub async fn run(handle: EngineHandle, options: TuiOptions) -> Result<(), TuiError> {
+    let mut ends = Ends::new()?;
+    let mut snapshot = handle.snapshot();
+    let mut events = handle.events();
+    let mut engine_lives = true;
+    let mut screen = Screen::enter()?;
+    let mut keys = EventStream::new();
+    let first = snapshot.borrow_and_update().clone();
+    let mut app = App::new(first, options.theme);
+    let mut tick = interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    app.update(Msg::Tick(SystemClock.now()));
+    screen.draw(&app)?;
+    let mut drawn = Instant::now();
+    let mut dirty = false;
+    loop {
+        let mut urgent = false;
+        let msg = select! {
+            biased;
+            // Key presses first: the console answers also under a flood of news.
+            key = keys.next() => match key {
+                None => break,
+                Some(Err(error)) => return Err(error.into()),
+                Some(Ok(event)) => {
+                    urgent = true;
+                    match read(event) {
+                        Some(Msg::Key(key)) if is_suspend(&key) => {
+                            // The stream would eat what is typed into the shell.
+                            drop(keys);
+                            screen.suspend()?;
+                            keys = EventStream::new();
+                            Some(Msg::Resize)
+                        }
+                        other => other,
+                    }
+                }
+            },
+            () = ends.asked() => break,
+            () = sleep_until(drawn + FRAME), if dirty => {
+                urgent = true;
+                Some(Msg::Tick(SystemClock.now()))
+            }
+            changed = snapshot.changed(), if engine_lives => match changed {
+                Ok(()) => Some(Msg::Snapshot(snapshot.borrow_and_update().clone())),
+                Err(_) => {
+                    engine_lives = false;
+                    Some(Msg::EngineGone)
+                }
+            },
+            event = events.recv(), if engine_lives => match event {
+                Ok(event) => Some(Msg::Event(event)),
+                // Facts are in the snapshot; what was dropped was progress.
+                Err(RecvError::Lagged(dropped)) => {
+                    tracing::debug!(dropped, "the console fell behind the engine's events");
+                    None
+                }
+                Err(RecvError::Closed) => {
+                    engine_lives = false;
+                    Some(Msg::EngineGone)
+                }
+            },
+            _ = tick.tick(), if app.wants_tick() => Some(Msg::Tick(SystemClock.now())),
+        };
+        let Some(msg) = msg else { continue };
+        if matches!(msg, Msg::Key(_) | Msg::Event(_)) {
+            // Messages that this one makes count their time from now.
+            app.update(Msg::Tick(SystemClock.now()));
+        }
+        for effect in app.update(msg) {
+            match effect {
+                Effect::Quit => return Ok(()),
+                Effect::Copy(text) => screen.copy(&text)?,
+                Effect::Send(command) => {
+                    if !handle.send(command) {
+                        app.update(Msg::EngineGone);
+                    }
+                }
+            }
+        }
+        dirty = true;
+        if urgent {
+            screen.draw(&app)?;
+            drawn = Instant::now();
+            dirty = false;
+        }
+    }
+    Ok(())
+}
+
+/// What of the terminal's events concerns the console.
+fn read(event: TermEvent) -> Option<Msg> {
+    match event {
+        TermEvent::Key(key) if key.kind == KeyEventKind::Press => Some(Msg::Key(key)),
+        TermEvent::Paste(text) => Some(Msg::Paste(text)),
+        TermEvent::Resize(..) => Some(Msg::Resize),
+        _ => None,
+    }
+}
+
+/// Signals that end the console: the terminal closed, or the machine goes down.
+struct Ends {
+    term: Signal,
+    hang_up: Signal,
+}
+
+impl Ends {
+    fn new() -> io::Result<Self> {
+        Ok(Self { term: signal(SignalKind::terminate())?, hang_up: signal(SignalKind::hangup())? })
+    }
+
+    async fn asked(&mut self) {
+        select! {
+            _ = self.term.recv() => {}
+            _ = self.hang_up.recv() => {}
+        }
+    }
+}

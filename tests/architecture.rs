@@ -1,0 +1,149 @@
+//! The fence that one crate's compiler does not give: imports point one way, output and colour stay where they belong.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Which modules a module may import, besides itself. The order of the lines is the order of the data flow.
+fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
+    BTreeMap::from([
+        ("domain", &[][..]),
+        ("workspace", &["domain"]),
+        ("teacher", &["domain"]),
+        ("student", &["domain"]),
+        ("guards", &["domain"]),
+        ("distill", &["domain", "workspace", "teacher"]),
+        ("dataset", &["domain", "workspace", "student", "guards", "distill"]),
+        ("train", &["domain", "workspace", "student", "guards", "dataset"]),
+        ("evaluate", &["domain", "workspace", "student", "guards", "dataset", "train"]),
+        ("audit", &["domain", "workspace", "guards", "distill", "evaluate"]),
+        ("deploy", &["domain", "workspace", "student", "guards", "train", "evaluate"]),
+        (
+            "engine",
+            &[
+                "domain",
+                "workspace",
+                "teacher",
+                "student",
+                "guards",
+                "distill",
+                "dataset",
+                "train",
+                "evaluate",
+                "audit",
+                "deploy",
+            ],
+        ),
+        ("tui", &["domain", "engine", "guards"]),
+        ("headless", &["domain", "engine", "guards", "workspace"]),
+        ("cli", &["domain", "engine", "guards", "workspace", "evaluate", "headless", "tui"]),
+    ])
+}
+
+fn sources(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).expect("src is readable").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+/// A source file without its `#[cfg(test)]` tail and without comments: what ships.
+struct Source {
+    path: String,
+    module: String,
+    code: String,
+}
+
+fn shipped() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let read = |path: PathBuf| {
+        let relative = path.strip_prefix(&root).expect("below src").to_string_lossy().into_owned();
+        let text = fs::read_to_string(&path).expect("readable");
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let module = relative.split(['/', '.']).next().unwrap_or_default().to_owned();
+        Source { module, code: code.join("\n"), path: relative }
+    };
+    sources(&root).into_iter().map(read).collect()
+}
+
+/// Names after `crate::` in a text.
+fn imports(code: &str) -> Vec<String> {
+    code.split("crate::").skip(1).map(|rest| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()).collect()
+}
+
+#[test]
+fn imports_point_one_way() {
+    let allowed = allowed();
+    let mut wrong = Vec::new();
+    for source in shipped() {
+        let Some(may) = allowed.get(source.module.as_str()) else { continue };
+        for import in imports(&source.code) {
+            let known = allowed.contains_key(import.as_str());
+            if known && import != source.module && !may.contains(&import.as_str()) {
+                wrong.push(format!("{} imports {import}", source.path));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "arrows the wrong way:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_module_has_a_place_in_the_flow() {
+    let allowed = allowed();
+    for source in shipped() {
+        let placed = allowed.contains_key(source.module.as_str()) || ["main", "lib"].contains(&source.module.as_str());
+        assert!(placed, "{} belongs to no module of the flow; give it a line in this test", source.path);
+    }
+}
+
+#[test]
+fn only_front_ends_write_to_the_terminal() {
+    for source in shipped().iter().filter(|s| !["main", "cli", "headless"].contains(&s.module.as_str())) {
+        for word in ["println!", "eprintln!", "print!(", "dbg!"] {
+            assert!(!source.code.contains(word), "{} uses {word}", source.path);
+        }
+    }
+}
+
+#[test]
+fn colours_live_in_the_theme_alone() {
+    for source in shipped().iter().filter(|s| s.path != "tui/theme.rs") {
+        assert!(!source.code.contains("Color::"), "{} names a colour; add a role to tui/theme.rs", source.path);
+    }
+}
+
+#[test]
+fn keys_live_in_the_action_table_alone() {
+    // Text inputs take every key; they are listed here with the action table.
+    let table = ["tui/actions.rs", "tui/keys.rs", "tui/widgets/input.rs", "tui/overlays/input.rs"];
+    for source in shipped().iter().filter(|s| !table.contains(&s.path.as_str())) {
+        assert!(!source.code.contains("KeyCode::"), "{} matches a key; add an action to tui/actions.rs", source.path);
+    }
+}
+
+#[test]
+fn the_pure_parts_do_no_input_or_output() {
+    let pure = |s: &&Source| s.module == "domain" || s.path.starts_with("tui/tabs") || s.path == "tui/app.rs";
+    for source in shipped().iter().filter(pure) {
+        for word in ["std::fs", "std::net", "tokio::", ".await", "std::process", "rusqlite"] {
+            assert!(!source.code.contains(word), "{} uses {word}", source.path);
+        }
+    }
+}
+
+#[test]
+fn no_code_branches_on_a_recipes_name() {
+    for source in
+        shipped().iter().filter(|s| s.path != "workspace/config.rs" && s.path != "workspace/embedded.rs" && s.module != "cli")
+    {
+        assert!(!source.code.contains("\"stratos-v"), "{} names a recipe", source.path);
+    }
+}
