@@ -156,10 +156,13 @@ pub struct SeedlingRules {
     pub intermediate_size: usize,
     pub rope_theta: f64,
     pub max_positions: usize,
-    /// Share of prompt tokens that are blanked out in training, so that words of the few articles there are cannot be
-    /// learnt by heart.
+    /// Mean share of prompt tokens that are blanked out in training, so that words of the few articles there are cannot
+    /// be learnt by heart.
     #[serde(default)]
     pub prompt_dropout: f64,
+    /// Share of activations dropped in training, to the same end.
+    #[serde(default)]
+    pub hidden_dropout: f64,
     #[serde(flatten)]
     pub run: RunRules,
 }
@@ -331,6 +334,11 @@ impl Recipe {
         }
         if self.data.max_repeat == 0 {
             return invalid("data", "max_repeat is 0; 1 means no repetition".into());
+        }
+        for (name, share) in [("prompt", self.seedling.prompt_dropout), ("hidden", self.seedling.hidden_dropout)] {
+            if !(0.0..=0.5).contains(&share) {
+                return invalid("seedling", format!("{name}_dropout {share} is not in [0, 0.5]"));
+            }
         }
         for (section, run) in [("train", &self.train.run), ("seedling", &self.seedling.run)] {
             if let Some(why) = run.defect() {

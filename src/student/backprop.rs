@@ -11,7 +11,7 @@ use super::decoder::PackedTexts;
 use super::ops::linear::add_weight_gradient;
 use super::ops::loss::{self, Learn};
 use super::ops::matmul::{Left, Packed, Product};
-use super::ops::{LossRows, RopeTable, attention, rms_norm, silu_gate};
+use super::ops::{Dropout, LossRows, RopeTable, attention, rms_norm, silu_gate};
 use super::parameters::Parameters;
 use super::weights::{EMBED, HEAD, NORM};
 
@@ -61,6 +61,15 @@ impl<'a> Prepared<'a> {
         }
         Self { weights, forward, backward }
     }
+}
+
+/// A pass that learns.
+#[derive(Debug)]
+pub struct Lesson<'a> {
+    /// Added to.
+    pub gradients: &'a mut Parameters,
+    /// Of what attention and the gate write.
+    pub dropout: Dropout,
 }
 
 /// What one layer keeps for its backward pass.
@@ -150,39 +159,40 @@ impl Backprop {
         }
     }
 
-    /// The weighted loss of one packed micro-batch; its gradients are added to `gradients`. Ids must lie inside the
+    /// The weighted loss of one packed micro-batch, and its gradients where it is a lesson. Ids must lie inside the
     /// vocabulary and texts inside the positions.
-    pub fn pass(&self, weights: &Prepared, batch: &PackedTexts, at: &LossRows, gradients: Option<&mut Parameters>) -> f64 {
+    pub fn pass(&self, weights: &Prepared, batch: &PackedTexts, at: &LossRows, learn: Option<Lesson>) -> f64 {
         let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut space = spare().pop().unwrap_or_default();
-        space.layers.resize_with(self.names.len(), Kept::default);
-        self.forward(weights, batch, &mut space);
+        let mut workspace = spare().pop().unwrap_or_default();
+        workspace.layers.resize_with(self.names.len(), Kept::default);
+        let dropout = learn.as_ref().map_or(Dropout { share: 0.0, key: 0 }, |l| l.dropout);
+        self.forward(weights, batch, dropout, &mut workspace);
         let head = if self.config.tie_word_embeddings { EMBED } else { HEAD };
         let size = batch.tokens() * self.config.hidden_size;
-        let hidden = &space.hidden[..size];
-        let loss = if let Some(gradients) = gradients {
-            let d_hidden = zeros(&mut space.d_hidden, size);
+        let hidden = &workspace.hidden[..size];
+        let loss = if let Some(Lesson { gradients, .. }) = learn {
+            let d_hidden = zeros(&mut workspace.d_hidden, size);
             let learn = Learn { backward: &weights.backward[head], hidden: d_hidden, embed: gradients.get_mut(head) };
             let loss = loss::forward_backward(hidden, &weights.forward[head], at, Some(learn));
-            self.backward(weights, batch, &mut space, gradients);
+            self.backward(weights, batch, dropout, &mut workspace, gradients);
             loss
         } else {
             loss::forward_backward(hidden, &weights.forward[head], at, None)
         };
-        spare().push(space);
+        spare().push(workspace);
         loss
     }
 
-    fn forward(&self, weights: &Prepared, batch: &PackedTexts, space: &mut Workspace) {
-        let (c, t, heads) = (&self.config, batch.tokens(), self.config.heads());
-        let (width, inner, eps) = (c.hidden_size, c.intermediate_size, c.rms_norm_eps as f32);
+    fn forward(&self, weights: &Prepared, batch: &PackedTexts, dropout: Dropout, space: &mut Workspace) {
+        let (shape, t, heads) = (&self.config, batch.tokens(), self.config.heads());
+        let (width, inner, eps) = (shape.hidden_size, shape.intermediate_size, shape.rms_norm_eps as f32);
         let (qw, kw) = (heads.query * heads.width, heads.key * heads.width);
         let embed = weights.weights.get(EMBED);
         let x = room(&mut space.x, t * width);
         for (row, id) in x.chunks_exact_mut(width).zip(batch.ids()) {
             row.copy_from_slice(&embed[*id as usize * width..][..width]);
         }
-        for (names, kept) in self.names.iter().zip(&mut space.layers) {
+        for (layer, (names, kept)) in self.names.iter().zip(&mut space.layers).enumerate() {
             let (w, packed) = (|name: &str| weights.weights.get(name), |name: &str| &weights.forward[name]);
             let x = copy(&mut kept.x, &space.x[..t * width]);
             let h1 = room(&mut kept.h1, t * width);
@@ -200,6 +210,7 @@ impl Backprop {
             times(h1, t, packed(&names.v), v, false);
             let mixed = room(&mut kept.mixed, t * qw);
             attention::forward([&kept.q[..t * qw], &kept.k[..t * kw], v], heads, batch.texts(), mixed);
+            dropout.at(2 * layer).apply(mixed);
             let middle = copy(&mut kept.middle, x);
             times(mixed, t, packed(&names.o), middle, true);
             let h2 = room(&mut kept.h2, t * width);
@@ -209,6 +220,7 @@ impl Backprop {
             times(h2, t, packed(&names.up), up, false);
             let product = room(&mut kept.inner, t * inner);
             silu_gate::forward(gate, up, product);
+            dropout.at(2 * layer + 1).apply(product);
             let x = copy(&mut space.x, middle);
             times(product, t, packed(&names.down), x, true);
         }
@@ -216,22 +228,30 @@ impl Backprop {
         rms_norm::forward(&space.x[..t * width], weights.weights.get(NORM), eps, hidden);
     }
 
-    fn backward(&self, weights: &Prepared, batch: &PackedTexts, space: &mut Workspace, gradients: &mut Parameters) {
-        let (c, t, heads) = (&self.config, batch.tokens(), self.config.heads());
-        let (width, inner, eps) = (c.hidden_size, c.intermediate_size, c.rms_norm_eps as f32);
+    fn backward(
+        &self,
+        weights: &Prepared,
+        batch: &PackedTexts,
+        dropout: Dropout,
+        space: &mut Workspace,
+        gradients: &mut Parameters,
+    ) {
+        let (shape, t, heads) = (&self.config, batch.tokens(), self.config.heads());
+        let (width, inner, eps) = (shape.hidden_size, shape.intermediate_size, shape.rms_norm_eps as f32);
         let (qw, kw) = (heads.query * heads.width, heads.key * heads.width);
         let (w, packed) = (|name: &str| weights.weights.get(name), |name: &str| &weights.backward[name]);
         let (d_hidden, dx) = (&space.d_hidden[..t * width], room(&mut space.dx, t * width));
         rms_norm::backward(&space.x[..t * width], w(NORM), eps, d_hidden, dx, gradients.get_mut(NORM), false);
         let dh = room(&mut space.dh, t * width);
         let [d_inner, d_gate, d_up] = &mut space.wide;
-        for (names, kept) in self.names.iter().zip(&space.layers).rev() {
+        for (layer, (names, kept)) in self.names.iter().zip(&space.layers).enumerate().rev() {
             let grad_w = |gradients: &mut Parameters, name: &str, dy: &[f32], x: &[f32], out: usize, inner: usize| {
                 add_weight_gradient(gradients.get_mut(name), dy, x, t, out, inner);
             };
             // The gate.
             let (d_inner, d_gate, d_up) = (room(d_inner, t * inner), room(d_gate, t * inner), room(d_up, t * inner));
             times(dx, t, packed(&names.down), d_inner, false);
+            dropout.at(2 * layer + 1).apply(d_inner);
             grad_w(gradients, &names.down, dx, &kept.inner[..t * inner], width, inner);
             silu_gate::backward(&kept.gate[..t * inner], &kept.up[..t * inner], d_inner, d_gate, d_up);
             let h2 = &kept.h2[..t * width];
@@ -244,6 +264,7 @@ impl Backprop {
             // Attention.
             let d_mixed = room(&mut space.d_mixed, t * qw);
             times(dx, t, packed(&names.o), d_mixed, false);
+            dropout.at(2 * layer).apply(d_mixed);
             grad_w(gradients, &names.o, dx, &kept.mixed[..t * qw], width, qw);
             let (dq, dk) = (room(&mut space.dq, t * qw), zeros(&mut space.dk, t * kw));
             let dv = zeros(&mut space.dv, t * kw);
@@ -280,6 +301,39 @@ mod tests {
     use super::super::{Decoder, weights};
     use super::*;
 
+    const NONE: Dropout = Dropout { share: 0.0, key: 0 };
+
+    #[test]
+    fn with_dropout_its_gradient_is_the_numeric_one() {
+        let config = toy(60);
+        let mut parameters = Parameters::of(&config, &weights::fresh(&config, 11).unwrap()).unwrap();
+        let (backprop, batch) = (Backprop::new(&config), PackedTexts::new([(&[1, 2, 3, 4, 5, 6][..], 0)]));
+        let at = LossRows { rows: vec![3, 4, 5], targets: vec![1, 2, 3], weights: vec![1.0; 3] };
+        let dropout = Dropout { share: 0.3, key: 9 };
+        let pass = |parameters: &Parameters| {
+            let mut gradients = parameters.like();
+            let lesson = Lesson { gradients: &mut gradients, dropout };
+            (backprop.pass(&Prepared::new(parameters, true), &batch, &at, Some(lesson)), gradients)
+        };
+        let gradients = pass(&parameters).1;
+        for name in [
+            "model.layers.0.mlp.gate_proj.weight",
+            "model.layers.0.self_attn.v_proj.weight",
+            "model.layers.1.mlp.down_proj.weight",
+        ] {
+            for i in [0, 7, 50] {
+                let mut at_step = |delta: f32| {
+                    parameters.get_mut(name)[i] += delta;
+                    let loss = pass(&parameters).0;
+                    parameters.get_mut(name)[i] -= delta;
+                    loss
+                };
+                let numeric = (at_step(0.01) - at_step(-0.01)) / 0.02;
+                assert!((numeric - f64::from(gradients.get(name)[i])).abs() < 2e-3 * (1.0 + numeric.abs()), "{name}[{i}]");
+            }
+        }
+    }
+
     #[test]
     fn its_gradients_are_those_of_candles_autograd() {
         let config = toy(60);
@@ -296,7 +350,12 @@ mod tests {
         let parameters = Parameters::of(&config, &fresh).unwrap();
         let backprop = Backprop::new(&config);
         let mut gradients = parameters.like();
-        let loss = backprop.pass(&Prepared::new(&parameters, true), &batch, &at, Some(&mut gradients));
+        let loss = backprop.pass(
+            &Prepared::new(&parameters, true),
+            &batch,
+            &at,
+            Some(Lesson { gradients: &mut gradients, dropout: NONE }),
+        );
         assert!((loss - f64::from(oracle.to_scalar::<f32>().unwrap())).abs() < 1e-4);
         for (name, var) in &vars {
             let expected: Vec<f32> = store.get(var).unwrap().flatten_all().unwrap().to_vec1().unwrap();

@@ -1,4 +1,4 @@
-//! The decoder, in Qwen3's form: normalised queries and keys, grouped heads, rotary positions, SwiGLU, tied or separate
+//! The decoder, in Qwen3's form: normalised queries and keys, grouped heads, rotary positions, `SwiGLU`, tied or separate
 //! output. One forward pass for training (packed texts, differentiable) and for generation (the same, with a cache);
 //! it yields hidden states, and logits only where they are asked for. Owns no tokens, files or sampling.
 

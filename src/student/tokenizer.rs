@@ -1,6 +1,7 @@
 //! The student's tokenizer: byte-level BPE, trained on the workspace's own text, with the chat and think tokens looked
 //! up by name. Owns text ↔ ids; knows no template.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use tokenizers::models::TrainerWrapper;
@@ -18,6 +19,7 @@ pub const TURN_START: &str = "<|im_start|>";
 pub const TURN_END: &str = "<|im_end|>";
 pub const THINK_OPEN: &str = "<think>";
 pub const THINK_CLOSE: &str = "</think>";
+const LEAST_USES: u64 = 6;
 const SPECIAL: [&str; 5] = [PAD, TURN_START, TURN_END, THINK_OPEN, THINK_CLOSE];
 
 /// Qwen's way of cutting text into words: contractions, words with their leading space, single digits (so that a
@@ -37,7 +39,9 @@ fn failed(e: impl std::fmt::Display) -> StudentError {
 }
 
 impl StudentTokenizer {
-    /// Learns at most `vocab_size` tokens from `texts`; the same texts give the same tokenizer, byte for byte.
+    /// Learns at most `vocab_size` tokens from `texts`; the same texts give the same tokenizer, byte for byte. A text counts
+    /// once however often it comes, and a token must occur [`LEAST_USES`] times: otherwise every rare word of a small
+    /// collection becomes a token of its own, by which its article is learnt by heart and which no other article has.
     pub fn train<'a>(texts: impl IntoIterator<Item = &'a str>, vocab_size: usize) -> Result<Self, StudentError> {
         let least = SPECIAL.len() + 256;
         if vocab_size < least {
@@ -49,14 +53,15 @@ impl StudentTokenizer {
         inner.with_pre_tokenizer(Some(Sequence::new(pre))).with_decoder(Some(ByteLevel::default()));
         let mut trainer: TrainerWrapper = BpeTrainerBuilder::new()
             .vocab_size(vocab_size)
-            .min_frequency(2)
+            .min_frequency(LEAST_USES)
             .show_progress(false)
             .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
             .special_tokens(SPECIAL.iter().map(|s| AddedToken::from(*s, true)).collect())
             .build()
             .into();
         // Added tokens are not text to learn from: cut them out.
-        let pieces: Vec<String> = texts.into_iter().flat_map(cut_special).collect();
+        let once: BTreeSet<&str> = texts.into_iter().collect();
+        let pieces: Vec<String> = once.into_iter().flat_map(cut_special).collect();
         inner.train(&mut trainer, pieces.into_iter()).map_err(failed)?;
         inner.add_special_tokens(SPECIAL.iter().map(|s| AddedToken::from(*s, true))).map_err(failed)?;
         Self::wrap(inner)

@@ -105,6 +105,7 @@ pub(crate) mod tests {
             intermediate_size: 24,
             max_positions: 128,
             prompt_dropout: 0.1,
+            hidden_dropout: 0.1,
             run,
             ..recipe.seedling
         }

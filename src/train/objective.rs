@@ -4,8 +4,8 @@
 
 use rayon::prelude::*;
 
-use crate::student::backprop::{Backprop, Prepared};
-use crate::student::ops::LossRows;
+use crate::student::backprop::{Backprop, Lesson, Prepared};
+use crate::student::ops::{Dropout, LossRows};
 use crate::student::parameters::Parameters;
 use crate::student::random::Stream;
 use crate::student::{Encoded, PackedTexts};
@@ -26,22 +26,37 @@ pub struct Pass {
     pub loss_tokens: usize,
 }
 
-/// Blanks out prompt tokens in training, so that no single word of the few articles there are can be learnt by heart.
+/// What makes learning by heart harder: in training, prompt tokens are blanked out (no single word of the few articles
+/// there are can be relied on) and activations dropped.
 #[derive(Debug, Clone, Copy)]
-pub struct PromptDropout {
-    pub share: f64,
+pub struct Noise {
+    /// Mean share of prompt tokens.
+    pub prompt: f64,
+    /// What stands for a token that is blanked out.
     pub blank: u32,
+    /// Share of activations.
+    pub hidden: f64,
     pub seed: u64,
     pub step: u64,
 }
 
-impl PromptDropout {
-    fn apply(&self, row: &Row, place: usize) -> Vec<u32> {
+impl Noise {
+    /// Dropped activations of one micro-batch.
+    fn dropout(&self, micro_batch: usize) -> Dropout {
+        let parts = ["hidden", &self.step.to_string(), &micro_batch.to_string()];
+        let key = (Stream::new(self.seed, &parts).unit() * f64::from(u32::MAX)) as u32;
+        Dropout { share: self.hidden as f32, key }
+    }
+
+    /// A row's ids, the `place`-th of its step, with blanks in the prompt.
+    fn ids(&self, row: &Row, place: usize) -> Vec<u32> {
         let mut ids = row.encoded.ids.clone();
-        if self.share > 0.0 {
+        if self.prompt > 0.0 {
             let mut stream = Stream::new(self.seed, &["dropout", &self.step.to_string(), &place.to_string()]);
+            // Every text loses another part, from nothing to twice the share, so that quoting is learnt beside guessing.
+            let share = (2.0 * self.prompt * stream.unit()).min(0.9);
             for id in &mut ids[..row.encoded.loss_from] {
-                if stream.unit() < self.share {
+                if stream.unit() < share {
                     *id = self.blank;
                 }
             }
@@ -60,16 +75,16 @@ fn micro_batches<'a>(rows: &[&'a Row], size: usize) -> Vec<Vec<(usize, &'a Row)>
     let mut dealt = vec![Vec::new(); count];
     for (i, row) in sorted.into_iter().enumerate() {
         let lap = i / count;
-        let seat = if lap % 2 == 0 { i % count } else { count - 1 - i % count };
+        let seat = if lap.is_multiple_of(2) { i % count } else { count - 1 - i % count };
         dealt[seat].push(row);
     }
     dealt
 }
 
 /// One packed micro-batch and its loss positions.
-fn pack(rows: &[(usize, &Row)], weight_sum: f64, dropout: Option<PromptDropout>) -> (PackedTexts, LossRows) {
+fn pack(rows: &[(usize, &Row)], weight_sum: f64, noise: Option<Noise>) -> (PackedTexts, LossRows) {
     let texts: Vec<Vec<u32>> =
-        rows.iter().map(|(place, r)| dropout.map_or_else(|| r.encoded.ids.clone(), |d| d.apply(r, *place))).collect();
+        rows.iter().map(|(place, r)| noise.map_or_else(|| r.encoded.ids.clone(), |n| n.ids(r, *place))).collect();
     // The last token predicts nothing, so it is not computed.
     let batch = PackedTexts::new(texts.iter().map(|ids| (&ids[..ids.len() - 1], 0)));
     let mut at = LossRows::default();
@@ -91,13 +106,7 @@ fn totals(rows: &[&Row]) -> (f64, Pass) {
 }
 
 /// Loss and gradients of one optimizer step. Rows without weight give 0, not NaN.
-pub fn learn(
-    backprop: &Backprop,
-    weights: &Parameters,
-    rows: &[&Row],
-    micro_batch: usize,
-    dropout: PromptDropout,
-) -> (Pass, Parameters) {
+pub fn learn(backprop: &Backprop, weights: &Parameters, rows: &[&Row], micro_batch: usize, noise: Noise) -> (Pass, Parameters) {
     let (weight_sum, mut pass) = totals(rows);
     if weight_sum <= 0.0 {
         return (pass, weights.like());
@@ -105,10 +114,12 @@ pub fn learn(
     let prepared = Prepared::new(weights, true);
     let parts: Vec<(f64, Parameters)> = micro_batches(rows, micro_batch)
         .par_iter()
-        .map(|rows| {
-            let (batch, at) = pack(rows, weight_sum, Some(dropout));
+        .enumerate()
+        .map(|(i, rows)| {
+            let (batch, at) = pack(rows, weight_sum, Some(noise));
             let mut gradients = weights.like();
-            (backprop.pass(&prepared, &batch, &at, Some(&mut gradients)), gradients)
+            let lesson = Lesson { gradients: &mut gradients, dropout: noise.dropout(i) };
+            (backprop.pass(&prepared, &batch, &at, Some(lesson)), gradients)
         })
         .collect();
     let mut parts = parts.into_iter();
@@ -143,7 +154,7 @@ mod tests {
     use super::super::tests::{toy_rows, toy_weights};
     use super::*;
 
-    const NO_DROPOUT: PromptDropout = PromptDropout { share: 0.0, blank: 0, seed: 0, step: 0 };
+    const QUIET: Noise = Noise { prompt: 0.0, blank: 0, hidden: 0.0, seed: 0, step: 0 };
 
     fn setting() -> (Backprop, Parameters, Vec<Row>) {
         let (config, weights) = toy_weights();
@@ -155,8 +166,8 @@ mod tests {
         let (backprop, weights, mut rows) = setting();
         rows[0].weight = 3.0;
         let rows: Vec<&Row> = rows.iter().collect();
-        let (whole, all) = learn(&backprop, &weights, &rows, rows.len(), NO_DROPOUT);
-        let (parts, sum) = learn(&backprop, &weights, &rows, 2, NO_DROPOUT);
+        let (whole, all) = learn(&backprop, &weights, &rows, rows.len(), QUIET);
+        let (parts, sum) = learn(&backprop, &weights, &rows, 2, QUIET);
         assert!((whole.loss - parts.loss).abs() < 1e-4);
         assert!(all.numbers().iter().zip(sum.numbers()).all(|(a, b)| (a - b).abs() < 1e-4));
         assert!((evaluate(&backprop, &weights, &rows, 3).loss - whole.loss).abs() < 1e-4);
@@ -169,7 +180,7 @@ mod tests {
         let (a, b) = (mean(&[&rows[0]]), mean(&[&rows[1]]));
         rows[1].weight = 1.0;
         rows[0].weight = 3.0;
-        let together = learn(&backprop, &weights, &[&rows[0], &rows[1]], 8, NO_DROPOUT).0;
+        let together = learn(&backprop, &weights, &[&rows[0], &rows[1]], 8, QUIET).0;
         let (wa, wb) = (3.0 * a.loss_tokens as f64, b.loss_tokens as f64);
         assert!((together.loss - (a.loss * wa + b.loss * wb) / (wa + wb)).abs() < 1e-4);
     }
@@ -180,18 +191,18 @@ mod tests {
         for row in &mut rows {
             row.weight = 0.0;
         }
-        let (pass, gradients) = learn(&backprop, &weights, &rows.iter().collect::<Vec<_>>(), 2, NO_DROPOUT);
+        let (pass, gradients) = learn(&backprop, &weights, &rows.iter().collect::<Vec<_>>(), 2, QUIET);
         assert!(pass.loss == 0.0 && gradients.numbers().iter().all(|g| *g == 0.0));
         assert_eq!(pass.loss_tokens, rows.iter().map(|r| r.encoded.ids.len() - r.encoded.loss_from).sum::<usize>());
     }
 
     #[test]
-    fn dropout_blanks_prompt_tokens_only_and_repeats_itself() {
+    fn noise_blanks_prompt_tokens_only_and_repeats_itself() {
         let row = &toy_rows()[0];
-        let dropout = PromptDropout { share: 0.5, blank: 0, seed: 1, step: 7 };
-        let ids = dropout.apply(row, 3);
-        assert_eq!(ids, dropout.apply(row, 3));
-        assert_ne!(ids, PromptDropout { step: 8, ..dropout }.apply(row, 3));
+        let noise = Noise { prompt: 0.5, seed: 1, step: 7, ..QUIET };
+        let ids = noise.ids(row, 3);
+        assert_eq!(ids, noise.ids(row, 3));
+        assert_ne!(ids, Noise { step: 8, ..noise }.ids(row, 3));
         let from = row.encoded.loss_from;
         assert!(ids[from..] == row.encoded.ids[from..] && ids[..from] != row.encoded.ids[..from]);
     }

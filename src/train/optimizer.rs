@@ -1,4 +1,4 @@
-//! AdamW with decoupled decay, in plain f32, ordered by name, with moments that can be saved. Knows no model.
+//! `AdamW` with decoupled decay, in plain f32, ordered by name, with moments that can be saved. Knows no model.
 
 use crate::student::parameters::Parameters;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::checkpoint::{self, RunState};
-use super::objective::{self, PromptDropout, Row};
+use super::objective::{self, Noise, Row};
 use super::optimizer::{AdamW, clip_scale, global_norm};
 use super::schedule::learning_rate;
 use super::steplog::StepLog;
@@ -145,13 +145,14 @@ impl Trainer<'_> {
         let rules = &self.job.rules;
         let (epoch, ref indices) = self.steps[self.state.step as usize];
         let rows: Vec<&Row> = indices.iter().map(|i| &self.train[*i as usize]).collect();
-        let dropout = PromptDropout {
-            share: rules.prompt_dropout,
+        let noise = Noise {
+            prompt: rules.prompt_dropout,
+            hidden: rules.hidden_dropout,
             blank: self.job.codec.tokenizer.pad(),
             seed: self.job.seed,
             step: self.state.step,
         };
-        let (pass, gradients) = objective::learn(&self.backprop, &self.weights, &rows, rules.run.micro_batch, dropout);
+        let (pass, gradients) = objective::learn(&self.backprop, &self.weights, &rows, rules.run.micro_batch, noise);
         let step = self.state.step + 1;
         let norm = global_norm(&gradients);
         for (what, value) in [("loss", pass.loss), ("gradient norm", norm)] {
@@ -248,6 +249,19 @@ mod tests {
         }
     }
 
+    /// A panic at the gate before step 4 stands for a kill.
+    struct Crash(u64);
+
+    impl TrainControl for Crash {
+        fn gate(&mut self) -> Gate {
+            self.0 += 1;
+            assert!(self.0 < 4, "killed");
+            Gate::Continue
+        }
+
+        fn on_event(&mut self, _: &TrainEvent) {}
+    }
+
     fn finish(job: &TrainJob, watch: &mut Watch) -> Finish {
         match train(job, watch).expect("trains") {
             TrainOutcome::Finished(finish) => finish,
@@ -303,20 +317,11 @@ mod tests {
     fn a_crash_after_steps_past_the_checkpoint_changes_nothing() {
         let (whole, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         finish(&job(whole.path()), &mut Watch::default());
-        // A panic at the gate before step 4 stands for a kill: the newest checkpoint is that of step 2.
-        struct Crash(u64);
-        impl TrainControl for Crash {
-            fn gate(&mut self) -> Gate {
-                self.0 += 1;
-                assert!(self.0 < 4, "killed");
-                Gate::Continue
-            }
-            fn on_event(&mut self, _: &TrainEvent) {}
-        }
         let job = job(crashed.path());
         assert!(std::panic::catch_unwind(AssertUnwindSafe(|| train(&job, &mut Crash(0)))).is_err());
         let mut watch = Watch::default();
         finish(&job, &mut watch);
+        // The newest checkpoint is that of step 2.
         assert!(matches!(watch.events[0], TrainEvent::Started { resumed_from: Some(2), .. }));
         assert_eq!(losses(crashed.path()), losses(whole.path()));
         assert_eq!(best_bytes(crashed.path()), best_bytes(whole.path()));

@@ -69,7 +69,9 @@ fn softmax(row: &mut [f32], visible: usize, scale: f32) {
         sum += *value;
     }
     let norm = 1.0 / sum;
-    seen.iter_mut().for_each(|p| *p *= norm);
+    for p in seen {
+        *p *= norm;
+    }
     hidden.fill(0.0);
 }
 
@@ -310,9 +312,13 @@ pub fn attend_cached(q: &[f32], spans: &[&Span], heads: Heads, out: &mut [f32]) 
     for kv in 0..key {
         let (mut k, mut v) = (Vec::with_capacity(total * width), Vec::with_capacity(total * width));
         for dim in 0..width {
-            spans.iter().for_each(|s| k.extend_from_slice(s.key_row(kv, dim)));
+            for span in spans {
+                k.extend_from_slice(span.key_row(kv, dim));
+            }
         }
-        spans.iter().for_each(|s| v.extend_from_slice(s.value_rows(kv)));
+        for span in spans {
+            v.extend_from_slice(span.value_rows(kv));
+        }
         let (keys, values) = (Packed::rows(&k, width, total, total), Packed::rows(&v, total, width, width));
         for head in kv * heads.group()..(kv + 1) * heads.group() {
             for first in (0..rows).step_by(BLOCK) {
@@ -429,7 +435,7 @@ mod tests {
         let weights = scores.exp().unwrap();
         let norm = weights.sum_keepdim(1).unwrap();
         let definition = weights.matmul(&v).unwrap().broadcast_div(&norm).unwrap();
-        let ours = causal_attention(&q, &k, &v, heads, &[0..n].into()).unwrap();
+        let ours = causal_attention(&q, &k, &v, heads, &Arc::from(vec![0..n; 1])).unwrap();
         let grads = |y: &Tensor| (y * &mix).unwrap().sum_all().unwrap().backward().unwrap();
         let (expected, ours) = (grads(&definition), grads(&ours));
         for t in [&q, &k, &v] {
@@ -441,7 +447,7 @@ mod tests {
     fn the_cache_gives_what_the_whole_text_gives() {
         let (n, prefix) = (75, 20);
         let (q, k, v) = (noise(n * 24, 1), noise(n * 12, 2), noise(n * 12, 3));
-        let expected = plain(&q, &k, &v, HEADS, &[0..n]);
+        let expected = plain(&q, &k, &v, HEADS, std::slice::from_ref(&(0..n)));
         let mut shared = Span::new(HEADS, 8);
         shared.append(&k[..prefix * 12], &v[..prefix * 12]);
         let mut own = Span::new(HEADS, 4);

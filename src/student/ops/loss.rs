@@ -40,7 +40,9 @@ fn rows_loss<'a>(logits: &'a mut [f32], vocab: usize, targets: &'a [u32], weight
     for ((logits, target), weight) in logits.chunks_exact_mut(vocab).zip(targets).zip(weights) {
         total += f64::from(*weight) * f64::from(row_loss(logits, *target as usize));
         if learn {
-            logits.iter_mut().for_each(|v| *v *= weight);
+            for v in logits {
+                *v *= weight;
+            }
         }
     }
     total
@@ -74,7 +76,9 @@ fn row_loss(logits: &mut [f32], target: usize) -> f32 {
         sum += *value;
     }
     let scale = 1.0 / sum;
-    logits.iter_mut().for_each(|v| *v *= scale);
+    for v in &mut *logits {
+        *v *= scale;
+    }
     logits[target] -= 1.0;
     sum.ln() + most - wanted
 }
@@ -177,6 +181,6 @@ mod tests {
     #[test]
     fn a_batch_without_loss_positions_loses_nothing() {
         let loss = linear_cross_entropy(&noise_tensor(&[4, 6], 1), &noise_tensor(&[19, 6], 2), Arc::default(), true).unwrap();
-        assert_eq!(loss.to_scalar::<f32>().unwrap(), 0.0);
+        assert!(loss.to_scalar::<f32>().unwrap().abs() < f32::EPSILON);
     }
 }

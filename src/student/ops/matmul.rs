@@ -4,6 +4,9 @@
 //! whatever the other dimensions are. That is what makes a row's logits the same alone and in a batch, and it is why this
 //! is not left to a library whose kernels change with the shape.
 
+// Inlining is what compiles these bodies for the chosen instruction set; the tiles belong on the stack.
+#![allow(clippy::inline_always, clippy::large_stack_arrays)]
+
 use pulp::{Arch, Simd, WithSimd};
 
 /// Rows of one register tile.
@@ -242,7 +245,7 @@ mod tests {
     use super::super::check::noise;
     use super::*;
 
-    fn plain(a: &[f32], b: &[f32], m: usize, k: usize, n: usize) -> Vec<f32> {
+    fn plain(a: &[f32], b: &[f32], (m, k, n): (usize, usize, usize)) -> Vec<f32> {
         let at = |r: usize, c: usize| (0..k).map(|i| a[r * k + i] * b[i * n + c]).sum();
         (0..m * n).map(|i| at(i / n, i % n)).collect()
     }
@@ -251,7 +254,7 @@ mod tests {
     fn products_of_any_shape_and_layout_are_the_plain_ones() {
         for (m, k, n) in [(1, 1, 1), (1, 128, 64), (6, 32, 32), (7, 5, 33), (100, 300, 17), (13, 600, 70)] {
             let (a, b) = (noise(m * k, 1), noise(k * n, 2));
-            let expected = plain(&a, &b, m, k, n);
+            let expected = plain(&a, &b, (m, k, n));
             let straight = multiply(&a, m, &Packed::rows(&b, k, n, n));
             let turned: Vec<f32> = (0..k * n).map(|i| b[(i % k) * n + i / k]).collect();
             let through_weight = multiply(&a, m, &Packed::transposed(&turned, n, k, k));

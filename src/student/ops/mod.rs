@@ -26,6 +26,7 @@ macro_rules! vectorised {
 }
 
 pub mod attention;
+pub mod dropout;
 pub mod linear;
 pub mod loss;
 pub mod matmul;
@@ -36,6 +37,7 @@ pub mod silu_gate;
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor};
 
 pub use attention::{Heads, Span, attend_cached, causal_attention};
+pub use dropout::Dropout;
 pub use linear::linear;
 pub use loss::{LossRows, linear_cross_entropy};
 pub use matmul::Packed;
@@ -72,23 +74,21 @@ pub fn with_numbers<const N: usize, R>(
 /// e^x to about one unit in the last place, in a form that compilers turn into vector code (the library's is a call
 /// per number). Inputs are clamped to where the result is a normal number.
 #[inline(always)]
-#[allow(clippy::inline_always, clippy::excessive_precision, clippy::cast_possible_wrap)]
-fn exp(x: f32) -> f32 {
+#[allow(clippy::inline_always)]
+fn exp(value: f32) -> f32 {
     const MAGIC: f32 = 12_582_912.0; // 1.5 · 2^23: adding it rounds to an integer, kept in the low mantissa bits
-    let x = x.clamp(-87.0, 88.0);
-    let shifted = x * std::f32::consts::LOG2_E + MAGIC;
-    let n = shifted - MAGIC;
-    let r = x - n * 0.693_359_375;
-    let r = r + n * 2.121_944_4e-4;
-    let p = 1.987_569_1e-4;
-    let p = p * r + 1.398_199_9e-3;
-    let p = p * r + 8.333_452e-3;
-    let p = p * r + 4.166_579_6e-2;
-    let p = p * r + 1.666_666_5e-1;
-    let p = p * r + 5.000_000_1e-1;
-    let y = p * r * r + r + 1.0;
+    const TERMS: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1];
+    let value = value.clamp(-87.0, 88.0);
+    let shifted = value * std::f32::consts::LOG2_E + MAGIC;
+    let twos = shifted - MAGIC;
+    // ln 2 in two parts, the first exact in few bits.
+    let rest = value - twos * 0.693_359_375 + twos * 2.121_944_4e-4;
+    let mut series = TERMS[0];
+    for term in &TERMS[1..] {
+        series = series * rest + term;
+    }
     let power = shifted.to_bits().wrapping_sub(MAGIC.to_bits()).wrapping_add(127) << 23;
-    y * f32::from_bits(power)
+    (series * rest * rest + rest + 1.0) * f32::from_bits(power)
 }
 
 /// Σ a·b in 16 independent lanes, summed in a fixed order.

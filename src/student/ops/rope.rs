@@ -1,4 +1,4 @@
-//! Rotary positions in the half-split form of Llama and Qwen: pairs are (i, i + head_dim / 2).
+//! Rotary positions in the half-split form of Llama and Qwen: pairs are (i, i + half a head).
 
 use std::sync::Arc;
 

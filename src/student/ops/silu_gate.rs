@@ -1,4 +1,4 @@
-//! The gate of SwiGLU: `silu(gate) · up`.
+//! The gate of `SwiGLU`: `silu(gate) · up`.
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
