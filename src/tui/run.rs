@@ -75,12 +75,11 @@ pub async fn run(handle: EngineHandle, options: TuiOptions) -> Result<(), TuiErr
                 urgent = true;
                 Some(Msg::Tick(SystemClock.now()))
             }
-            changed = snapshot.changed(), if engine_lives => match changed {
-                Ok(()) => Some(Msg::Snapshot(snapshot.borrow_and_update().clone())),
-                Err(_) => {
-                    engine_lives = false;
-                    Some(Msg::EngineGone)
-                }
+            changed = snapshot.changed(), if engine_lives => if changed.is_ok() {
+                Some(Msg::Snapshot(snapshot.borrow_and_update().clone()))
+            } else {
+                engine_lives = false;
+                Some(Msg::EngineGone)
             },
             event = events.recv(), if engine_lives => match event {
                 Ok(event) => Some(Msg::Event(event)),
@@ -104,7 +103,7 @@ pub async fn run(handle: EngineHandle, options: TuiOptions) -> Result<(), TuiErr
         for effect in app.update(msg) {
             match effect {
                 Effect::Quit => return Ok(()),
-                Effect::Copy(text) => screen.copy(&text)?,
+                Effect::Copy(text) => terminal::Screen::copy(&text)?,
                 Effect::Send(command) => {
                     if !handle.send(command) {
                         app.update(Msg::EngineGone);

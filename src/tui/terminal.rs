@@ -57,14 +57,15 @@ impl Screen {
     /// Gives the terminal back and stops this process, as Ctrl-Z does elsewhere; returns when it is continued.
     pub fn suspend(&mut self) -> io::Result<()> {
         restore();
-        let pid = std::process::id().to_string();
-        let sent = std::process::Command::new("kill").args(["-TSTP", &pid]).status();
+        // 0 is the whole process group: the shell sees the job stop even under `cargo run`. The sender belongs to the
+        // group too, so waiting for it is waiting for the job to be continued.
+        let sent = std::process::Command::new("kill").args(["-TSTP", "0"]).status();
         self.resume()?;
         sent.map(|_| ())
     }
 
     /// Puts text on the clipboard of the terminal, which may be far away (OSC 52).
-    pub fn copy(&mut self, text: &str) -> io::Result<()> {
+    pub fn copy(text: &str) -> io::Result<()> {
         let mut out = stdout();
         write!(out, "\x1b]52;c;{}\x07", base64(text.as_bytes()))?;
         out.flush()

@@ -66,7 +66,7 @@ const SHIPPED: [(&str, &str); 4] = [
 ];
 
 impl Theme {
-    /// A theme by name: `file` is the workspace's own text of it, if there is one. Under NO_COLOR every role keeps its
+    /// A theme by name: `file` is the workspace's own text of it, if there is one. Under `NO_COLOR` every role keeps its
     /// modifiers and loses its colours.
     pub fn load(name: &str, file: Option<&str>, no_color: bool) -> Result<Self, ThemeError> {
         let shipped = SHIPPED.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);

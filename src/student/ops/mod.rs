@@ -77,12 +77,12 @@ pub fn with_numbers<const N: usize, R>(
 #[allow(clippy::inline_always)]
 fn exp(value: f32) -> f32 {
     const MAGIC: f32 = 12_582_912.0; // 1.5 · 2^23: adding it rounds to an integer, kept in the low mantissa bits
-    const TERMS: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1];
+    const TERMS: [f32; 6] = [1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1];
     let value = value.clamp(-87.0, 88.0);
     let shifted = value * std::f32::consts::LOG2_E + MAGIC;
     let twos = shifted - MAGIC;
     // ln 2 in two parts, the first exact in few bits.
-    let rest = value - twos * 0.693_359_375 + twos * 2.121_944_4e-4;
+    let rest = value - twos * 0.693_359_4 + twos * 2.121_944_4e-4;
     let mut series = TERMS[0];
     for term in &TERMS[1..] {
         series = series * rest + term;

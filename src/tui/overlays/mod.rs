@@ -40,6 +40,7 @@ pub enum Step {
 }
 
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "one overlay is open at a time; a box would only add a hop")]
 pub enum Overlay {
     Help(help::Help),
     Palette(palette::Palette),
