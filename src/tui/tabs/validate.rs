@@ -129,7 +129,7 @@ fn draw_sanity(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
         let [expected, teacher, student] = numbers.map(|text| right(text, NUMBER));
         format!("{} {} {expected} {teacher} {student}", fit(name, article), fit(profile, reader))
     };
-    let header = columns("  article", "  reader", ["expected", "teacher", "student"]);
+    let header = format!("  {}", columns("article", "reader", ["expected", "teacher", "student"]));
     let row = |s: &SanityRow| {
         let (mark, role) = if s.passed { ("✓ ", Role::Good) } else { ("✗ ", Role::Bad) };
         let numbers = [s.expected.as_str(), &number(s.teacher, 1), &number(s.student, 1)];
