@@ -179,7 +179,7 @@ mod tests {
     fn a_long_article_can_be_scrolled_to_its_end() {
         let mut snapshot = busy();
         let audit = std::sync::Arc::make_mut(&mut snapshot.audit);
-        audit.items[0].summary = (0..60).map(|i| format!("line {i} of the summary\n")).collect();
+        audit.items[0].summary = (0..60).map(|i| format!("line {i} of the summary")).collect::<Vec<_>>().join("\n");
         let tab = TabState { detail: true, scroll: 59, ..TabState::default() };
         expect(Phase::Audit, &snapshot, &tab, &["line 59 of the summary", "PROFILE: engineer"]);
     }
