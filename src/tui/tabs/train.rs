@@ -101,7 +101,7 @@ fn facts(look: &Look<'_>, job: Option<&JobView>) -> Vec<(&'static str, String)> 
         ("s/step", number(positive(t.seconds_per_step), 2)),
         ("checkpoints", checkpoints),
         ("resumed from", t.resumed_from.map_or_else(|| "—".into(), |step| format!("step {step}"))),
-        ("stopped early", if t.stopped_early { "yes: eval loss rose".into() } else { "no".into() }),
+        ("stopped early", if t.stopped_early { "yes".into() } else { "no".into() }),
         ("parameters", t.parameters.to_string()),
     ]
 }
