@@ -175,7 +175,7 @@ pub fn pane(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, title: &str, lin
 }
 
 /// Rows a line takes when wrapped at words.
-fn height(line: &Line<'_>, width: u16) -> usize {
+pub fn height(line: &Line<'_>, width: u16) -> usize {
     let width = usize::from(width).max(1);
     let text: String = line.spans.iter().map(|s| s.content.as_ref()).collect();
     let (mut rows, mut used) = (1, 0);

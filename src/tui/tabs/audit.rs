@@ -10,17 +10,17 @@ use ratatui::text::Line;
 use super::{Look, TabState};
 use crate::domain::{Phase, one_line, safe_text};
 use crate::engine::{AuditItem, Snapshot, Verdict};
-use crate::tui::charts::parts::{WIDE, empty, fit, line, list, matches, notices, number, pane, prose, row_width, span, split};
+use crate::tui::charts::parts::{empty, fit, height, line, list, matches, notices, number, pane, prose, row_width, span, split};
 use crate::tui::theme::Role;
 
 /// The steps of a think block, in their order.
 const LABELS: [&str; 5] = ["PROFILE:", "RECOGNISE:", "SIGNALS:", "STRONGEST:", "MATCH:"];
 
 /// Width from which teacher and student are read side by side.
-const SIDE_BY_SIDE: u16 = 70;
+const SIDE_BY_SIDE: u16 = 64;
 
-/// Rows of the article above them.
-const ARTICLE_ROWS: u16 = 7;
+/// Rows from which the article has a pane of its own above them.
+const SMALLEST_STACK: u16 = 14;
 
 pub fn rows(snapshot: &Snapshot, tab: &TabState) -> usize {
     shown(snapshot, tab).count()
@@ -92,12 +92,14 @@ fn detail(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, item: &AuditItem) 
     let teacher_title = format!("teacher {}", number(Some(item.teacher_score), 1));
     let student_title = format!("student {}", number(item.student_score, 1));
     let (article, teacher, student) = (article(item, look), teacher(item, look), student(item, look));
-    // Side by side where there is room for both; the panes scroll together, so that steps stay abreast.
-    if area.width >= SIDE_BY_SIDE && area.height >= ARTICLE_ROWS * 2 && look.tab.detail || area.width >= WIDE {
-        let [top, rest] = Layout::vertical([Constraint::Length(ARTICLE_ROWS), Constraint::Min(0)]).areas(area);
+    // The panes scroll together, each to its end, so that the steps stay abreast and nothing is out of reach.
+    if area.width >= SIDE_BY_SIDE && area.height >= SMALLEST_STACK {
+        let inner = area.width.saturating_sub(2);
+        let wanted = article.iter().map(|l| height(l, inner)).sum::<usize>() + 2;
+        let rows = u16::try_from(wanted).unwrap_or(u16::MAX).min(area.height * 2 / 5);
+        let [top, rest] = Layout::vertical([Constraint::Length(rows), Constraint::Min(0)]).areas(area);
         let [left, right] = Layout::horizontal([Constraint::Percentage(50), Constraint::Min(0)]).areas(rest);
-        let unscrolled = TabState { scroll: 0, ..look.tab.clone() };
-        pane(frame, top, &Look { tab: &unscrolled, ..*look }, &title, article, false);
+        pane(frame, top, look, &title, article, look.tab.detail);
         pane(frame, left, look, &teacher_title, teacher, look.tab.detail);
         pane(frame, right, look, &student_title, student, look.tab.detail);
         return;
@@ -171,6 +173,15 @@ mod tests {
         expect(Phase::Audit, &busy(), &tab, &words);
         let unasked = TabState { selected: 1, ..tab };
         expect(Phase::Audit, &busy(), &unasked, &["was not asked", "kept · a-1 × kuwait_cpeg"]);
+    }
+
+    #[test]
+    fn a_long_article_can_be_scrolled_to_its_end() {
+        let mut snapshot = busy();
+        let audit = std::sync::Arc::make_mut(&mut snapshot.audit);
+        audit.items[0].summary = (0..60).map(|i| format!("line {i} of the summary")).collect::<Vec<_>>().join("\n");
+        let tab = TabState { detail: true, scroll: 59, ..TabState::default() };
+        expect(Phase::Audit, &snapshot, &tab, &["line 59 of the summary", "PROFILE: engineer"]);
     }
 
     #[test]

@@ -62,17 +62,17 @@ fn detail(look: &Look<'_>, selected: Option<&ReleaseView>) -> Vec<Line<'static>>
         Some(served) => fact("served now", served, look),
         None => line("nothing is served: run this phase to serve a release", look, Role::Warn),
     }];
+    if !deploy.last_score.is_empty() {
+        lines.push(line("", look, Role::Text));
+        lines.push(line("last article scored", look, Role::Strong));
+        lines.extend(deploy.last_score.iter().flat_map(|text| prose(text, look, Role::Text)));
+    }
     if let Some(r) = selected {
         lines.push(line("", look, Role::Text));
         lines.push(line(format!("release {}", fit(&r.name, NAME)), look, Role::Strong));
         let facts = [("model", &r.model), ("runtime", &r.runtime), ("verdict", &r.verdict), ("path", &r.path)];
         lines.extend(facts.map(|(name, value)| fact(name, value, look)));
         lines.push(fact("created", &date(r.created), look));
-    }
-    if !deploy.last_score.is_empty() {
-        lines.push(line("", look, Role::Text));
-        lines.push(line("last article scored", look, Role::Strong));
-        lines.extend(deploy.last_score.iter().flat_map(|text| prose(text, look, Role::Text)));
     }
     lines
 }

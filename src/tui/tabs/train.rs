@@ -42,8 +42,8 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
     let [chart, panel] = if wide {
         Layout::horizontal([Constraint::Min(0), Constraint::Length(44)]).areas(area)
     } else {
-        // The panel has ten lines and two borders; the curve wants at least eight rows.
-        let panel = 12.min(area.height.saturating_sub(8)).max(area.height / 3);
+        // The panel has nine lines and two borders; the curve wants at least eight rows.
+        let panel = 11.min(area.height.saturating_sub(8)).max(area.height / 3);
         Layout::vertical([Constraint::Min(0), Constraint::Length(panel)]).areas(area)
     };
     loss_chart(frame, chart, look.theme, &train.loss, &train.eval_loss);
@@ -51,7 +51,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
     let mut lines = job.map(|job| job_lines(job, look)).unwrap_or_default();
     lines.extend(if wide { stacked(look, job) } else { paired(look, job) });
     lines.extend(memory(look, inner));
-    let run = train.run.as_deref().unwrap_or("begins");
+    let run = train.run.as_deref().unwrap_or("a run begins");
     let title = format!("{} · no GPU here: gauges show RAM", one_line(run, 30));
     pane(frame, panel, look, &title, lines, look.tab.detail);
 }
@@ -101,7 +101,7 @@ fn facts(look: &Look<'_>, job: Option<&JobView>) -> Vec<(&'static str, String)> 
         ("s/step", number(positive(t.seconds_per_step), 2)),
         ("checkpoints", checkpoints),
         ("resumed from", t.resumed_from.map_or_else(|| "—".into(), |step| format!("step {step}"))),
-        ("stopped early", if t.stopped_early { "yes: eval loss rose".into() } else { "no".into() }),
+        ("stopped early", if t.stopped_early { "yes".into() } else { "no".into() }),
         ("parameters", t.parameters.to_string()),
     ]
 }
@@ -133,18 +133,27 @@ fn paired(look: &Look<'_>, job: Option<&JobView>) -> Vec<Line<'static>> {
     facts(look, job)[..12].chunks(2).map(both).collect()
 }
 
+/// Cells of one of two gauges on a line, and the width from which they fit.
+const PAIR: usize = 38;
+const PAIRED: usize = 2 * PAIR;
+
 fn memory(look: &Look<'_>, width: usize) -> Vec<Line<'static>> {
     let m = look.snapshot.memory;
     if m.total == 0 {
         return Vec::new();
     }
-    let total = m.total as f64;
-    let (process, used) = (m.process as f64 / total, m.used as f64 / total);
-    vec![
-        gauge(look.theme, "process", process, &format!("{} of {}", gib(m.process), gib(m.total)), width),
-        gauge(look.theme, "machine", used, &format!("{} of {}", gib(m.used), gib(m.total)), width),
-        gauge(look.theme, "cpu", f64::from(m.cpu), &format!("{:.0} % of all cores", m.cpu * 100.0), width),
-    ]
+    let ram = |label, bytes: u64, width| {
+        let reading = format!("{} of {}", gib(bytes), gib(m.total));
+        gauge(look.theme, label, bytes as f64 / m.total as f64, &reading, width)
+    };
+    let cpu = gauge(look.theme, "cpu", f64::from(m.cpu), &format!("{:.0} % of all cores", m.cpu * 100.0), width);
+    if width < PAIRED {
+        return vec![ram("process", m.process, width), ram("machine", m.used, width), cpu];
+    }
+    let mut both = ram("process", m.process, PAIR);
+    both.push_span("  ");
+    both.extend(ram("machine", m.used, PAIR).spans);
+    vec![both, cpu]
 }
 
 fn gib(bytes: u64) -> String {

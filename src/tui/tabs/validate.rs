@@ -54,9 +54,10 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
     }
 }
 
-/// Cells of a number's column, and of an interval's.
+/// Cells of the columns of numbers, of intervals and of counts.
 const NUMBER: usize = 8;
 const INTERVAL: usize = 13;
+const COUNT: usize = 4;
 
 fn draw_metrics(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, subject: &str) {
     let validate = &look.snapshot.validate;
@@ -89,13 +90,13 @@ struct Columns {
 
 impl Columns {
     fn of(width: usize, baselines: usize) -> Self {
-        let baseline = if width >= 96 { 14 } else { 9 };
-        let fixed = NUMBER + INTERVAL + 5 + 3 + baselines * (baseline + 1) + WEAK.len();
+        let baseline = if width >= 96 { 14 } else { 8 };
+        let fixed = NUMBER + INTERVAL + COUNT + 3 + baselines * (baseline + 1) + WEAK.len();
         Self { name: width.saturating_sub(fixed).clamp(8, 30), baseline }
     }
 
     fn measured(&self, name: &str, model: &str, interval: &str, n: &str) -> String {
-        format!("{} {} {} {}", fit(name, self.name), right(model, NUMBER), right(interval, INTERVAL), right(n, 5))
+        format!("{} {} {} {}", fit(name, self.name), right(model, NUMBER), right(interval, INTERVAL), right(n, COUNT))
     }
 }
 
@@ -129,7 +130,7 @@ fn draw_sanity(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
         let [expected, teacher, student] = numbers.map(|text| right(text, NUMBER));
         format!("{} {} {expected} {teacher} {student}", fit(name, article), fit(profile, reader))
     };
-    let header = columns("  article", "  reader", ["expected", "teacher", "student"]);
+    let header = format!("  {}", columns("article", "reader", ["expected", "teacher", "student"]));
     let row = |s: &SanityRow| {
         let (mark, role) = if s.passed { ("✓ ", Role::Good) } else { ("✗ ", Role::Bad) };
         let numbers = [s.expected.as_str(), &number(s.teacher, 1), &number(s.student, 1)];
@@ -203,8 +204,18 @@ mod tests {
 
     #[test]
     fn metrics_show_intervals_baselines_and_which_rest_on_few_rows() {
-        let words =
-            ["95 % interval", "constant", "lexical", "0.70–0.92", "2.10", "few rows", "better than every", "0.81 against 1.40"];
+        let words = [
+            "95 % interval",
+            "constant",
+            "lexical",
+            "0.70–0.92",
+            "2.10",
+            "1.90",
+            "MAE of cri",
+            "few rows",
+            "better than every",
+            "0.81 against 1.40",
+        ];
         expect(HERE, &busy(), &page(0), &words);
         assert_eq!(rows(&busy(), &page(0)), 2);
     }
