@@ -103,7 +103,7 @@ pub async fn run(handle: EngineHandle, options: TuiOptions) -> Result<(), TuiErr
         for effect in app.update(msg) {
             match effect {
                 Effect::Quit => return Ok(()),
-                Effect::Copy(text) => terminal::Screen::copy(&text)?,
+                Effect::Copy(text) => Screen::copy(&text)?,
                 Effect::Send(command) => {
                     if !handle.send(command) {
                         app.update(Msg::EngineGone);
