@@ -49,7 +49,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
     let view = &look.snapshot.articles;
     let found = shown(look.snapshot, look.tab);
     if found.is_empty() {
-        let run = "There are no articles yet: import a file of articles, one JSON object a line.";
+        let run = "There are no articles yet: run this phase to read the recipe's own, or import some with 'stratos articles import FILE'.";
         return empty_list(frame, area, look, "Articles", &next_step(look.snapshot, Phase::Articles, run, run));
     }
     let (left, right) = pane::list_and_detail(area, look.tab.detail);

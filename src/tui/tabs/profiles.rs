@@ -33,7 +33,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
     let readers = shown(look.snapshot, look.tab);
     let total = look.snapshot.profiles.len();
     if readers.is_empty() {
-        let run = "There are no readers yet: import a file of profiles, or put them into the workspace's profiles folder.";
+        let run = "There are no readers yet: run this phase to read the recipe's own, or import some with 'stratos profiles import FILE'. Running everything goes through all eight tabs; the operator is asked before anything is bought and before training.";
         let words = next_step(look.snapshot, Phase::Profiles, run, run);
         return empty_list(frame, area, look, "Readers", &words);
     }
