@@ -54,7 +54,7 @@ fn sources(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// A source file without its `#[cfg(test)]` tail and without comments: what ships.
+/// A source file without its `#[cfg(test)]` tail and without comments: what ships. Files of tests alone are left out.
 struct Source {
     path: String,
     module: String,
@@ -63,6 +63,10 @@ struct Source {
 
 fn shipped() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let is_test = |path: &PathBuf| {
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        name.contains("tests") || name == "testing.rs" || name == "fixture.rs"
+    };
     let read = |path: PathBuf| {
         let relative = path.strip_prefix(&root).expect("below src").to_string_lossy().into_owned();
         let text = fs::read_to_string(&path).expect("readable");
@@ -71,7 +75,7 @@ fn shipped() -> Vec<Source> {
         let module = relative.split(['/', '.']).next().unwrap_or_default().to_owned();
         Source { module, code: code.join("\n"), path: relative }
     };
-    sources(&root).into_iter().map(read).collect()
+    sources(&root).into_iter().filter(|path| !is_test(path)).map(read).collect()
 }
 
 /// Names after `crate::` in a text.

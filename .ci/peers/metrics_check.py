@@ -15,8 +15,12 @@ import pathlib
 import random
 import sys
 
-import numpy as np
-from scipy import stats
+try:
+    import numpy as np
+    from scipy import stats
+except ImportError as missing:
+    print(f"skipped: {missing}; 'pip install numpy scipy' and run again")
+    sys.exit(77)
 
 HERE = pathlib.Path(__file__).resolve().parents[2] / "tests" / "fixtures" / "metrics"
 EDGES = [0.0, 2.0, 5.5, 7.0, 9.0]
@@ -89,6 +93,13 @@ def weighted_median(g, weights):
 def macro(errors, g):
     bands = np.searchsorted(EDGES, g, side="right") - 1
     return float(np.mean([np.mean(errors[bands == b]) for b in sorted(set(bands))]))
+
+
+# Figures of this script that `stratos metrics` does not report.
+NOT_REPORTED = {
+    "parsed", "articles", "profiles", "mae_parsed_only", "recall_top", "recall_top_n", "psr_articles", "psr_pairs_n",
+    "skill_macro_constant",
+}
 
 
 def measure(raw):
@@ -193,15 +204,19 @@ def differs(a, b):
     return abs(a - b) > 1e-9
 
 
+def reported(rows):
+    return {key: value for key, value in measure(rows).items() if key not in NOT_REPORTED}
+
+
 def main():
     if sys.argv[1:] == ["--write"]:
         HERE.mkdir(parents=True, exist_ok=True)
         rows = generate()
         (HERE / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        (HERE / "expected.json").write_text(json.dumps(measure(rows), indent=1) + "\n")
+        (HERE / "expected.json").write_text(json.dumps(reported(rows), indent=1) + "\n")
         return
     path = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "rows.jsonl"
-    found = measure([json.loads(line) for line in path.read_text().splitlines() if line.strip()])
+    found = reported([json.loads(line) for line in path.read_text().splitlines() if line.strip()])
     if len(sys.argv) > 1:
         print(json.dumps(found, indent=1))
         return

@@ -11,9 +11,10 @@ use std::thread;
 use crossterm::cursor::Show;
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
 use crossterm::execute;
-use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use crossterm::terminal::{Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Size;
 
 use super::app::App;
 use super::chrome;
@@ -26,6 +27,8 @@ type Hook = dyn Fn(&PanicHookInfo<'_>) + Send + Sync + 'static;
 /// Holds the terminal until it is dropped.
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<Stdout>>,
+    /// The terminal's size when it was last drawn from nothing.
+    size: Size,
     before: Arc<Hook>,
 }
 
@@ -37,12 +40,16 @@ impl Screen {
         let before = hook_panics();
         // From here on dropping `Screen` puts everything back, also half of it.
         let terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
-        let mut screen = Self { terminal, before };
+        let size = terminal.size()?;
+        let mut screen = Self { terminal, size, before };
         screen.resume()?;
         Ok(screen)
     }
 
     pub fn draw(&mut self, app: &App) -> io::Result<()> {
+        if self.terminal.size()? != self.size {
+            self.fresh()?;
+        }
         self.terminal.draw(|frame| chrome::draw(frame, app)).map(|_| ())
     }
 
@@ -51,7 +58,16 @@ impl Screen {
         ENTERED.store(true, Ordering::SeqCst);
         enable_raw_mode()?;
         execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
-        self.terminal.clear()
+        self.fresh()
+    }
+
+    /// An empty screen and buffers of its size. Ratatui's own `clear` asks the terminal where the cursor is and waits
+    /// for the answer; this asks nothing, so it works where nobody answers and while keys are being read.
+    fn fresh(&mut self) -> io::Result<()> {
+        execute!(stdout(), Clear(ClearType::All))?;
+        self.terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
+        self.size = self.terminal.size()?;
+        Ok(())
     }
 
     /// Gives the terminal back and stops this process, as Ctrl-Z does elsewhere; returns when it is continued.

@@ -82,6 +82,8 @@ fn toy_recipe() -> String {
         ("intermediate_size", "64"),
         ("max_positions", "2048"),
         ("epochs", "1"),
+        ("micro_batch", "4"),
+        ("effective_batch", "4"),
         ("eval_every", "6"),
         ("checkpoint_every", "4"),
         ("max_new_tokens", "48"),
