@@ -120,15 +120,15 @@ fn the_console_opens_shows_every_tab_runs_the_pipeline_and_gives_the_terminal_ba
     console.press("R");
     console.wait_for("press a");
     console.press("3");
-    console.wait_for("1 cost");
+    console.wait_for("▸cost");
     console.press("a");
-    console.wait_for("ceiling");
+    console.wait_for("Approve this plan");
     console.press("\r");
-    console.wait("the dataset", |s| s.contains("dataset") && s.contains("press a"));
+    console.wait("the dataset", |s| s.contains("4✓Dataset") && s.contains("press a"));
     console.press("4");
     console.wait_for("TOTALS");
     console.press("a");
-    console.wait_for("digest");
+    console.wait_for("Acknowledge this dataset");
     console.press("\r");
 
     for (rows, cols) in [(40, 120), (1, 1), (10, 30), (24, 80)] {
