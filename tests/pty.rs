@@ -5,7 +5,7 @@ mod common;
 
 use std::io::{Read, Write};
 use std::num::NonZero;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use common::Workspace;
@@ -89,11 +89,21 @@ impl Console {
 
     /// Waits for the end and returns whether it ended well.
     fn end(mut self) -> bool {
-        let status = self.child.wait().expect("ends");
-        while let Ok(bytes) = self.bytes.recv_timeout(Duration::from_millis(200)) {
-            self.screen.process(&bytes);
-            self.raw.extend(bytes);
+        // The pty closes when the process ends.
+        loop {
+            match self.bytes.recv_timeout(PATIENCE) {
+                Ok(bytes) => {
+                    self.screen.process(&bytes);
+                    self.raw.extend(bytes);
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.child.kill().expect("kills");
+                    panic!("it did not end; the screen shows:\n{}", self.text());
+                }
+            }
         }
+        let status = self.child.wait().expect("ends");
         let restored = !self.screen.screen().alternate_screen()
             && !self.screen.screen().hide_cursor()
             && !self.screen.screen().bracketed_paste();
@@ -140,6 +150,8 @@ fn the_console_opens_shows_every_tab_runs_the_pipeline_and_gives_the_terminal_ba
     console.press("8");
     console.wait_for("smoke answers");
     console.press("\u{1b}");
+    // The message is gone, so the escape was read alone; and while a job is live, q would ask first.
+    console.wait("the end of the job", |s| !s.contains("smoke answers") && !s.contains("running"));
     console.press("q");
     assert!(console.end());
 }

@@ -96,6 +96,10 @@ pub async fn run(handle: EngineHandle, options: TuiOptions) -> Result<(), TuiErr
             _ = tick.tick(), if app.wants_tick() => Some(Msg::Tick(SystemClock.now())),
         };
         let Some(msg) = msg else { continue };
+        if matches!(msg, Msg::Resize) {
+            // Also when it ends at the size it began with: what the terminal did in between is not known.
+            screen.fresh()?;
+        }
         if matches!(msg, Msg::Key(_) | Msg::Event(_)) {
             // Messages that this one makes count their time from now.
             app.update(Msg::Tick(SystemClock.now()));

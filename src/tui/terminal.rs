@@ -63,7 +63,7 @@ impl Screen {
 
     /// An empty screen and buffers of its size. Ratatui's own `clear` asks the terminal where the cursor is and waits
     /// for the answer; this asks nothing, so it works where nobody answers and while keys are being read.
-    fn fresh(&mut self) -> io::Result<()> {
+    pub fn fresh(&mut self) -> io::Result<()> {
         execute!(stdout(), Clear(ClearType::All))?;
         self.terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
         self.size = self.terminal.size()?;
