@@ -73,7 +73,7 @@ impl Console {
                     self.screen.process(&bytes);
                     self.raw.extend(bytes);
                 }
-                Err(_) => panic!("never saw {what}; the screen shows:\n{}", self.text()),
+                Err(error) => panic!("never saw {what} ({error}); the screen shows:\n{}", self.text()),
             }
         }
     }
