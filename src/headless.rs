@@ -54,7 +54,10 @@ fn with_engine<T>(workspace: &Arc<Workspace>, work: impl AsyncFnOnce(EngineHandl
     log_to_file(workspace)?;
     let (engine, handle) = Engine::start(workspace.clone(), Arc::new(SystemClock))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let done = runtime.block_on(work(handle));
+    let done = runtime.block_on(async {
+        handle.snapshot().wait_for(|snapshot| snapshot.complete).await?;
+        work(handle).await
+    });
     drop(runtime);
     engine.join();
     done

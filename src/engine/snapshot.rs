@@ -13,6 +13,8 @@ use crate::guards::Finding;
 /// Everything there is to see.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Snapshot {
+    /// Every view was read; before that only the workspace, the states and the readers are there.
+    pub complete: bool,
     pub workspace: WorkspaceView,
     pub phases: Vec<PhaseView>,
     pub job: Option<JobView>,

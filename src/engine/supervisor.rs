@@ -88,15 +88,21 @@ impl Supervisor {
         };
         supervisor.snapshot.workspace = views::workspace(&supervisor.workspace, &supervisor.ledger)?;
         supervisor.refresh_states()?;
-        for phase in Phase::ALL {
-            supervisor.refresh_view(phase)?;
-        }
+        supervisor.refresh_view(Phase::Profiles)?;
         supervisor.publish();
         Ok(supervisor)
     }
 
     /// Runs until every handle is gone, then stops the job at its next safe point.
     pub async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        // A console draws its first frame meanwhile.
+        for phase in Phase::ALL {
+            if let Err(error) = self.refresh_view(phase) {
+                self.log(Level::Error, error.to_string());
+            }
+        }
+        self.snapshot.complete = true;
+        self.publish();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
