@@ -1,0 +1,3 @@
+//! The emulator, started by hand.
+
+fn main() {}
