@@ -18,7 +18,7 @@ pub(super) fn join(
     let mut open: BTreeMap<&str, &RequestRow> = requests.iter().map(|q| (q.custom_id.as_str(), q)).collect();
     let (mut answers, mut remarks) = (Vec::new(), Vec::new());
     for (index, line) in bytes.split(|b| *b == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty()) {
-        let read = std::str::from_utf8(line).map_err(|e| e.to_string()).and_then(|text| teacher.read_line(text));
+        let read = teacher.read_line(line);
         let line = match read {
             Ok(line) => line,
             Err(why) => {
@@ -45,7 +45,8 @@ fn answered(recipe: &Recipe, request: &RequestRow, line: ResultLine) -> Answered
         result: Err(reject),
     };
     match line.outcome {
-        Outcome::Answered { text, stop, input_tokens, output_tokens } => {
+        Outcome::Answered { text, stop, tokens } => {
+            let (input_tokens, output_tokens) = (tokens.prompt(), tokens.output);
             let result = match stop {
                 Stop::End => examine(recipe, request.pair.clone(), &text),
                 Stop::TokenLimit => Err(Reject::Truncated { tokens: output_tokens }),
@@ -53,7 +54,7 @@ fn answered(recipe: &Recipe, request: &RequestRow, line: ResultLine) -> Answered
             };
             Answered { request: request.clone(), text, stop: stop.id().into(), input_tokens, output_tokens, billed: true, result }
         }
-        Outcome::Errored { why } => unbilled(Reject::Failed { why }),
+        Outcome::Errored { why, .. } => unbilled(Reject::Failed { why }),
         Outcome::Expired => unbilled(Reject::Expired),
         Outcome::Canceled => unbilled(Reject::Failed { why: "cancelled".into() }),
     }

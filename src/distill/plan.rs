@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::DistillError;
-use crate::domain::{Article, Digest, Digester, PairKey, Profile, Recipe, Renderer, UnixMillis, Usd};
-use crate::teacher::{Ask, Outgoing, Price, Teacher, estimate_tokens};
+use crate::domain::{Article, Digest, Digester, Form, PairKey, Profile, Recipe, Renderer, Tokens, UnixMillis, Usd, estimate_tokens};
+use crate::teacher::{Ask, Outgoing, Price, Teacher};
 use crate::workspace::{Ledger, NewRequest, PlanRow};
 
 /// The pairs that take part, with what is needed to ask about each.
@@ -66,9 +66,10 @@ impl PairSet<'_> {
     }
 
     pub(super) fn question(&self, profile: &Profile, article: &Article) -> Question {
-        let prompt = self.renderer.teacher(profile, article);
+        let prompt = self.renderer.teacher(profile, article, Form::Text);
+        let material = serde_json::json!({"profile": profile, "article": article});
         let max_output_tokens = self.recipe.teacher.max_output_tokens;
-        let body = self.teacher.encode(&Ask { profile, article, prompt: &prompt, max_output_tokens });
+        let body = self.teacher.encode(&Ask { prompt: &prompt, schema: None, max_output_tokens, material: &material });
         let key = Digester::new().field(self.teacher.provider()).field(self.teacher.model()).field(body.to_string()).finish();
         Question { pair: PairKey { article: article.id.clone(), profile: profile.id.clone() }, key, body }
     }
@@ -133,9 +134,9 @@ impl Plan {
         let count = requests.len() as u64;
         estimate.requests = requests.len();
         estimate.output_tokens = count * ASSUMED_OUTPUT_TOKENS;
-        estimate.expected = price.cost(estimate.input_tokens, estimate.output_tokens);
+        estimate.expected = price.cost(&Tokens::plain(estimate.input_tokens, estimate.output_tokens));
         let attempts = u64::from(set.recipe.teacher.max_attempts);
-        estimate.worst = price.cost(estimate.input_tokens, count * set.recipe.teacher.max_output_tokens).times(attempts);
+        estimate.worst = price.cost(&Tokens::plain(estimate.input_tokens, count * set.recipe.teacher.max_output_tokens)).times(attempts);
         let digest = binding.field(input.as_str()).finish();
         let row = PlanRow {
             digest: digest.clone(),

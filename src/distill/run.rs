@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use super::plan::{Question, input_tokens, outgoing};
 use super::{Approval, DistillError, PairSet, Plan, collect};
-use crate::domain::{Clock, Conduct, Digest, Digester, Gate, Usd};
-use crate::teacher::{BatchState, Price, SubmitError};
+use crate::domain::{Clock, Conduct, Digest, Digester, Gate, Tokens, UnixMillis, Usd};
+use crate::teacher::{Batches, NewBatch, Price, SubmitError};
 use crate::workspace::{Ledger, NewRequest, RequestState, StoredTrace, SubmissionRow, SubmissionState};
 
 /// Fetching costs nothing: a stream that was cut is fetched again this often.
@@ -67,6 +67,10 @@ impl Distiller<'_> {
         self.finish().map(Step::Done)
     }
 
+    fn batches(&self) -> &dyn Batches {
+        self.set.teacher.batches().expect("batch")
+    }
+
     fn finish(&self) -> Result<Distilled, DistillError> {
         let keys = self.set.keys();
         let mut traces = self.ledger.traces(&keys)?;
@@ -83,7 +87,7 @@ impl Distiller<'_> {
         }
         let planned = self.ledger.requests_in(approval.plan(), RequestState::Planned)?;
         let attempt = planned.iter().map(|q| q.attempt).min().unwrap_or(1);
-        let chunk: Vec<_> = planned.into_iter().filter(|q| q.attempt == attempt).take(self.set.teacher.max_batch()).collect();
+        let chunk: Vec<_> = planned.into_iter().filter(|q| q.attempt == attempt).take(self.set.teacher.limits().requests).collect();
         let questions: HashMap<Digest, Question> = self.set.questions().map(|q| (q.key.clone(), q)).collect();
         let mut requests = Vec::new();
         let mut worst_input = 0;
@@ -97,11 +101,11 @@ impl Distiller<'_> {
         let ids: Vec<String> = chunk.iter().map(|q| q.custom_id.clone()).collect();
         let bodies = Digest::of_json(&requests);
         let id = self.ledger.begin_submission(approval.plan(), attempt, &ids, &bodies, self.clock.now())?;
-        let answer = self.set.teacher.submit(&requests).await;
+        let answer = self.batches().submit(&NewBatch { label: &id.to_string(), requests: &requests }).await;
         let now = self.clock.now();
         match answer {
             Ok(batch) => self.ledger.set_submission(id, SubmissionState::Submitted, Some(&batch.id), now)?,
-            Err(SubmitError::Refused(why)) => {
+            Err(SubmitError::Refused { why, .. }) => {
                 self.ledger.set_submission(id, SubmissionState::NotSubmitted, None, now)?;
                 return Err(DistillError::Refused(why));
             }
@@ -116,9 +120,9 @@ impl Distiller<'_> {
     /// Stops before the request that could break the ceiling: spent so far, plus this chunk at its token limit.
     fn hold_ceiling(&self, approval: &Approval, input_tokens: u64, requests: usize) -> Result<(), DistillError> {
         let used = self.ledger.usage(Some(approval.plan()))?;
-        let spent = self.price.cost(used.input_tokens, used.output_tokens);
+        let spent = self.price.cost(&Tokens::plain(used.input_tokens, used.output_tokens));
         let output = requests as u64 * self.set.recipe.teacher.max_output_tokens;
-        let reached: Usd = spent + self.price.cost(input_tokens, output);
+        let reached: Usd = spent + self.price.cost(&Tokens::plain(input_tokens, output));
         if reached > approval.ceiling() {
             return Err(DistillError::Ceiling { requests, reached, ceiling: approval.ceiling() });
         }
@@ -146,8 +150,8 @@ impl Distiller<'_> {
     /// A submission that nobody knows about: looked for in the provider's list, among batches that are not ours yet.
     async fn reconcile(&mut self, submission: SubmissionRow) -> Result<Option<SubmissionRow>, DistillError> {
         let ours: Vec<String> = self.ledger.submissions()?.into_iter().filter_map(|s| s.remote).collect();
-        let listed = self.set.teacher.list().await?;
-        let mut found: Vec<_> = listed.into_iter().filter(|b| b.total == submission.requests && !ours.contains(&b.id)).collect();
+        let listed = self.batches().list(UnixMillis(0)).await?;
+        let mut found: Vec<_> = listed.into_iter().filter(|b| b.total == Some(submission.requests) && !ours.contains(&b.id)).collect();
         let now = self.clock.now();
         match (found.pop(), found.len()) {
             (None, _) => {
@@ -174,15 +178,15 @@ impl Distiller<'_> {
             if self.conduct.gate() == Gate::Stop {
                 return Ok(Gate::Stop);
             }
-            let batch = self.set.teacher.watch(&remote).await?;
+            let batch = self.batches().watch(&remote).await?;
             let answered = batch.answered.unwrap_or(0);
             self.ledger.set_answered(submission.id, answered)?;
             let message = format!("batch {remote}, attempt {}", submission.attempt);
-            self.conduct.progress(answered as u64, batch.total as u64, "requests", &message);
-            if batch.state != BatchState::InProgress {
+            self.conduct.progress(answered as u64, batch.total.unwrap_or(0) as u64, "requests", &message);
+            if batch.state.is_over() {
                 return Ok(Gate::Continue);
             }
-            tokio::time::sleep(self.set.teacher.poll_interval()).await;
+            tokio::time::sleep(self.set.teacher.limits().poll).await;
         }
     }
 
@@ -196,7 +200,9 @@ impl Distiller<'_> {
             let bytes = if let Some(bytes) = stored {
                 bytes
             } else {
-                let bytes = self.set.teacher.fetch(&remote).await?;
+                let batch = self.batches().watch(&remote).await?;
+                let mut bytes = Vec::new();
+                self.batches().fetch(&batch, &mut bytes).await?;
                 self.ledger.put_raw(submission.id, &bytes, self.clock.now())?;
                 bytes
             };

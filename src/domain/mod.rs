@@ -20,6 +20,7 @@ mod profile;
 pub mod recipe;
 mod render;
 mod text;
+mod tokens;
 mod trace;
 
 pub use answer::{Answer, AnswerDefect, read_tolerant, split_think};
@@ -36,6 +37,7 @@ pub use phase::{Phase, PhaseState};
 pub use prism::{Prism, Signal, SignalKind, Weight};
 pub use profile::{Motivation, Profile, ProfileError, ProfileRow, Seniority};
 pub use recipe::Recipe;
-pub use render::{ChatMessage, Renderer, Role, StudentPrompt};
+pub use render::{ChatMessage, Form, Renderer, Role, StudentPrompt, TeacherPrompt};
 pub use text::{one_line, safe_text, word_count};
+pub use tokens::{Tokens, estimate_tokens};
 pub use trace::{Flag, Reject, Trace, examine};

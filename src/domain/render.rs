@@ -43,10 +43,46 @@ impl StudentPrompt {
     }
 }
 
+/// How a teacher is asked to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// The recipe's text format: think block, score line.
+    Text,
+    /// The same judgement as the fields of a JSON schema; the think block is rendered from them.
+    Fields,
+}
+
+impl Form {
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Fields => "fields",
+        }
+    }
+}
+
+/// What a teacher reads, from what all requests share to what is this one's own, so that providers can cache the front:
+/// the rubric is the same for all readers, the reader for all of their articles.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TeacherPrompt {
+    pub rubric: String,
+    pub reader: String,
+    pub user: String,
+}
+
+impl TeacherPrompt {
+    /// Rubric and reader as one system text.
+    pub fn system(&self) -> String {
+        format!("{}\n\n{}", self.rubric, self.reader)
+    }
+}
+
 /// Renders a recipe's templates.
 pub struct Renderer {
     env: Environment<'static>,
     rubric: String,
+    structured_rubric: String,
     digest: Digest,
 }
 
@@ -65,7 +101,9 @@ impl Renderer {
             env.add_template_owned(name, source).map_err(|e| RecipeError::Template { name: name.into(), why: e.to_string() })?;
         }
         let digest = Digester::new().field(&recipe.student.system).field(&recipe.student.user).finish();
-        Ok(Self { env, rubric: recipe.teacher.rubric.trim().to_owned(), digest })
+        let rubric = recipe.teacher.rubric.trim().to_owned();
+        let structured_rubric = recipe.teacher.structured_rubric.trim().to_owned();
+        Ok(Self { env, rubric, structured_rubric, digest })
     }
 
     /// Digest of the student templates; it travels with every model trained on them.
@@ -110,9 +148,8 @@ impl Renderer {
         )
     }
 
-    /// What the teacher reads: the rubric and the reader (shared by all articles of that reader, so providers
-    /// can cache it), then the article. Both are delimited and say nothing the rubric does not frame.
-    pub fn teacher(&self, profile: &Profile, article: &Article) -> StudentPrompt {
+    /// What the teacher reads for one pair. Reader and article are delimited and say nothing the rubric does not frame.
+    pub fn teacher(&self, profile: &Profile, article: &Article, form: Form) -> TeacherPrompt {
         let dated = article.published.as_deref().map(|d| format!("Published: {}\n", neutral(d))).unwrap_or_default();
         let user = format!(
             "<article>\nSource: {} ({})\n{dated}Title: {}\n{}\n</article>",
@@ -121,7 +158,8 @@ impl Renderer {
             neutral(&article.title),
             neutral(&article.summary),
         );
-        StudentPrompt { system: format!("{}\n\n{}", self.rubric, self.reader(profile)), user }
+        let rubric = if form == Form::Text { &self.rubric } else { &self.structured_rubric };
+        TeacherPrompt { rubric: rubric.clone(), reader: self.reader(profile), user }
     }
 }
 

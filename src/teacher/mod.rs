@@ -1,37 +1,56 @@
 //! Teachers: what answers requests for money, or for practice.
 //!
-//! Owns the [`Teacher`] trait (one life cycle for every provider: encode, submit, watch, fetch, read) and its
-//! implementations, and the prices. Does not decide what is asked, approved, retried or kept: that is `distill`'s.
+//! Owns the [`Teacher`] trait (one life cycle for every provider: check, encode, submit or ask, watch, fetch, read), its
+//! implementations, their keys, and the prices. Does not decide what is asked, approved, retried or kept: that is
+//! `distill`'s.
 
 mod prices;
 pub mod rehearsal;
 mod rehearsal_batches;
 
-pub use prices::{Price, PriceError, PriceTable};
+pub use prices::{Mode, Price, PriceError, PriceTable};
 pub use rehearsal_batches::{RehearsalTeacher, RehearsalTeacherError};
 
 use std::future::Future;
+use std::io::Write;
 use std::pin::Pin;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use thiserror::Error;
 
-use crate::domain::{Article, Prism, Profile, StudentPrompt};
+use crate::domain::{Prism, TeacherPrompt, Tokens, UnixMillis};
 
 /// One question, before it takes a provider's form.
 pub struct Ask<'a> {
-    pub profile: &'a Profile,
-    pub article: &'a Article,
-    pub prompt: &'a StudentPrompt,
+    pub prompt: &'a TeacherPrompt,
+    /// The answer's JSON schema; `None`: the text format that the prompt describes.
+    pub schema: Option<&'a Schema>,
     pub max_output_tokens: u64,
+    /// The typed things that the prompt was rendered from, for a teacher in this process. Never leaves it.
+    pub material: &'a Value,
+}
+
+/// A JSON schema with the name that some providers want.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Schema {
+    pub name: &'static str,
+    pub schema: Value,
 }
 
 /// A request on its way: the id that its answer is joined by, and the provider's body.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outgoing {
     pub custom_id: String,
-    pub body: serde_json::Value,
+    pub body: Value,
+}
+
+/// What is made at a provider in one call.
+pub struct NewBatch<'a> {
+    /// Ours, put where the provider stores a label, so that a lost reply can be settled by listing.
+    pub label: &'a str,
+    pub requests: &'a [Outgoing],
 }
 
 /// A batch as the provider describes it.
@@ -39,18 +58,38 @@ pub struct Outgoing {
 pub struct RemoteBatch {
     pub id: String,
     pub state: BatchState,
-    pub total: usize,
+    /// `None` where the provider does not say (yet).
+    pub total: Option<usize>,
     /// `None` where the provider gives no progress.
     pub answered: Option<usize>,
+    /// The label it was made with, where the provider keeps one.
+    pub label: Option<String>,
+    pub created: Option<UnixMillis>,
+    pub expires: Option<UnixMillis>,
+    /// What the provider says of a batch that failed.
+    pub why: Option<String>,
+    /// Where the results are: urls or file ids, as the provider spells them.
+    pub results: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BatchState {
+    /// Under way, or in a state this version does not know.
     InProgress,
+    Canceling,
+    /// Over, with results; also where the provider cancelled or gave up some requests.
     Ended,
-    Canceled,
-    Expired,
+    /// Over as a whole: nothing was answered, nothing is billed.
+    Failed,
+    /// Its results are no longer to be had.
+    Archived,
+}
+
+impl BatchState {
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Ended | Self::Failed | Self::Archived)
+    }
 }
 
 /// Why an answer ended.
@@ -75,10 +114,22 @@ impl Stop {
 /// What came back for one request: a closed set.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    Answered { text: String, stop: Stop, input_tokens: u64, output_tokens: u64 },
-    Errored { why: String },
+    Answered { text: String, stop: Stop, tokens: Tokens },
+    Errored { why: String, kind: ErrorKind },
     Expired,
     Canceled,
+}
+
+/// What an errored request tells about asking again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// The provider's own trouble: asking again can help.
+    Server,
+    /// The request as such is not accepted: the same one will not be either.
+    Request,
+    /// Credit, spend limit, permission: nothing helps before the account is mended.
+    Account,
 }
 
 /// One line of a result file.
@@ -89,21 +140,70 @@ pub struct ResultLine {
 }
 
 /// Why a batch was not made, or nobody knows whether it was.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SubmitError {
     /// The provider said clearly that it made nothing.
-    #[error("the batch was refused: {0}")]
-    Refused(String),
+    #[error("{why}")]
+    Refused { why: String, kind: Refusal },
     /// It may exist; it is never sent again before that is settled.
-    #[error("no clear answer to the submission: {0}")]
+    #[error("{0}")]
     Unclear(String),
 }
 
-/// A read that failed. Reading costs nothing and may be tried again.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// More than one call may carry: send it in smaller parts.
+    TooLarge,
+    /// Not now: a rate or queue limit.
+    Busy { after: Option<Duration> },
+    /// Spend limit, key, permission, a bad request: stop.
+    Final,
+}
+
+/// A read that failed. Reading costs nothing and may be tried again, where trying can help.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{why}")]
 pub struct TeacherError {
     pub why: String,
+    pub trouble: Trouble,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// Network, overload, rate limit: the same read again, later.
+    Passing { after: Option<Duration> },
+    /// The provider does not know the thing (yet, or any more).
+    Missing,
+    /// Key, account, spend limit, foreign host, a damaged reply: stop.
+    Final,
+}
+
+impl TeacherError {
+    pub fn passing(why: impl Into<String>) -> Self {
+        Self { why: why.into(), trouble: Trouble::Passing { after: None } }
+    }
+
+    pub fn missing(why: impl Into<String>) -> Self {
+        Self { why: why.into(), trouble: Trouble::Missing }
+    }
+
+    pub fn fatal(why: impl Into<String>) -> Self {
+        Self { why: why.into(), trouble: Trouble::Final }
+    }
+}
+
+/// What one call of a provider may carry, and how often it likes to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    pub requests: usize,
+    /// Of the encoded requests together.
+    pub bytes: usize,
+    /// Between two looks at a batch.
+    pub poll: Duration,
+    /// After this long a provider gives up a batch; `None`: never.
+    pub expires: Option<Duration>,
+    /// Requests under way at once where requests are asked one by one.
+    pub concurrency: usize,
 }
 
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -112,37 +212,68 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Teacher: Send + Sync {
     fn provider(&self) -> &str;
     fn model(&self) -> &str;
+    fn limits(&self) -> Limits;
 
-    /// How long to wait between two looks at a batch.
-    fn poll_interval(&self) -> Duration;
+    /// The batch calls; `None`: this provider answers one request at a time.
+    fn batches(&self) -> Option<&dyn Batches>;
 
-    /// Most requests in one batch.
-    fn max_batch(&self) -> usize;
+    /// Which price row a request takes.
+    fn mode(&self) -> Mode {
+        if self.batches().is_some() { Mode::Batch } else { Mode::Standard }
+    }
 
-    /// The request's body. Its digest, with provider and model, is the cache key of the answer.
-    fn encode(&self, ask: &Ask<'_>) -> serde_json::Value;
+    /// Whether answers by JSON schema can be asked for.
+    fn answers_by_schema(&self) -> bool {
+        false
+    }
 
-    /// Makes a batch, once.
-    fn submit<'a>(&'a self, requests: &'a [Outgoing]) -> Pending<'a, Result<RemoteBatch, SubmitError>>;
+    /// Whether a prompt's shared front may be billed at the price of writing it to a cache.
+    fn writes_cache(&self) -> bool {
+        false
+    }
 
-    fn watch<'a>(&'a self, remote: &'a str) -> Pending<'a, Result<RemoteBatch, TeacherError>>;
+    /// The request's body, the same for the same question.
+    fn encode(&self, ask: &Ask<'_>) -> Value;
 
-    /// The whole result file, byte for byte.
-    fn fetch<'a>(&'a self, remote: &'a str) -> Pending<'a, Result<Vec<u8>, TeacherError>>;
+    /// A free look whether key and model are accepted, before anything is sent that costs.
+    fn check(&self) -> Pending<'_, Result<(), TeacherError>> {
+        Box::pin(async { Ok(()) })
+    }
 
-    /// All batches the provider knows, for settling an unclear submission.
-    fn list(&self) -> Pending<'_, Result<Vec<RemoteBatch>, TeacherError>>;
-
-    /// An answer that costs nothing and needs no batch, where the teacher can give one.
-    fn free_answer(&self, _profile: &Profile, _article: &Article) -> Option<Prism> {
+    /// Prompt tokens of a body by the provider's own counter; `None`: it has none that is free.
+    fn count<'a>(&'a self, _body: &'a Value) -> Option<Pending<'a, Result<u64, TeacherError>>> {
         None
     }
 
-    /// Reads one line of a result file.
-    fn read_line(&self, line: &str) -> Result<ResultLine, String>;
+    /// Asks one request and waits for its answer: the bytes of one result line, without a line end.
+    fn ask<'a>(&'a self, request: &'a Outgoing) -> Pending<'a, Result<Vec<u8>, SubmitError>>;
+
+    /// Reads one line of a result file, or what [`Teacher::ask`] brought.
+    fn read_line(&self, line: &[u8]) -> Result<ResultLine, String>;
+
+    /// A judgement that costs nothing and needs no batch, where the teacher can give one.
+    fn free_answer(&self, _material: &Value) -> Option<Prism> {
+        None
+    }
 }
 
-/// Tokens as an estimate where no counter is to be had: four bytes a token, as the providers advise.
-pub fn estimate_tokens(text: &str) -> u64 {
-    (text.len() as u64).div_ceil(4)
+/// The calls of a batch API.
+pub trait Batches: Send + Sync {
+    /// Makes a batch, once.
+    fn submit<'a>(&'a self, batch: &'a NewBatch<'a>) -> Pending<'a, Result<RemoteBatch, SubmitError>>;
+
+    fn watch<'a>(&'a self, remote: &'a str) -> Pending<'a, Result<RemoteBatch, TeacherError>>;
+
+    /// Asks the provider to answer no more of a batch. What is under way may still be answered and billed.
+    fn cancel<'a>(&'a self, remote: &'a str) -> Pending<'a, Result<(), TeacherError>>;
+
+    /// Writes the whole result file, byte for byte as it comes; several files one after the other.
+    fn fetch<'a>(
+        &'a self,
+        batch: &'a RemoteBatch,
+        into: &'a mut (dyn Write + Send),
+    ) -> Pending<'a, Result<(), TeacherError>>;
+
+    /// Batches created at or after `since`, for settling an unclear submission.
+    fn list(&self, since: UnixMillis) -> Pending<'_, Result<Vec<RemoteBatch>, TeacherError>>;
 }

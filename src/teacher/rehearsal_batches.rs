@@ -4,6 +4,7 @@
 //! judgement itself is `rehearsal`'s.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,10 +14,12 @@ use thiserror::Error;
 
 use super::rehearsal::Judge;
 use super::{
-    Ask, BatchState, Outcome, Outgoing, Pending, RemoteBatch, ResultLine, Stop, SubmitError, Teacher, TeacherError,
-    estimate_tokens,
+    Ask, BatchState, Batches, ErrorKind, Limits, NewBatch, Outcome, Outgoing, Pending, Refusal, RemoteBatch, ResultLine, Stop,
+    SubmitError, Teacher, TeacherError,
 };
-use crate::domain::{Article, Bands, DepthRules, Digest, Digester, Prism, Profile};
+use crate::domain::{
+    Article, Bands, DepthRules, Digest, Digester, Prism, Profile, Clock as _, SystemClock, Tokens, UnixMillis, estimate_tokens,
+};
 
 /// Looks until a batch has ended; a real one takes hours, a rehearsed one shows its states and is done.
 const LOOKS: usize = 4;
@@ -46,11 +49,15 @@ pub struct RehearsalTeacher {
 #[derive(Serialize, Deserialize)]
 struct Batch {
     id: String,
+    label: String,
+    created: UnixMillis,
     looks: usize,
+    #[serde(default)]
+    canceled: bool,
     requests: Vec<Outgoing>,
 }
 
-/// The part of a body that the judge reads; a paid provider has only the prompt.
+/// What the judge reads; a paid provider has only the prompt.
 #[derive(Deserialize)]
 struct Material {
     profile: Profile,
@@ -72,8 +79,8 @@ impl RehearsalTeacher {
     }
 
     fn load(path: &Path) -> Result<Batch, TeacherError> {
-        let bytes = fs::read(path).map_err(|e| TeacherError { why: format!("cannot read {}: {e}", path.display()) })?;
-        serde_json::from_slice(&bytes).map_err(|e| TeacherError { why: format!("{} is damaged: {e}", path.display()) })
+        let bytes = fs::read(path).map_err(|e| TeacherError::missing(format!("cannot read {}: {e}", path.display())))?;
+        serde_json::from_slice(&bytes).map_err(|e| TeacherError::fatal(format!("{} is damaged: {e}", path.display())))
     }
 
     fn store(&self, batch: &Batch) -> std::io::Result<()> {
@@ -86,10 +93,19 @@ impl RehearsalTeacher {
 
     fn describe(batch: &Batch) -> RemoteBatch {
         let total = batch.requests.len();
-        let ended = batch.looks >= LOOKS;
+        let ended = batch.canceled || batch.looks >= LOOKS;
         let answered = if ended { total } else { total * batch.looks / LOOKS };
-        let state = if ended { BatchState::Ended } else { BatchState::InProgress };
-        RemoteBatch { id: batch.id.clone(), state, total, answered: Some(answered) }
+        RemoteBatch {
+            id: batch.id.clone(),
+            state: if ended { BatchState::Ended } else { BatchState::InProgress },
+            total: Some(total),
+            answered: Some(answered),
+            label: Some(batch.label.clone()),
+            created: Some(batch.created),
+            expires: None,
+            why: None,
+            results: Vec::new(),
+        }
     }
 
     /// One look: the batch moves on by a step.
@@ -97,7 +113,7 @@ impl RehearsalTeacher {
         let mut batch = Self::load(&self.file(id))?;
         if batch.looks < LOOKS {
             batch.looks += 1;
-            self.store(&batch).map_err(|e| TeacherError { why: format!("cannot write to {}: {e}", self.dir.display()) })?;
+            self.store(&batch).map_err(|e| TeacherError::passing(format!("cannot write to {}: {e}", self.dir.display())))?;
         }
         Ok(Self::describe(&batch))
     }
@@ -108,7 +124,8 @@ impl RehearsalTeacher {
             .requests
             .iter()
             .map(|request| {
-                (Digester::new().field("order").field(&request.custom_id).finish(), self.result_line(request).to_string())
+                let line = if batch.canceled { canceled_line(request) } else { self.result_line(request) };
+                (Digester::new().field("order").field(&request.custom_id).finish(), line.to_string())
             })
             .collect();
         // As at a real provider, results do not come in the order of the requests.
@@ -145,6 +162,10 @@ impl RehearsalTeacher {
     }
 }
 
+fn canceled_line(request: &Outgoing) -> Value {
+    json!({"custom_id": request.custom_id, "result": {"type": "canceled"}})
+}
+
 /// What real teachers get wrong.
 #[derive(Clone, Copy)]
 enum Fault {
@@ -177,30 +198,66 @@ impl Teacher for RehearsalTeacher {
         &self.model
     }
 
-    fn poll_interval(&self) -> Duration {
-        POLL
+    fn limits(&self) -> Limits {
+        // Small batches, so that a rehearsal shows several.
+        Limits { requests: 400, bytes: 32 << 20, poll: POLL, expires: None, concurrency: 1 }
     }
 
-    fn max_batch(&self) -> usize {
-        // Small, so that a rehearsal shows several batches.
-        400
+    fn batches(&self) -> Option<&dyn Batches> {
+        Some(self)
     }
 
     fn encode(&self, ask: &Ask<'_>) -> Value {
         json!({
             "model": self.model,
             "max_tokens": ask.max_output_tokens,
-            "system": ask.prompt.system,
+            "system": ask.prompt.system(),
             "user": ask.prompt.user,
-            "material": {"profile": ask.profile, "article": ask.article},
+            "material": ask.material,
         })
     }
 
-    fn submit<'a>(&'a self, requests: &'a [Outgoing]) -> Pending<'a, Result<RemoteBatch, SubmitError>> {
+    fn ask<'a>(&'a self, request: &'a Outgoing) -> Pending<'a, Result<Vec<u8>, SubmitError>> {
+        Box::pin(async move { Ok(self.result_line(request).to_string().into_bytes()) })
+    }
+
+    fn read_line(&self, line: &[u8]) -> Result<ResultLine, String> {
+        let value: Value = serde_json::from_slice(line).map_err(|e| e.to_string())?;
+        let custom_id = value["custom_id"].as_str().ok_or("the line has no custom_id")?.to_owned();
+        let result = &value["result"];
+        let tokens = |key: &str| result["usage"][key].as_u64().unwrap_or(0);
+        let outcome = match result["type"].as_str() {
+            Some("succeeded") => Outcome::Answered {
+                text: result["text"].as_str().unwrap_or_default().to_owned(),
+                stop: serde_json::from_value(result["stop"].clone()).unwrap_or(Stop::End),
+                tokens: Tokens::plain(tokens("input_tokens"), tokens("output_tokens")),
+            },
+            Some("expired") => Outcome::Expired,
+            Some("canceled") => Outcome::Canceled,
+            _ => Outcome::Errored {
+                why: result["error"].as_str().unwrap_or("unknown kind of result").to_owned(),
+                kind: ErrorKind::Request,
+            },
+        };
+        Ok(ResultLine { custom_id, outcome })
+    }
+
+    fn free_answer(&self, material: &Value) -> Option<Prism> {
+        let material: Material = serde_json::from_value(material.clone()).ok()?;
+        Some(self.judgement(&material.profile, &material.article))
+    }
+}
+
+impl Batches for RehearsalTeacher {
+    fn submit<'a>(&'a self, batch: &'a NewBatch<'a>) -> Pending<'a, Result<RemoteBatch, SubmitError>> {
         Box::pin(async move {
-            let id = format!("rehearsal_{}", Digest::of_json(&requests).short());
-            let batch = Batch { id, looks: 0, requests: requests.to_vec() };
-            self.store(&batch).map_err(|e| SubmitError::Refused(format!("cannot write to {}: {e}", self.dir.display())))?;
+            let id = format!("rehearsal_{}", Digester::new().field(batch.label).field(Digest::of_json(&batch.requests).as_str()).finish().short());
+            let (label, requests) = (batch.label.to_owned(), batch.requests.to_vec());
+            let batch = Batch { id, label, created: SystemClock.now(), looks: 0, canceled: false, requests };
+            self.store(&batch).map_err(|e| SubmitError::Refused {
+                why: format!("cannot write to {}: {e}", self.dir.display()),
+                kind: Refusal::Final,
+            })?;
             Ok(Self::describe(&batch))
         })
     }
@@ -209,39 +266,39 @@ impl Teacher for RehearsalTeacher {
         Box::pin(async move { self.look(remote) })
     }
 
-    fn fetch<'a>(&'a self, remote: &'a str) -> Pending<'a, Result<Vec<u8>, TeacherError>> {
-        Box::pin(async move { self.results(remote) })
+    fn cancel<'a>(&'a self, remote: &'a str) -> Pending<'a, Result<(), TeacherError>> {
+        Box::pin(async move {
+            let mut batch = Self::load(&self.file(remote))?;
+            batch.canceled = batch.looks < LOOKS;
+            self.store(&batch).map_err(|e| TeacherError::passing(format!("cannot write to {}: {e}", self.dir.display())))
+        })
     }
 
-    fn list(&self) -> Pending<'_, Result<Vec<RemoteBatch>, TeacherError>> {
+    fn fetch<'a>(
+        &'a self,
+        batch: &'a RemoteBatch,
+        into: &'a mut (dyn Write + Send),
+    ) -> Pending<'a, Result<(), TeacherError>> {
+        Box::pin(async move {
+            let bytes = self.results(&batch.id)?;
+            into.write_all(&bytes).map_err(|e| TeacherError::passing(format!("cannot store the results: {e}")))
+        })
+    }
+
+    fn list(&self, since: UnixMillis) -> Pending<'_, Result<Vec<RemoteBatch>, TeacherError>> {
         Box::pin(async move {
             let Ok(entries) = fs::read_dir(&self.dir) else { return Ok(Vec::new()) };
             let mut paths: Vec<PathBuf> =
                 entries.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|x| x == "json")).collect();
             paths.sort();
-            paths.iter().map(|path| Self::load(path).map(|b| Self::describe(&b))).collect()
+            let mut batches = Vec::new();
+            for path in paths {
+                let batch = Self::load(&path)?;
+                if batch.created >= since {
+                    batches.push(Self::describe(&batch));
+                }
+            }
+            Ok(batches)
         })
-    }
-
-    fn free_answer(&self, profile: &Profile, article: &Article) -> Option<Prism> {
-        Some(self.judgement(profile, article))
-    }
-
-    fn read_line(&self, line: &str) -> Result<ResultLine, String> {
-        let value: Value = serde_json::from_str(line).map_err(|e| e.to_string())?;
-        let custom_id = value["custom_id"].as_str().ok_or("the line has no custom_id")?.to_owned();
-        let result = &value["result"];
-        let outcome = match result["type"].as_str() {
-            Some("succeeded") => Outcome::Answered {
-                text: result["text"].as_str().unwrap_or_default().to_owned(),
-                stop: serde_json::from_value(result["stop"].clone()).unwrap_or(Stop::End),
-                input_tokens: result["usage"]["input_tokens"].as_u64().unwrap_or(0),
-                output_tokens: result["usage"]["output_tokens"].as_u64().unwrap_or(0),
-            },
-            Some("expired") => Outcome::Expired,
-            Some("canceled") => Outcome::Canceled,
-            _ => Outcome::Errored { why: result["error"].as_str().unwrap_or("unknown kind of result").to_owned() },
-        };
-        Ok(ResultLine { custom_id, outcome })
     }
 }

@@ -12,7 +12,7 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
     let workspace = context.workspace.clone();
     let teacher = wiring::teacher(&workspace)?;
     let prices = wiring::prices(&workspace)?;
-    let price = prices.find(teacher.provider(), teacher.model(), "batch")?.clone();
+    let price = prices.find(teacher.provider(), teacher.model(), crate::teacher::Mode::Batch, context.clock.now())?.clone();
     let (profiles, articles) = selection(context)?;
     let mut prompts = Vec::with_capacity(profiles.len());
     for profile in &profiles {

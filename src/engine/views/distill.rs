@@ -83,9 +83,9 @@ fn batch(row: &SubmissionRow) -> BatchView {
 fn receipt(workspace: &Workspace, ledger: &Ledger, plan: &Plan, kept: usize) -> Result<Option<ReceiptView>, WorkspaceError> {
     let usage = ledger.usage(Some(&plan.digest))?;
     let teacher = &workspace.config.teacher;
-    let price = wiring::prices(workspace).ok().and_then(|p| p.find(&teacher.provider, &teacher.model, "batch").ok().cloned());
+    let price = wiring::prices(workspace).ok().and_then(|p| p.find(&teacher.provider, &teacher.model, crate::teacher::Mode::Batch, crate::domain::UnixMillis(0)).ok().cloned());
     let Some(price) = price.filter(|_| usage.requests > 0) else { return Ok(None) };
-    let billed = price.cost(usage.input_tokens, usage.output_tokens);
+    let billed = price.cost(&crate::domain::Tokens::plain(usage.input_tokens, usage.output_tokens));
     let per_kept_trace = if kept == 0 { Usd::ZERO } else { Usd::new(billed.amount() / rust_decimal::Decimal::from(kept)) };
     Ok(Some(ReceiptView {
         estimated: plan.estimate.expected,

@@ -62,14 +62,14 @@ pub(super) fn refresh(
 pub(super) fn workspace(workspace: &Workspace, ledger: &Ledger) -> Result<WorkspaceView, WorkspaceError> {
     let (teacher, student) = (&workspace.config.teacher, &workspace.config.student);
     let usage = ledger.usage(None)?;
-    let price = wiring::prices(workspace).ok().and_then(|p| p.find(&teacher.provider, &teacher.model, "batch").ok().cloned());
+    let price = wiring::prices(workspace).ok().and_then(|p| p.find(&teacher.provider, &teacher.model, crate::teacher::Mode::Batch, crate::domain::UnixMillis(0)).ok().cloned());
     Ok(WorkspaceView {
         root: workspace.root().display().to_string(),
         recipe: workspace.recipe.name.clone(),
         teacher: format!("{} · {}", teacher.provider, teacher.model),
         student: student.base.clone(),
         practice: teacher.provider == "rehearsal" || student.base == "seedling",
-        spent: price.map_or(Usd::ZERO, |p| p.cost(usage.input_tokens, usage.output_tokens)),
+        spent: price.map_or(Usd::ZERO, |p| p.cost(&crate::domain::Tokens::plain(usage.input_tokens, usage.output_tokens))),
         ceiling: None,
     })
 }

@@ -95,7 +95,7 @@ fn sanity(workspace: &Workspace, ledger: &Ledger, evaluation: &Evaluation) -> Re
     let teacher_score = |title: &str, reader: &str| {
         let (article, _) = cells.iter().find(|(a, r)| a.title == title && r == reader)?;
         let profile = profiles.iter().find(|p| p.id.as_str() == reader)?;
-        teacher.as_ref()?.free_answer(profile, article).map(|prism| prism.score)
+        teacher.as_ref()?.free_answer(&serde_json::json!({"profile": profile, "article": article})).map(|prism| prism.score)
     };
     let rows = evaluation.sanity.rows.iter().map(|r| SanityRow {
         article: r.title.clone(),
