@@ -1,15 +1,31 @@
 //! Distillation: pairs → requests → raw answers → traces.
 //!
-//! Owns what is asked and why it may be asked: the plan, its approval, submission, import, retries. Does not know
-//! how a provider spells a batch (`teacher`) or how rows are stored (`workspace`).
+//! Owns what is asked and why it may be asked: plan, estimate, approval, submission, settling, import, retries, receipt.
+//! Does not know how a provider spells a batch (`teacher`) or how rows are stored (`workspace`).
 
 mod approval;
-mod collect;
+mod asking;
+mod direct;
 mod error;
+mod estimate;
+mod import;
+mod ladder;
+mod pace;
 mod plan;
+mod receipt;
 mod run;
+mod scope;
+mod settle;
+mod submit;
 
 pub use approval::Approval;
+pub use asking::{Asking, Kind, PairSet, Question};
 pub use error::DistillError;
-pub use plan::{Estimate, PairSet, Plan, Sample};
-pub use run::{Distilled, Distiller, Step};
+pub use estimate::{Basis, Forecast};
+pub use import::{import_file, scan};
+pub use pace::{Pace, WallPace};
+pub use plan::{Estimate, PilotRule, Plan, Sample, Wanted};
+pub use receipt::{Receipt, ReceiptLine, receipt, spent};
+pub use run::{Desk, Distilled, Distiller, Step, Tools};
+pub use scope::{Scope, Which, stratified};
+pub use settle::give_up;

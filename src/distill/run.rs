@@ -1,32 +1,65 @@
 //! The run: settle what is open, submit what is approved, bring it home, retry what was rejected. It can be killed
-//! anywhere; run again, it goes on from what the ledger holds.
+//! anywhere; run again, on this day or another, it goes on from what the ledger holds.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::plan::{Question, input_tokens, outgoing};
-use super::{Approval, DistillError, PairSet, Plan, collect};
-use crate::domain::{Clock, Conduct, Digest, Digester, Gate, Tokens, UnixMillis, Usd};
-use crate::teacher::{Batches, NewBatch, Price, SubmitError};
-use crate::workspace::{Ledger, NewRequest, RequestState, StoredTrace, SubmissionRow, SubmissionState};
+use super::asking::{Asking, PromptBound};
+use super::plan::Wanted;
+use super::{Approval, DistillError, Pace, PairSet, Plan, ladder};
+use crate::domain::{Clock, Conduct, Digest, Digester, Gate, Recipe, UnixMillis};
+use crate::teacher::{PriceTable, Teacher};
+use crate::workspace::{Ledger, NewRequest, PlanRow, RawStore, RequestState, StoredTrace, SubmissionState};
 
-/// Fetching costs nothing: a stream that was cut is fetched again this often.
-const FETCHES: usize = 3;
+/// Where the teachers of earlier plans come from: what was sent to a provider is brought home from that provider, whatever
+/// `stratos.toml` says today.
+pub trait Desk {
+    fn teacher(&self, provider: &str, model: &str) -> Result<Arc<dyn Teacher>, DistillError>;
+}
 
 /// Everything a distillation needs.
-pub struct Distiller<'a> {
-    pub set: PairSet<'a>,
+pub struct Tools<'a> {
+    pub asking: &'a dyn Asking,
+    pub desk: &'a dyn Desk,
+    pub recipe: &'a Recipe,
+    pub prices: &'a PriceTable,
     pub ledger: &'a mut Ledger,
-    pub price: &'a Price,
+    pub raw: &'a RawStore,
     pub clock: &'a dyn Clock,
+    pub pace: &'a dyn Pace,
     pub conduct: &'a mut dyn Conduct,
+}
+
+/// What this process knows of a batch it watches.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Look {
+    /// Reads that failed in a row.
+    pub failures: u32,
+    /// Looks in a row at which the provider did not know it.
+    pub missing: u32,
+    /// Downloads that were cut.
+    pub cuts: usize,
+    pub not_before: UnixMillis,
+}
+
+pub struct Distiller<'a> {
+    pub(super) tools: Tools<'a>,
+    pub(super) looks: HashMap<i64, Look>,
+    /// Key and model were accepted, in this process.
+    pub(super) checked: bool,
+    /// Most requests in one batch, halved when the provider's queue is full.
+    pub(super) chunk_cap: usize,
+    teachers: HashMap<(String, String), Arc<dyn Teacher>>,
 }
 
 /// Where a distillation came to.
 #[derive(Debug)]
 pub enum Step {
     /// Nothing is sent before this plan is approved.
-    NeedsApproval(Plan),
-    Done(Distilled),
+    NeedsApproval(Box<Plan>),
+    /// Nothing is open and nothing is left to ask.
+    Done,
     Stopped,
 }
 
@@ -39,205 +72,152 @@ pub struct Distilled {
     pub digest: Digest,
 }
 
-impl Distiller<'_> {
-    /// Goes as far as it can: to the end, to a plan that wants approval, or to the operator's stop.
-    pub async fn run(&mut self, input: &Digest) -> Result<Step, DistillError> {
-        if self.settle().await? == Gate::Stop {
-            return Ok(Step::Stopped);
-        }
-        let plan = match Plan::recorded(self.ledger, input)? {
-            Some(plan) => Some(plan),
-            None => Plan::make(&self.set, self.ledger, self.price, input, self.clock.now())?,
-        };
-        if let Some(plan) = plan {
-            loop {
-                let open = self.ledger.requests_in(&plan.digest, RequestState::Planned)?;
-                if open.is_empty() {
-                    if self.plan_retries(&plan.digest)? == 0 {
-                        break;
-                    }
-                    continue;
-                }
-                let Some(approval) = Approval::recorded(self.ledger, &plan.digest)? else { return Ok(Step::NeedsApproval(plan)) };
-                if self.submit_chunk(&approval).await? == Gate::Stop || self.settle().await? == Gate::Stop {
-                    return Ok(Step::Stopped);
-                }
-            }
-        }
-        self.finish().map(Step::Done)
-    }
-
-    fn batches(&self) -> &dyn Batches {
-        self.set.teacher.batches().expect("batch")
-    }
-
-    fn finish(&self) -> Result<Distilled, DistillError> {
-        let keys = self.set.keys();
-        let mut traces = self.ledger.traces(&keys)?;
+impl Distilled {
+    pub fn of(set: &PairSet<'_>, ledger: &Ledger) -> Result<Self, DistillError> {
+        let keys = set.keys();
+        let mut traces = ledger.traces(&keys)?;
         traces.sort_by(|a, b| a.trace.pair.cmp(&b.trace.pair));
         let bind = |d: Digester, t: &StoredTrace| d.field(t.cache_key.as_str()).field(t.digest.as_str());
         let digest = traces.iter().fold(Digester::new(), bind).finish();
-        Ok(Distilled { traces, pairs: keys.len(), digest })
+        Ok(Self { traces, pairs: keys.len(), digest })
+    }
+}
+
+/// A stop or a pause is heard this often while waiting.
+const SLICE: Duration = Duration::from_millis(250);
+
+impl<'a> Distiller<'a> {
+    pub fn new(tools: Tools<'a>) -> Self {
+        let chunk_cap = tools.asking.teacher().limits().requests.max(1);
+        Self { tools, looks: HashMap::new(), checked: false, chunk_cap, teachers: HashMap::new() }
     }
 
-    /// Sends the next chunk of an approved plan, once.
-    async fn submit_chunk(&mut self, approval: &Approval) -> Result<Gate, DistillError> {
-        if self.conduct.gate() == Gate::Stop {
-            return Ok(Gate::Stop);
-        }
-        let planned = self.ledger.requests_in(approval.plan(), RequestState::Planned)?;
-        let attempt = planned.iter().map(|q| q.attempt).min().unwrap_or(1);
-        let chunk: Vec<_> = planned.into_iter().filter(|q| q.attempt == attempt).take(self.set.teacher.limits().requests).collect();
-        let questions: HashMap<Digest, Question> = self.set.questions().map(|q| (q.key.clone(), q)).collect();
-        let mut requests = Vec::new();
-        let mut worst_input = 0;
-        for row in &chunk {
-            // A body that changed since the approval has another key: it is not what was approved.
-            let question = questions.get(&row.cache_key).ok_or_else(|| DistillError::Changed(row.pair.to_string()))?;
-            worst_input += input_tokens(&question.body);
-            requests.push(outgoing(question, row.attempt));
-        }
-        self.hold_ceiling(approval, worst_input, requests.len())?;
-        let ids: Vec<String> = chunk.iter().map(|q| q.custom_id.clone()).collect();
-        let bodies = Digest::of_json(&requests);
-        let id = self.ledger.begin_submission(approval.plan(), attempt, &ids, &bodies, self.clock.now())?;
-        let answer = self.batches().submit(&NewBatch { label: &id.to_string(), requests: &requests }).await;
-        let now = self.clock.now();
-        match answer {
-            Ok(batch) => self.ledger.set_submission(id, SubmissionState::Submitted, Some(&batch.id), now)?,
-            Err(SubmitError::Refused { why, .. }) => {
-                self.ledger.set_submission(id, SubmissionState::NotSubmitted, None, now)?;
-                return Err(DistillError::Refused(why));
-            }
-            Err(SubmitError::Unclear(why)) => {
-                self.ledger.set_submission(id, SubmissionState::Unknown, None, now)?;
-                return Err(DistillError::Unclear { submission: id, why });
-            }
-        }
-        Ok(Gate::Continue)
-    }
-
-    /// Stops before the request that could break the ceiling: spent so far, plus this chunk at its token limit.
-    fn hold_ceiling(&self, approval: &Approval, input_tokens: u64, requests: usize) -> Result<(), DistillError> {
-        let used = self.ledger.usage(Some(approval.plan()))?;
-        let spent = self.price.cost(&Tokens::plain(used.input_tokens, used.output_tokens));
-        let output = requests as u64 * self.set.recipe.teacher.max_output_tokens;
-        let reached: Usd = spent + self.price.cost(&Tokens::plain(input_tokens, output));
-        if reached > approval.ceiling() {
-            return Err(DistillError::Ceiling { requests, reached, ceiling: approval.ceiling() });
-        }
-        Ok(())
-    }
-
-    /// Brings every open submission home, of whatever plan: what was paid for is never left behind.
-    async fn settle(&mut self) -> Result<Gate, DistillError> {
-        for submission in self.ledger.open_submissions()? {
-            let submission = match submission.state {
-                SubmissionState::Submitting | SubmissionState::Unknown => match self.reconcile(submission).await? {
-                    Some(found) => found,
-                    None => continue,
-                },
-                _ => submission,
-            };
-            if submission.state == SubmissionState::Submitted && self.watch(&submission).await? == Gate::Stop {
-                return Ok(Gate::Stop);
-            }
-            self.import(&submission).await?;
-        }
-        Ok(Gate::Continue)
-    }
-
-    /// A submission that nobody knows about: looked for in the provider's list, among batches that are not ours yet.
-    async fn reconcile(&mut self, submission: SubmissionRow) -> Result<Option<SubmissionRow>, DistillError> {
-        let ours: Vec<String> = self.ledger.submissions()?.into_iter().filter_map(|s| s.remote).collect();
-        let listed = self.batches().list(UnixMillis(0)).await?;
-        let mut found: Vec<_> = listed.into_iter().filter(|b| b.total == Some(submission.requests) && !ours.contains(&b.id)).collect();
-        let now = self.clock.now();
-        match (found.pop(), found.len()) {
-            (None, _) => {
-                self.ledger.set_submission(submission.id, SubmissionState::NotSubmitted, None, now)?;
-                self.conduct
-                    .warn(format!("submission {} never reached the provider; its requests are asked again", submission.id));
-                Ok(None)
-            }
-            (Some(batch), 0) => {
-                self.ledger.set_submission(submission.id, SubmissionState::Submitted, Some(&batch.id), now)?;
-                self.conduct.warn(format!("submission {} was found at the provider as {} and adopted", submission.id, batch.id));
-                Ok(Some(SubmissionRow { state: SubmissionState::Submitted, remote: Some(batch.id), ..submission }))
-            }
-            (Some(_), more) => {
-                Err(DistillError::Ambiguous { submission: submission.id, requests: submission.requests, found: more + 1 })
-            }
-        }
-    }
-
-    /// Waits until the provider is done with a batch.
-    async fn watch(&mut self, submission: &SubmissionRow) -> Result<Gate, DistillError> {
-        let remote = submission.remote.clone().unwrap_or_default();
+    /// Goes as far as it can: to the end, to a plan that wants approval, or to the operator's stop.
+    pub async fn run(&mut self, wanted: &Wanted<'_>) -> Result<Step, DistillError> {
         loop {
-            if self.conduct.gate() == Gate::Stop {
-                return Ok(Gate::Stop);
+            if self.tools.conduct.gate() == Gate::Stop {
+                return Ok(Step::Stopped);
             }
-            let batch = self.batches().watch(&remote).await?;
-            let answered = batch.answered.unwrap_or(0);
-            self.ledger.set_answered(submission.id, answered)?;
-            let message = format!("batch {remote}, attempt {}", submission.attempt);
-            self.conduct.progress(answered as u64, batch.total.unwrap_or(0) as u64, "requests", &message);
-            if batch.state.is_over() {
-                return Ok(Gate::Continue);
-            }
-            tokio::time::sleep(self.set.teacher.limits().poll).await;
-        }
-    }
-
-    /// Stores the bytes, then reads them.
-    async fn import(&mut self, submission: &SubmissionRow) -> Result<(), DistillError> {
-        let remote = submission.remote.clone().unwrap_or_default();
-        let requests = self.ledger.requests_of(submission.id)?;
-        let mut verdict = Ok(());
-        for fetch in 0..FETCHES {
-            let stored = if fetch == 0 { self.ledger.raw_of(submission.id)? } else { None };
-            let bytes = if let Some(bytes) = stored {
-                bytes
-            } else {
-                let batch = self.batches().watch(&remote).await?;
-                let mut bytes = Vec::new();
-                self.batches().fetch(&batch, &mut bytes).await?;
-                self.ledger.put_raw(submission.id, &bytes, self.clock.now())?;
-                bytes
+            self.tend().await?;
+            let plan = match self.open_plan(wanted)? {
+                Some(plan) => plan,
+                None => match self.new_plan(wanted).await? {
+                    Some(plan) => plan,
+                    None if self.tools.ledger.open_submissions()?.is_empty() => return Ok(Step::Done),
+                    None => {
+                        if self.wait().await == Gate::Stop {
+                            return Ok(Step::Stopped);
+                        }
+                        continue;
+                    }
+                },
             };
-            let (answers, remarks) = collect::join(self.set.recipe, self.set.teacher, &requests, &bytes);
-            verdict = collect::complete(&answers, &requests, &remote);
-            if verdict.is_ok() {
-                for remark in remarks {
-                    self.conduct.warn(format!("batch {remote}: {remark}"));
-                }
-                self.ledger.import_answers(submission.id, &answers, self.clock.now())?;
-                return Ok(());
+            let Some(approval) = Approval::recorded(self.tools.ledger, &plan.digest)? else {
+                return Ok(Step::NeedsApproval(Box::new(plan)));
+            };
+            if !self.submit_some(&plan, &approval).await? && self.wait().await == Gate::Stop {
+                return Ok(Step::Stopped);
             }
         }
-        verdict
     }
 
-    /// Plans the next attempt of everything that was rejected, may be retried and has not used up its attempts.
-    fn plan_retries(&mut self, plan: &Digest) -> Result<usize, DistillError> {
-        let rejected = self.ledger.requests_in(plan, RequestState::Rejected)?;
-        let mut retries = Vec::new();
-        for row in rejected {
-            let (attempts, refused) = self.ledger.attempts(&row.cache_key)?;
-            let latest = attempts == row.attempt;
-            if !latest
-                || refused
-                || attempts >= self.set.recipe.teacher.max_attempts
-                || !self.ledger.traces(std::slice::from_ref(&row.cache_key))?.is_empty()
-            {
-                continue;
-            }
-            let attempt = attempts + 1;
-            let custom_id = super::plan::custom_id(&row.cache_key, attempt);
-            retries.push(NewRequest { custom_id, cache_key: row.cache_key, pair: row.pair, attempt });
+    /// Makes the plan that is wanted, and sends nothing. `None`: there is nothing to ask.
+    pub async fn plan(&mut self, wanted: &Wanted<'_>) -> Result<Option<Plan>, DistillError> {
+        match self.open_plan(wanted)? {
+            Some(plan) => Ok(Some(plan)),
+            None => self.new_plan(wanted).await,
         }
-        self.ledger.add_requests(plan, &retries)?;
+    }
+
+    /// Brings open batches one step further, passes cancellations on, and submits nothing.
+    pub async fn tend_only(&mut self) -> Result<(), DistillError> {
+        self.tend().await
+    }
+
+    async fn new_plan(&mut self, wanted: &Wanted<'_>) -> Result<Option<Plan>, DistillError> {
+        let now = self.tools.clock.now();
+        let teacher = self.tools.asking.teacher();
+        let price = self.tools.prices.find(teacher.provider(), teacher.model(), teacher.mode(), now)?.clone();
+        Plan::make(self.tools.asking, self.tools.ledger, &price, wanted, now).await
+    }
+
+    /// The current plan, if it has something to send, under way, or to retry.
+    fn open_plan(&mut self, wanted: &Wanted<'_>) -> Result<Option<Plan>, DistillError> {
+        let Some(row) = self.tools.ledger.plan_for(wanted.input)? else { return Ok(None) };
+        let Some(plan) = Plan::of_row(&row).filter(|p| p.scope == *wanted.scope) else { return Ok(None) };
+        let teacher = self.tools.asking.teacher();
+        if (row.provider.as_str(), row.model.as_str()) != (teacher.provider(), teacher.model()) {
+            return Ok(None);
+        }
+        let count = |state| self.tools.ledger.count_requests(&plan.digest, state);
+        if count(RequestState::Planned)? + count(RequestState::Submitted)? > 0 || self.plan_retries(&plan)? > 0 {
+            return Ok(Some(plan));
+        }
+        Ok(None)
+    }
+
+    /// Plans the next rung of everything that was rejected and has one, inside the same approval.
+    fn plan_retries(&mut self, plan: &Plan) -> Result<usize, DistillError> {
+        let asking = self.tools.asking;
+        let bound = PromptBound { worst_ratio: None };
+        let mut retries: Vec<NewRequest> = Vec::new();
+        for row in self.tools.ledger.requests_in(&plan.digest, RequestState::Rejected)? {
+            let key = &row.request.cache_key;
+            let history = self.tools.ledger.history(key)?;
+            let is_latest = history.last().is_some_and(|p| p.attempt == row.request.attempt);
+            let next = ladder::next(&history, asking.max_output_tokens(), asking.max_attempts(), false);
+            let (Some(next), true) = (next, is_latest) else { continue };
+            let Some(question) = asking.question(&row.request.pair).filter(|q| asking.key(q) == *key) else { continue };
+            retries.push(asking.row(&question, key.clone(), &next, &bound).0);
+        }
+        self.tools.ledger.add_requests(&plan.digest, &retries)?;
+        if !retries.is_empty() {
+            self.tell_rungs(plan, &retries);
+        }
         Ok(retries.len())
+    }
+
+    /// Says what the next rungs are and what they add to the bill.
+    fn tell_rungs(&mut self, plan: &Plan, retries: &[NewRequest]) {
+        let mut by_rung: HashMap<&str, (usize, u64, u64)> = HashMap::new();
+        for r in retries {
+            let sum = by_rung.entry(r.rung.as_str()).or_default();
+            *sum = (sum.0 + 1, sum.1 + r.prompt_most, sum.2 + r.max_output);
+        }
+        let mut rungs: Vec<_> = by_rung.into_iter().collect();
+        rungs.sort_unstable();
+        for (rung, (count, prompt, output)) in rungs {
+            let most = plan.estimate.price.most(prompt, output, self.tools.asking.teacher().writes_cache());
+            self.tools.conduct.warn(format!("{count} answers could not be used and are asked once more ({rung}), for at most {most}"));
+        }
+    }
+
+    /// The teacher that a plan's requests went to.
+    pub(super) fn teacher_of(&mut self, plan: &PlanRow) -> Result<Arc<dyn Teacher>, DistillError> {
+        let key = (plan.provider.clone(), plan.model.clone());
+        if let Some(known) = self.teachers.get(&key) {
+            return Ok(known.clone());
+        }
+        let teacher = self.tools.desk.teacher(&plan.provider, &plan.model)?;
+        self.teachers.insert(key, teacher.clone());
+        Ok(teacher)
+    }
+
+    /// Waits until the next look is due, in slices, so that a stop is heard.
+    pub(super) async fn wait(&mut self) -> Gate {
+        let mut left = self.tools.asking.teacher().limits().poll;
+        while !left.is_zero() {
+            let slice = left.min(SLICE);
+            self.tools.pace.sleep(slice).await;
+            left -= slice;
+            if self.tools.conduct.gate() == Gate::Stop {
+                return Gate::Stop;
+            }
+            let asked = |s: &crate::workspace::SubmissionRow| s.cancel == crate::workspace::Cancel::Asked && s.state == SubmissionState::Submitted;
+            if self.tools.ledger.open_submissions().is_ok_and(|open| open.iter().any(asked)) {
+                break;
+            }
+        }
+        Gate::Continue
     }
 }

@@ -36,6 +36,8 @@ pub enum AnswerDefect {
     NoReason,
     #[error("there is text after the score line")]
     TrailingText,
+    #[error("the answer is not the JSON object that was asked for")]
+    NotFields,
 }
 
 const OPEN: &str = "<think>";

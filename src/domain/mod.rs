@@ -40,4 +40,4 @@ pub use recipe::Recipe;
 pub use render::{ChatMessage, Form, Renderer, Role, StudentPrompt, TeacherPrompt};
 pub use text::{one_line, safe_text, word_count};
 pub use tokens::{Tokens, estimate_tokens};
-pub use trace::{Flag, Reject, Trace, examine};
+pub use trace::{ErrorKind, Flag, Reject, Trace, examine};

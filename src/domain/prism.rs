@@ -96,8 +96,66 @@ impl Prism {
         lines.join("\n")
     }
 
+    /// The fields as a JSON schema, in the strict form that every provider takes: all fields required, no others.
+    pub fn schema() -> serde_json::Value {
+        let text = serde_json::json!({"type": "string"});
+        let kinds: Vec<String> = SignalKind::ALL.iter().map(ToString::to_string).collect();
+        let signal = serde_json::json!({
+            "type": "object",
+            "properties": {
+                "kind": {"type": "string", "enum": kinds},
+                "evidence": text,
+                "weight": {"type": "string", "enum": ["STRONG", "WEAK", "NONE"]},
+            },
+            "required": ["kind", "evidence", "weight"],
+            "additionalProperties": false,
+        });
+        serde_json::json!({
+            "type": "object",
+            "properties": {
+                "profile": text,
+                "recognise": text,
+                "signals": {"type": "array", "items": signal},
+                "strongest": text,
+                "match": text,
+                "score": {"type": "number"},
+                "reason": text,
+            },
+            "required": ["profile", "recognise", "signals", "strongest", "match", "score", "reason"],
+            "additionalProperties": false,
+        })
+    }
+
+    /// Reads the fields as a model wrote them; each is put on one line, so that it stays one field of the think block.
+    pub fn from_json(text: &str) -> Result<Self, String> {
+        let mut prism: Self = serde_json::from_str(text.trim()).map_err(|e| e.to_string())?;
+        let one = |field: &mut String| *field = field.split_whitespace().collect::<Vec<_>>().join(" ");
+        [&mut prism.profile, &mut prism.recognise, &mut prism.strongest, &mut prism.verdict, &mut prism.reason].map(one);
+        prism.signals.iter_mut().for_each(|s| one(&mut s.evidence));
+        Ok(prism)
+    }
+
     /// The whole answer: think block, score line.
     pub fn answer(&self) -> String {
         format!("<think>\n{}\n</think>\nSCORE: {:.1} | REASON: {}", self.think(), self.score, self.reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_become_a_think_block_and_the_schema_names_exactly_them() {
+        let text = r#"{"profile":"a\nnurse","recognise":"r","signals":[{"kind":"PLACE","evidence":"e","weight":"WEAK"}],
+            "strongest":"s","match":"m","score":7.25,"reason":"Because."}"#;
+        let prism = Prism::from_json(text).expect("reads");
+        let think = "<think>\nPROFILE: a nurse\nRECOGNISE: r\nSIGNALS: PLACE WEAK (e)\nSTRONGEST: s\nMATCH: m\n</think>";
+        assert_eq!(prism.answer(), format!("{think}\nSCORE: 7.2 | REASON: Because."));
+        let fields = serde_json::to_value(&prism).expect("serialises");
+        let schema = Prism::schema();
+        let named: Vec<&String> = schema["properties"].as_object().expect("object").keys().collect();
+        assert_eq!(named, fields.as_object().expect("object").keys().collect::<Vec<_>>());
+        assert!(Prism::from_json("SCORE: 7.0").is_err());
     }
 }

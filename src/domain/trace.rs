@@ -13,6 +13,19 @@ pub enum Flag {
     OutsideTier,
 }
 
+/// What a request that errored at its provider tells about asking again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// The provider's own trouble: asking again can help.
+    #[default]
+    Server,
+    /// The request as such is not accepted: the same one will not be either.
+    Request,
+    /// Credit, spend limit, permission: nothing helps before the account is mended.
+    Account,
+}
+
 /// Why a paid answer cannot be taught from. Its bytes are kept all the same.
 #[derive(Debug, Clone, PartialEq, Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "reject")]
@@ -30,11 +43,19 @@ pub enum Reject {
     #[error("refused by the model: {why}")]
     Refused { why: String },
     #[error("failed at the provider: {why}")]
-    Failed { why: String },
+    Failed {
+        why: String,
+        #[serde(default)]
+        kind: ErrorKind,
+    },
     #[error("expired at the provider before it was answered")]
     Expired,
+    #[error("cancelled before it was answered")]
+    Canceled,
     #[error("no answer came back for this request")]
     Missing,
+    #[error("sent, but its answer was lost on the way; it may have been billed")]
+    Lost,
 }
 
 impl Reject {
@@ -49,13 +70,10 @@ impl Reject {
             Self::Refused { .. } => "refused",
             Self::Failed { .. } => "failed",
             Self::Expired => "expired",
+            Self::Canceled => "cancelled",
             Self::Missing => "missing",
+            Self::Lost => "lost",
         }
-    }
-
-    /// Asking again can help. A refusal is an answer and is never asked again.
-    pub fn is_retried(&self) -> bool {
-        !matches!(self, Self::Refused { .. })
     }
 }
 

@@ -9,6 +9,7 @@ pub mod rehearsal;
 mod rehearsal_batches;
 
 pub use prices::{Mode, Price, PriceError, PriceTable};
+pub use crate::domain::ErrorKind;
 pub use rehearsal_batches::{RehearsalTeacher, RehearsalTeacherError};
 
 use std::future::Future;
@@ -120,18 +121,6 @@ pub enum Outcome {
     Canceled,
 }
 
-/// What an errored request tells about asking again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ErrorKind {
-    /// The provider's own trouble: asking again can help.
-    Server,
-    /// The request as such is not accepted: the same one will not be either.
-    Request,
-    /// Credit, spend limit, permission: nothing helps before the account is mended.
-    Account,
-}
-
 /// One line of a result file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResultLine {
@@ -230,6 +219,11 @@ pub trait Teacher: Send + Sync {
     /// Whether a prompt's shared front may be billed at the price of writing it to a cache.
     fn writes_cache(&self) -> bool {
         false
+    }
+
+    /// Settings that change what the model answers (temperature, effort), as text: part of the cache key.
+    fn options(&self) -> String {
+        String::new()
     }
 
     /// The request's body, the same for the same question.

@@ -11,6 +11,7 @@ mod files;
 mod jsonl;
 mod ledger;
 mod lock;
+mod raw;
 
 pub use config::{Config, Select};
 pub use embedded::{shipped_recipes, shipped_theme};
@@ -19,6 +20,7 @@ pub use files::{atomic_write, free_bytes};
 pub use jsonl::{JsonRecords, MAX_LINE_BYTES};
 pub use ledger::*;
 pub use lock::WorkspaceLock;
+pub use raw::{RawFile, RawStore, RawWriter};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -88,6 +90,11 @@ impl Workspace {
     pub fn ledger(&self) -> Result<Ledger, WorkspaceError> {
         let dir = self.state_dir("")?;
         Ledger::open(&dir.join("ledger.sqlite"))
+    }
+
+    /// Where raw answers are kept.
+    pub fn raw_store(&self) -> Result<RawStore, WorkspaceError> {
+        Ok(RawStore::new(self.state_dir("raw")?))
     }
 
     /// Takes the workspace's lock: one engine at a time.

@@ -2,21 +2,25 @@
 //!
 //! Owns the schema and its migrations. One file per noun below; the phases decide what the rows mean.
 
+mod answers;
 mod decisions;
-mod distill;
 mod phases;
+mod plans;
 mod predictions;
 mod releases;
+mod requests;
 mod sources;
+mod submissions;
 
+pub use answers::{Answered, Billed, Importer, Kept, Measured, StoredReject, StoredTrace, Usage};
 pub use decisions::{Override, Review, StoredFinding};
-pub use distill::{
-    Answered, NewRequest, PlanRow, RequestRow, RequestState, StoredReject, StoredTrace, SubmissionRow, SubmissionState, Usage,
-};
 pub use phases::PhaseRecord;
+pub use plans::PlanRow;
 pub use predictions::StoredPrediction;
 pub use releases::ReleaseRow;
+pub use requests::{NewRequest, Past, RequestRow, RequestState};
 pub use sources::{Origin, Upserted};
+pub use submissions::{Cancel, SubmissionRow, SubmissionState};
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,7 +30,7 @@ use rusqlite::Connection;
 use super::WorkspaceError;
 
 /// Steps of the schema, in order; a released step is never edited, a new one is added.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// A connection to the ledger. Each thread has its own; SQLite keeps them apart.
 pub struct Ledger {
@@ -34,7 +38,8 @@ pub struct Ledger {
     file: PathBuf,
 }
 
-type Sql<T> = rusqlite::Result<T>;
+/// What the database answers; callers outside see [`WorkspaceError`].
+pub type Sql<T> = rusqlite::Result<T>;
 
 impl Ledger {
     pub fn open(file: &Path) -> Result<Self, WorkspaceError> {
@@ -46,6 +51,8 @@ impl Ledger {
         // FULL: a paid answer that was reported as stored is on the disk, even if the power goes now.
         db.pragma_update(None, "synchronous", "FULL").map_err(wrap)?;
         db.pragma_update(None, "foreign_keys", true).map_err(wrap)?;
+        // Imports touch rows of a whole batch in random order; 24 MB keep them in memory.
+        db.pragma_update(None, "cache_size", -24_000).map_err(wrap)?;
         migrate(&mut db).map_err(wrap)?;
         Ok(Self { db, file: file.to_owned() })
     }
@@ -65,6 +72,19 @@ impl Ledger {
             Ok(value)
         });
         done.map_err(wrap)
+    }
+}
+
+impl Ledger {
+    /// Runs `work` in one transaction and keeps what it did only if it says so.
+    fn transaction_if(&mut self, work: impl FnOnce(&Connection) -> Sql<bool>) -> Result<bool, WorkspaceError> {
+        let file = self.file.clone();
+        let done = self.db.transaction().and_then(|t| {
+            let keep = work(&t)?;
+            if keep { t.commit()? } else { t.rollback()? }
+            Ok(keep)
+        });
+        done.map_err(|e| WorkspaceError::Ledger { file, why: explain(&e) })
     }
 }
 
