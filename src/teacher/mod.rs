@@ -4,6 +4,7 @@
 //! implementations, their keys, and the prices. Does not decide what is asked, approved, retried or kept: that is
 //! `distill`'s.
 
+pub mod keys;
 mod prices;
 pub mod rehearsal;
 mod rehearsal_batches;
