@@ -201,7 +201,9 @@ fn on_keyring<T: Send + 'static>(
         let _ = tell.send(done.map_err(|e| match e {
             keyring::Error::NoEntry => NoEntry::None,
             // Never the error's own text for bad data: it may hold the secret.
-            keyring::Error::BadEncoding(_) | keyring::Error::BadDataFormat(..) => NoEntry::Unreachable("its entry is not text".into()),
+            keyring::Error::BadEncoding(_) | keyring::Error::BadDataFormat(..) => {
+                NoEntry::Unreachable("its entry is not text".into())
+            }
             other => NoEntry::Unreachable(other.to_string()),
         }));
     };

@@ -8,6 +8,8 @@ pub mod keys;
 mod prices;
 pub mod rehearsal;
 mod rehearsal_batches;
+#[allow(dead_code)]
+mod replies;
 
 pub use prices::{Mode, Price, PriceError, PriceTable};
 pub use rehearsal_batches::{RehearsalTeacher, RehearsalTeacherError};
