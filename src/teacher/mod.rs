@@ -4,15 +4,19 @@
 //! implementations, their keys, and the prices. Does not decide what is asked, approved, retried or kept: that is
 //! `distill`'s.
 
+mod anthropic;
+mod http;
 pub mod keys;
 mod prices;
 pub mod rehearsal;
 mod rehearsal_batches;
-#[allow(dead_code)]
 mod replies;
+mod settings;
+mod wire;
 
 pub use prices::{Mode, Price, PriceError, PriceTable};
 pub use rehearsal_batches::{RehearsalTeacher, RehearsalTeacherError};
+pub use settings::{BuildError, Settings, build};
 
 use std::future::Future;
 use std::io::Write;
