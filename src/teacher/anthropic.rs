@@ -234,7 +234,11 @@ fn batch(value: &Value) -> Result<RemoteBatch, String> {
 }
 
 fn answered(message: &Value) -> Result<Outcome, String> {
-    let blocks = message["content"].as_array().ok_or("a message without content")?;
+    if !message.is_object() {
+        return Err("the line says succeeded, but holds no message".into());
+    }
+    // A refusal's content may be empty, or missing.
+    let blocks = message["content"].as_array().map(Vec::as_slice).unwrap_or_default();
     let text = blocks.iter().filter(|b| b["type"] == "text").filter_map(|b| b["text"].as_str()).collect();
     let stop = match message["stop_reason"].as_str() {
         Some("max_tokens" | "model_context_window_exceeded") => Stop::TokenLimit,

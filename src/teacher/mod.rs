@@ -12,6 +12,8 @@ pub mod rehearsal;
 mod rehearsal_batches;
 mod replies;
 mod settings;
+#[cfg(test)]
+mod testing;
 mod wire;
 
 pub use prices::{Mode, Price, PriceError, PriceTable};
