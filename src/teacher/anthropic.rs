@@ -38,6 +38,7 @@ impl Anthropic {
             auth: Auth::Header("x-api-key"),
             key_env: settings.key_env.clone(),
             needs_key: true,
+            refuses_by_503: false,
             headers: vec![("anthropic-version", version.to_owned())],
         };
         Self { settings, http: Http::new(site) }

@@ -48,6 +48,8 @@ pub(super) struct Site {
     pub key_env: Option<String>,
     /// A local server may need no key.
     pub needs_key: bool,
+    /// 503 says clearly that nothing was begun: so at a server of one's own, not behind a provider's gateway.
+    pub refuses_by_503: bool,
     pub headers: Vec<(&'static str, String)>,
 }
 
@@ -90,7 +92,8 @@ impl Http {
     fn call(&self, ready: &Ready, method: &Method, path: &str) -> Call {
         let path = path.split('?').next().unwrap_or_default();
         let key = ready.key.as_ref().map_or_else(|| "no key".into(), |k| format!("the key in {}", k.source()));
-        Call { what: format!("{}, {method} {path}", self.site.provider), key }
+        let what = format!("{}, {method} {path}", self.site.provider);
+        Call { what, key, refuses_by_503: self.site.refuses_by_503 }
     }
 
     /// Makes something that costs money, once.

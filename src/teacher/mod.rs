@@ -5,6 +5,8 @@
 //! `distill`'s.
 
 mod anthropic;
+mod chat;
+mod compatible;
 mod http;
 pub mod keys;
 mod prices;

@@ -34,6 +34,7 @@ pub(super) struct Call {
     pub what: String,
     /// The key's place, as in "the key in ANTHROPIC_API_KEY".
     pub key: String,
+    pub refuses_by_503: bool,
 }
 
 impl Reply {
@@ -57,6 +58,7 @@ impl Reply {
             413 => refused(says, Refusal::TooLarge),
             429 if complaint.is_spent() => refused(says, Refusal::Final),
             429 => refused(says, Refusal::Busy { after: self.wait(&complaint) }),
+            503 if call.refuses_by_503 => refused(says, Refusal::Busy { after: self.wait(&complaint) }),
             // Gateways say these of requests that they passed on and saw no end of.
             408 | 499 => Err(SubmitError::Unclear(says)),
             300..500 if complaint.is_too_large() => refused(says, Refusal::TooLarge),
@@ -81,7 +83,7 @@ impl Reply {
 
     /// What happened, where, and what to do.
     fn says(&self, call: &Call, complaint: &Complaint) -> String {
-        let Call { what, key } = call;
+        let Call { what, key, .. } = call;
         if (300..400).contains(&self.status) {
             let to = one_line(self.location.as_deref().unwrap_or("nowhere"), 120);
             return format!(
@@ -243,7 +245,7 @@ mod tests {
     }
 
     fn call() -> Call {
-        Call { what: "p, POST /x".into(), key: "the key in P_KEY".into() }
+        Call { what: "p, POST /x".into(), key: "the key in P_KEY".into(), refuses_by_503: false }
     }
 
     const HTML: &str = "<!DOCTYPE html><html><body>Request Entity Too Large</body></html>";
