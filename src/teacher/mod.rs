@@ -9,6 +9,7 @@ mod chat;
 mod compatible;
 mod http;
 pub mod keys;
+mod openai;
 mod prices;
 pub mod rehearsal;
 mod rehearsal_batches;

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::anthropic::Anthropic;
 use super::compatible::Compatible;
+use super::openai::OpenAi;
 use super::{Limits, Teacher};
 
 /// What one paid teacher is told, in the words of `[teacher]`.
@@ -43,6 +44,7 @@ pub enum BuildError {
 pub fn build(settings: Settings) -> Result<Box<dyn Teacher>, BuildError> {
     match settings.provider.as_str() {
         "anthropic" => Ok(Box::new(Anthropic::new(settings))),
+        "openai" => Ok(Box::new(OpenAi::new(settings))),
         "compatible" => Ok(Box::new(Compatible::new(settings)?)),
         other => Err(BuildError::Unknown(other.to_owned())),
     }

@@ -3,6 +3,7 @@
 //!
 //! Knows no provider.
 
+use std::io::{self, Write};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -89,6 +90,37 @@ pub(super) fn splice(into: &Spliced<'_>, raw: &[u8]) -> Result<Vec<u8>, SubmitEr
     line.extend(raw.trim_ascii().iter().map(|&b| if b == b'\n' || b == b'\r' { b' ' } else { b }));
     line.extend(into.after.as_bytes());
     Ok(line)
+}
+
+/// A writer that knows whether its last line has ended, for files that follow one another.
+pub(super) struct LastByte<'a> {
+    into: &'a mut (dyn Write + Send),
+    open: bool,
+}
+
+impl<'a> LastByte<'a> {
+    pub fn new(into: &'a mut (dyn Write + Send)) -> Self {
+        Self { into, open: false }
+    }
+
+    /// Ends a line that is still open.
+    pub fn end_line(&mut self) -> io::Result<()> {
+        if self.open { self.write_all(b"\n") } else { Ok(()) }
+    }
+}
+
+impl Write for LastByte<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.into.write(bytes)?;
+        if let Some(&last) = bytes[..written].last() {
+            self.open = last != b'\n';
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.into.flush()
+    }
 }
 
 #[cfg(test)]
