@@ -1,23 +1,56 @@
 //! Where a line of `stratos.toml` becomes a working part: the teacher by its provider's name, the prices by their file.
 
+use std::time::Duration;
+
 use super::job::Failure;
-use crate::teacher::{PriceTable, RehearsalTeacher, Teacher};
-use crate::workspace::Workspace;
+use crate::domain::one_line;
+use crate::teacher::{self, PriceTable, RehearsalTeacher, Settings, Teacher};
+use crate::workspace::{TeacherChoice, Workspace};
 
 /// The workspace's teacher.
 pub(super) fn teacher(workspace: &Workspace) -> Result<Box<dyn Teacher>, Failure> {
-    let choice = &workspace.config.teacher;
-    let recipe = &workspace.recipe;
-    match choice.provider.as_str() {
-        "rehearsal" => {
-            let dir = workspace.state_dir("rehearsal")?;
-            let (depth, bands) = (recipe.depth.clone(), recipe.bands.clone());
-            Ok(Box::new(RehearsalTeacher::new(&choice.model, depth, bands, dir, choice.rehearsal_faults)?))
-        }
-        other => Err(Failure::new(
-            format!("there is no teacher provider '{other}'"),
-            "Set provider = \"rehearsal\" under [teacher] in stratos.toml; it is the one built in so far.",
-        )),
+    teacher_named(workspace, None)
+}
+
+/// One of the workspace's teachers; `None`: the one of `[teacher]`, else the one of `[teachers.<name>]`.
+pub(super) fn teacher_named(workspace: &Workspace, name: Option<&str>) -> Result<Box<dyn Teacher>, Failure> {
+    let config = &workspace.config;
+    let choice = match name {
+        None => &config.teacher,
+        Some(name) => config.teachers.get(name).ok_or_else(|| unknown(workspace, name))?,
+    };
+    if choice.provider == "rehearsal" {
+        let recipe = &workspace.recipe;
+        let dir = workspace.state_dir("rehearsal")?;
+        let (depth, bands) = (recipe.depth.clone(), recipe.bands.clone());
+        return Ok(Box::new(RehearsalTeacher::new(&choice.model, depth, bands, dir, choice.rehearsal_faults)?));
+    }
+    teacher::build(settings(choice)).map_err(|e| Failure::new(e.to_string(), "Mend the teacher in stratos.toml."))
+}
+
+fn unknown(workspace: &Workspace, name: &str) -> Failure {
+    let known: Vec<&str> = workspace.config.teachers.keys().map(String::as_str).collect();
+    let known = if known.is_empty() { "it names none".to_owned() } else { format!("it names {}", known.join(", ")) };
+    Failure::new(
+        format!("there is no teacher '{}' in stratos.toml; {known}", one_line(name, 40)),
+        format!("Add a table [teachers.{}] with provider and model.", one_line(name, 40)),
+    )
+}
+
+fn settings(choice: &TeacherChoice) -> Settings {
+    Settings {
+        provider: choice.provider.clone(),
+        model: choice.model.clone(),
+        base_url: choice.base_url.clone(),
+        key_env: choice.key_env.clone(),
+        structured: choice.structured,
+        cache: choice.cache,
+        temperature: choice.temperature,
+        effort: choice.effort.clone(),
+        max_batch: choice.max_batch,
+        // The range was checked when the file was read.
+        poll: choice.poll_seconds.and_then(|s| Duration::try_from_secs_f64(s).ok()),
+        concurrency: choice.concurrency,
     }
 }
 

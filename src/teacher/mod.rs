@@ -4,13 +4,25 @@
 //! implementations, their keys, and the prices. Does not decide what is asked, approved, retried or kept: that is
 //! `distill`'s.
 
+mod anthropic;
+mod chat;
+mod compatible;
+mod http;
+pub mod keys;
+mod openai;
 mod prices;
 pub mod rehearsal;
 mod rehearsal_batches;
+mod replies;
+mod settings;
+#[cfg(test)]
+mod testing;
+mod wire;
 
 pub use prices::{Mode, Price, PriceError, PriceTable};
 pub use crate::domain::ErrorKind;
 pub use rehearsal_batches::{RehearsalTeacher, RehearsalTeacherError};
+pub use settings::{BuildError, Settings, build};
 
 use std::future::Future;
 use std::io::Write;

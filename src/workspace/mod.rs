@@ -13,7 +13,7 @@ mod ledger;
 mod lock;
 mod raw;
 
-pub use config::{Config, Select};
+pub use config::{Config, Pilot, Select, TeacherChoice};
 pub use embedded::{shipped_recipes, shipped_theme};
 pub use error::WorkspaceError;
 pub use files::{atomic_write, free_bytes};
