@@ -165,20 +165,7 @@ pub fn distill(workspace: &Arc<Workspace>, act: Distill) -> Result<ExitCode> {
                 say(&serde_json::to_string(plan)?);
                 return Ok(ExitCode::SUCCESS);
             }
-            say(&format!("plan {} · {} · {}", plan.digest.short(), plan.teacher, plan.model));
-            say(&format!("  requests   {} ({} answered already)", plan.requests, plan.answered));
-            say(&format!("  tokens     {} in, {} out ({})", plan.input_tokens, plan.output_tokens, plan.counted_by));
-            say(&format!("  expected   {}", plan.expected));
-            say(&format!("  worst case {}", plan.worst));
-            plan.prices.iter().for_each(|price| say(&format!("  price      {price}")));
-            match plan.approved {
-                Some(ceiling) => say(&format!("  approved up to {ceiling}; run: stratos distill run")),
-                None => say(&format!(
-                    "  approve with: stratos distill approve {} --ceiling {}",
-                    plan.digest.short(),
-                    plan.worst.amount()
-                )),
-            }
+            plan_lines(plan).iter().for_each(|line| say(&headless::clean(line)));
             Ok(ExitCode::SUCCESS)
         }
         Distill::Approve { plan, ceiling } => {
@@ -259,4 +246,35 @@ pub fn audit(workspace: &Arc<Workspace>, act: Audit) -> Result<ExitCode> {
 /// Whether `prefix` names `digest`: at least eight digits, so that a typo does not approve something else.
 fn names(prefix: &str, digest: &Digest) -> bool {
     prefix.len() >= 8 && digest.as_str().starts_with(prefix)
+}
+
+/// The cost preview, as text.
+fn plan_lines(plan: &crate::engine::PlanView) -> Vec<String> {
+    let e = &plan.estimate;
+    let f = &e.forecast;
+    let mut lines = vec![
+        format!("plan {} · {} · {} · {}", plan.digest.short(), plan.kind, plan.teacher, plan.model),
+        format!("  scope      {}", plan.scope),
+        format!(
+            "  requests   {} in {} batches ({} answered already, {} under way, {} given up)",
+            e.requests, e.chunks, e.answered, e.under_way, e.given_up
+        ),
+        format!("  tokens     {} in, {} out ({})", f.prompt_tokens, f.output_tokens, f.basis.words()),
+        format!("  expected   {}", f.expected),
+        format!("  95 %       {}", f.p95),
+        format!("  worst case {}", e.worst),
+    ];
+    if let Some(before) = &e.before {
+        lines.push(format!("  unmeasured {} expected, {} at 95 % ({})", before.expected, before.p95, before.basis.words()));
+    }
+    if let Some(whole) = &e.whole {
+        lines.push(format!("  all pairs  {} expected, {} at 95 %, before the pilot", whole.expected, whole.p95));
+    }
+    lines.push(format!("  price      {}", e.price.line()));
+    lines.extend(e.remarks.iter().map(|remark| format!("  remark     {remark}")));
+    lines.push(match plan.approved {
+        Some(ceiling) => format!("  approved up to {ceiling}, {} spent; run: stratos distill run", plan.spent),
+        None => format!("  approve with: stratos distill approve {} --ceiling {}", plan.digest.short(), plan.suggested.amount()),
+    });
+    lines
 }

@@ -249,7 +249,7 @@ fn articles(pair: &PairKey, text: &str) -> Result<Vec<Article>, crate::domain::A
     let text = text.trim().trim_start_matches("```json").trim_start_matches("```").trim_end_matches("```");
     let written: Written = serde_json::from_str(text).map_err(|_| crate::domain::AnswerDefect::NotFields)?;
     let whole = written.articles.into_iter().filter_map(|one| {
-        Article::written(&one.title, &one.summary, &one.source, one.source_type, pair.profile.clone()).ok()
+        Article::written(&one.title, &one.summary, &one.source, one.source_type, &pair.profile).ok()
     });
     let articles: Vec<Article> = whole.collect();
     if articles.is_empty() { Err(crate::domain::AnswerDefect::Empty) } else { Ok(articles) }

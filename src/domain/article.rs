@@ -104,6 +104,29 @@ impl TryFrom<ArticleRow> for Article {
 }
 
 impl Article {
+    /// An article that a teacher wrote for a reader. Its id is its content, so the same article twice is one.
+    pub fn written(
+        title: &str,
+        summary: &str,
+        source: &str,
+        source_type: SourceType,
+        reader: &super::ProfileId,
+    ) -> Result<Self, ArticleError> {
+        let row = ArticleRow {
+            id: Some(format!("gen-{}", Digest::of_json(&(title.trim(), summary.trim())).short())),
+            title: Some(super::one_line(title, 300)),
+            summary: Some(super::one_line(summary, 2000)).filter(|s| !s.is_empty()),
+            source: Some(super::one_line(source, 120)),
+            url: None,
+            source_type: Some(source_type),
+            published: None,
+            targets: vec![reader.to_string()],
+            traits: vec!["generated".into()],
+        };
+        let article = Self::try_from(row)?;
+        if article.summary.is_empty() { Err(ArticleError::Missing("summary")) } else { Ok(article) }
+    }
+
     pub fn digest(&self) -> Digest {
         Digest::of_json(self)
     }

@@ -130,7 +130,9 @@ impl Prism {
     pub fn from_json(text: &str) -> Result<Self, String> {
         let mut prism: Self = serde_json::from_str(text.trim()).map_err(|e| e.to_string())?;
         let one = |field: &mut String| *field = field.split_whitespace().collect::<Vec<_>>().join(" ");
-        [&mut prism.profile, &mut prism.recognise, &mut prism.strongest, &mut prism.verdict, &mut prism.reason].map(one);
+        for field in [&mut prism.profile, &mut prism.recognise, &mut prism.strongest, &mut prism.verdict, &mut prism.reason] {
+            one(field);
+        }
         prism.signals.iter_mut().for_each(|s| one(&mut s.evidence));
         Ok(prism)
     }

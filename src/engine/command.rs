@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::errand::Errand;
 use crate::domain::{Digest, PairKey, Phase, ProfileId, SourceType, Usd};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,24 @@ pub enum Command {
         ceiling: Usd,
     },
     /// Says that the statistics of this dataset were read; training may start on it.
+    /// Runs a piece of distillation that is not a phase.
+    Errand {
+        errand: Errand,
+    },
+    /// Cancels one open batch, or all of them; with all, the current plan's approval ends too.
+    CancelBatches {
+        submission: Option<i64>,
+    },
+    /// Says what an unclear submission is: a batch at the provider, or none.
+    Settle {
+        submission: i64,
+        adopt: Option<String>,
+    },
+    /// Imports results that were fetched by hand.
+    ImportAnswers {
+        path: PathBuf,
+        partial: bool,
+    },
     Acknowledge {
         dataset: Digest,
     },
@@ -74,6 +93,10 @@ impl Command {
             Self::Run { .. } => "run",
             Self::Rerun { .. } => "run again",
             Self::Approve { .. } => "approve",
+            Self::Errand { .. } => "errand",
+            Self::CancelBatches { .. } => "cancel",
+            Self::Settle { .. } => "settle",
+            Self::ImportAnswers { .. } => "import answers",
             Self::Acknowledge { .. } => "acknowledge",
             Self::Override { .. } => "override",
             Self::Pause => "pause",

@@ -86,7 +86,20 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum ApprovalRequest {
-    Spend { plan: Digest, requests: usize, expected: Usd, worst: Usd, how: String },
+    Spend {
+        plan: Digest,
+        /// "pilot", "judgements", "articles"
+        what: String,
+        requests: usize,
+        expected: Usd,
+        p95: Usd,
+        worst: Usd,
+        /// What would usually be enough; the operator may choose another.
+        ceiling: Usd,
+        /// What to know before the first submission to a provider.
+        notice: Option<String>,
+        how: String,
+    },
     Dataset { dataset: Digest, rows: usize, how: String },
 }
 

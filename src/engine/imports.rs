@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::event::Event;
-use crate::domain::{Article, Profile, ProfileId, ProfileRow};
-use crate::workspace::{JsonRecords, Ledger, Origin, Upserted, WorkspaceError};
+use super::job::Failure;
+use super::wiring;
+use crate::distill;
+use crate::domain::{Article, Profile, ProfileId, ProfileRow, UnixMillis};
+use crate::workspace::{JsonRecords, Ledger, Origin, Upserted, Workspace, WorkspaceError};
 
 /// Imports articles (JSON lines or a JSON array). `limit`: at most so many, from the top.
 pub fn articles(ledger: &mut Ledger, path: &Path, limit: Option<usize>) -> Result<Event, WorkspaceError> {
@@ -47,6 +50,26 @@ pub fn profiles(ledger: &mut Ledger, path: &Path, only: &[ProfileId]) -> Result<
 
 fn told(what: &str, stored: Upserted) -> Event {
     Event::Imported { what: what.into(), added: stored.added, updated: stored.updated, unchanged: stored.unchanged }
+}
+
+/// Imports a result file that was fetched by hand. Its provider is tried by the teachers of `stratos.toml`.
+pub fn answers(workspace: &Workspace, ledger: &mut Ledger, path: &Path, partial: bool, at: UnixMillis) -> Result<Event, Failure> {
+    let raw = workspace.raw_store()?;
+    let names = std::iter::once(None).chain(workspace.config.teachers.keys().map(|name| Some(name.as_str())));
+    let mut teachers = Vec::new();
+    for name in names {
+        teachers.push(wiring::teacher_named(workspace, name)?);
+    }
+    let mut fits = 0;
+    for (index, teacher) in teachers.iter().enumerate() {
+        if distill::scan(ledger, teacher.as_ref(), path)?.is_some() {
+            fits = index;
+            break;
+        }
+    }
+    let summary = distill::import_file(ledger, &raw, &workspace.recipe, teachers[fits].as_ref(), path, partial, at)?;
+    let what = format!("answers ({} rejected)", summary.rejected);
+    Ok(Event::Imported { what, added: summary.kept, updated: 0, unchanged: 0 })
 }
 
 fn refuse_duplicate(path: &Path, lines: &mut BTreeMap<String, usize>, id: &str, line: usize) -> Result<(), WorkspaceError> {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::errand::Errand;
 use super::event::{Event, Level};
 use super::snapshot::JobState;
 use super::train_view::TrainUpdate;
@@ -32,6 +33,8 @@ pub(super) enum JobMessage {
 pub(super) enum PhaseEnd {
     Done { output: Digest, headline: String },
     NeedsApproval(super::event::ApprovalRequest),
+    /// An errand came to its end; no phase is recorded.
+    Aside { headline: String },
     Stopped,
 }
 
@@ -116,6 +119,7 @@ pub(super) struct JobContext {
     pub ledger: Ledger,
     pub clock: Arc<dyn Clock>,
     pub phase: Phase,
+    pub errand: Option<Errand>,
     pub control: JobControl,
     pub tell: UnboundedSender<JobMessage>,
 }

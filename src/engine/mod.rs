@@ -3,6 +3,7 @@
 //! Owns the life of jobs and the state of phases. Draws nothing and knows no terminal; the work itself is the phases'.
 
 mod command;
+mod errand;
 mod event;
 mod imports;
 mod job;
@@ -17,8 +18,12 @@ mod views;
 mod wiring;
 
 pub use command::{Command, Consent, Verdict};
+pub use errand::Errand;
 pub use event::{ApprovalRequest, Event, Level};
 pub use snapshot::*;
+
+pub use crate::distill::{Basis, Estimate, Forecast, Kind, Receipt, ReceiptLine, Sample, Scope, Which};
+pub use crate::teacher::Price;
 
 use std::sync::Arc;
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::command::Verdict;
 use super::event::{ApprovalRequest, Level};
+use crate::distill::{Estimate, Receipt};
 use crate::domain::{Article, Digest, PairKey, Phase, PhaseState, Profile, ProfileId, UnixMillis, Usd};
 use crate::guards::Finding;
 
@@ -144,40 +145,46 @@ pub struct DistillView {
     pub rejected: Vec<RejectView>,
     /// How many kept traces lie outside their tier's word range.
     pub flagged: usize,
-    pub receipt: Option<ReceiptView>,
+    /// Over all plans of what is distilled now, pilot included.
+    pub receipt: Option<Receipt>,
+    /// Where the teacher's key comes from, or that there is none.
+    pub key: String,
 }
 
 #[derive(Debug, Clone, Serialize)]
 pub struct PlanView {
     pub digest: Digest,
+    /// "pilot", "traces", "articles"
+    pub kind: String,
+    /// Which pairs, in words.
+    pub scope: String,
     pub teacher: String,
     pub model: String,
-    pub requests: usize,
-    /// Pairs that already have an answer and are not bought again.
-    pub answered: usize,
-    pub input_tokens: u64,
-    pub output_tokens: u64,
-    /// How the tokens were counted: "estimate: 1 token per 4 bytes".
-    pub counted_by: String,
-    pub expected: Usd,
-    pub worst: Usd,
-    /// The price rows used, as text.
-    pub prices: Vec<String>,
+    pub estimate: Estimate,
     pub approved: Option<Usd>,
-    /// A few whole requests to read: (pair, text).
-    pub samples: Vec<(String, String)>,
+    /// What would usually be enough as a ceiling.
+    pub suggested: Usd,
+    /// What it has cost, and the most that is under way.
+    pub spent: Usd,
 }
 
 #[derive(Debug, Clone, Serialize)]
 pub struct BatchView {
     pub id: i64,
+    pub plan: Digest,
     pub remote: String,
     pub state: String,
+    /// What is known beyond the state: why it failed, that a cancellation is on its way.
+    pub note: String,
     pub requests: usize,
     pub answered: usize,
     pub attempt: u32,
     pub created: UnixMillis,
     pub ended: Option<UnixMillis>,
+    /// When the provider was last heard of it.
+    pub watched: Option<UnixMillis>,
+    /// When the provider gives it up.
+    pub expires: Option<UnixMillis>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -186,16 +193,6 @@ pub struct RejectView {
     pub attempt: u32,
     pub reason: String,
     pub raw: String,
-}
-
-#[derive(Debug, Clone, Serialize)]
-pub struct ReceiptView {
-    pub estimated: Usd,
-    pub billed: Usd,
-    pub input_tokens: u64,
-    pub output_tokens: u64,
-    pub attempts: usize,
-    pub per_kept_trace: Usd,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]

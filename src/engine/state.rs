@@ -70,7 +70,10 @@ fn input_of(phase: Phase, workspace: &Workspace, ledger: &Ledger, earlier: &[Sta
         }
         Phase::Distill => {
             let rules = Digest::of_json(&(&recipe.scale, &recipe.bands, &recipe.depth, &recipe.teacher, recipe.student.think));
-            d.field(rules.as_str()).field(Digest::of_json(&config.teacher).as_str())
+            // What does not change the answers (poll, batch size, cache) does not make the phase stale.
+            let t = &config.teacher;
+            let teacher = Digest::of_json(&(&t.provider, &t.model, &t.structured, &t.temperature, &t.effort));
+            d.field(rules.as_str()).field(teacher.as_str())
         }
         Phase::Dataset => {
             let rejected: Vec<_> =

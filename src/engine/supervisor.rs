@@ -7,15 +7,15 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
-use super::command::{Command, Consent, Verdict};
+use super::command::{Command, Consent};
+use super::errand::Errand;
 use super::event::{ApprovalRequest, Event, Level};
 use super::job::{self, Failure, JobContext, JobControl, JobMessage, PhaseEnd};
 use super::snapshot::{JobState, JobView, LogLine, PhaseView, Snapshot};
 use super::state::{self, Standing};
 use super::{memory, views};
-use crate::distill::Approval;
-use crate::domain::{Clock, Digest, PairKey, Phase, PhaseState, UnixMillis, Usd, one_line};
-use crate::workspace::{Ledger, Override, PhaseRecord, Review, Workspace, WorkspaceError};
+use crate::domain::{Clock, Digest, Phase, PhaseState, UnixMillis, Usd, one_line};
+use crate::workspace::{Ledger, PhaseRecord, Workspace, WorkspaceError};
 
 /// Lines of log that a snapshot carries.
 const LOG_LINES: usize = 500;
@@ -31,6 +31,16 @@ struct RunPlan {
     consent: Consent,
     /// Phases already told about, so that "nothing to do" is said once.
     told: Vec<Phase>,
+    /// Dollars of ceilings that the consent was used for already.
+    granted: Usd,
+    /// Not a run of phases, but this.
+    errand: Option<Errand>,
+}
+
+impl RunPlan {
+    fn to(to: Phase) -> Self {
+        Self { to, forced: None, consent: Consent::default(), told: Vec::new(), granted: Usd::ZERO, errand: None }
+    }
 }
 
 struct LiveJob {
@@ -39,6 +49,9 @@ struct LiveJob {
     control: JobControl,
     started: UnixMillis,
 }
+
+/// What the operator decides stands in a file of its own.
+mod decisions;
 
 pub(super) struct Supervisor {
     workspace: Arc<Workspace>,
@@ -51,8 +64,8 @@ pub(super) struct Supervisor {
     told: mpsc::UnboundedReceiver<JobMessage>,
     job: Option<LiveJob>,
     run: Option<RunPlan>,
-    /// Where the run that asked for an approval was heading.
-    resume_to: Option<Phase>,
+    /// What the run that asked for an approval was about.
+    resume_to: Option<RunPlan>,
     standings: Vec<Standing>,
     jobs_started: u64,
     memory: memory::Gauge,
@@ -170,10 +183,12 @@ impl Supervisor {
 
     fn obey(&mut self, command: Command) -> Result<(), WorkspaceError> {
         match command {
-            Command::Run { to, consent } => self.start_run(RunPlan { to, forced: None, consent, told: Vec::new() }),
-            Command::Rerun { phase } => {
-                self.start_run(RunPlan { to: phase, forced: Some(phase), consent: Consent::default(), told: Vec::new() })
-            }
+            Command::Run { to, consent } => self.start_run(RunPlan { consent, ..RunPlan::to(to) }),
+            Command::Rerun { phase } => self.start_run(RunPlan { forced: Some(phase), ..RunPlan::to(phase) }),
+            Command::Errand { errand } => self.start_run(RunPlan { errand: Some(errand.clone()), ..RunPlan::to(errand.phase()) }),
+            Command::CancelBatches { submission } => self.cancel_batches(submission),
+            Command::Settle { submission, adopt } => self.settle(submission, adopt.as_deref()),
+            Command::ImportAnswers { path, partial } => self.import_answers(&path, partial),
             Command::Approve { plan, ceiling } => self.approve(&plan, ceiling),
             Command::Acknowledge { dataset } => self.acknowledge(&dataset),
             Command::Override { guard, subject, reason } => self.override_guard(guard, subject, &reason),
@@ -231,6 +246,9 @@ impl Supervisor {
     fn advance(&mut self) -> Result<(), WorkspaceError> {
         loop {
             let Some(run) = &mut self.run else { return Ok(()) };
+            if let Some(errand) = run.errand.clone() {
+                return self.start_job(errand.phase(), Some(errand));
+            }
             let forced = run.forced;
             let pending = run.to.up_to().find(|p| self.standings[p.index()].state != PhaseState::Done || forced == Some(*p));
             let until = pending.unwrap_or(Phase::Deploy);
@@ -249,19 +267,19 @@ impl Supervisor {
                 }
                 PhaseState::NeedsApproval(_) => {
                     let Some(request) = views::approval(phase, &self.workspace, &self.ledger, &self.standings) else {
-                        return self.start_job(phase);
+                        return self.start_job(phase, None);
                     };
                     if !self.consented(&request)? {
                         return self.wait_for(request);
                     }
                     self.refresh_states()?;
                 }
-                _ => return self.start_job(phase),
+                _ => return self.start_job(phase, None),
             }
         }
     }
 
-    fn start_job(&mut self, phase: Phase) -> Result<(), WorkspaceError> {
+    fn start_job(&mut self, phase: Phase, errand: Option<Errand>) -> Result<(), WorkspaceError> {
         let Some(input) = self.standings[phase.index()].input.clone() else {
             self.fail(phase, &Failure::new("its inputs are missing", "Run the earlier phases first."));
             return self.end_run(false);
@@ -272,6 +290,7 @@ impl Supervisor {
             ledger: self.workspace.ledger()?,
             clock: self.clock.clone(),
             phase,
+            errand,
             control: control.clone(),
             tell: self.tell.clone(),
         };
@@ -379,6 +398,13 @@ impl Supervisor {
                 }
                 return self.wait_for(request);
             }
+            Ok(PhaseEnd::Aside { headline }) => {
+                self.emit(Event::Log { level: Level::Info, text: headline });
+                self.set_job_state(JobState::Done);
+                self.refresh_states()?;
+                self.refresh_view(phase)?;
+                return self.end_run(true);
+            }
             Ok(PhaseEnd::Stopped) => {
                 self.emit(Event::PhaseStopped { phase });
                 JobState::Stopped
@@ -413,121 +439,15 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Gives what the run's consent covers; false if the operator has to be asked.
-    fn consented(&mut self, request: &ApprovalRequest) -> Result<bool, WorkspaceError> {
-        let consent = self.run.as_ref().map(|r| r.consent).unwrap_or_default();
-        match request {
-            ApprovalRequest::Spend { plan, worst, .. } if consent.spend_up_to.is_some_and(|ceiling| *worst <= ceiling) => {
-                let ceiling = consent.spend_up_to.unwrap_or(Usd::ZERO);
-                self.record_approval(plan, ceiling)?;
-                Ok(true)
-            }
-            ApprovalRequest::Dataset { dataset, .. } if consent.dataset => {
-                self.ledger.acknowledge(dataset, self.clock.now())?;
-                self.refresh_view(Phase::Dataset)?;
-                Ok(true)
-            }
-            _ => Ok(false),
-        }
-    }
-
     fn wait_for(&mut self, request: ApprovalRequest) -> Result<(), WorkspaceError> {
         self.snapshot.approval = Some(request.clone());
         self.snapshot.job = None;
         self.emit(Event::Approval { request });
         self.refresh_states()?;
         // The run is kept in mind: an approval goes on where it stopped.
-        let to = self.run.as_ref().map(|r| r.to);
+        self.resume_to = self.run.as_ref().map(|r| RunPlan { errand: r.errand.clone(), ..RunPlan::to(r.to) });
         self.end_run(false)?;
-        self.resume_to = to;
         Ok(())
-    }
-
-    fn record_approval(&mut self, plan: &Digest, ceiling: Usd) -> Result<(), WorkspaceError> {
-        match Approval::confirm(&mut self.ledger, plan, ceiling, self.clock.now()) {
-            Ok(approval) => {
-                let text = format!("plan {} approved up to {}", approval.plan().short(), approval.ceiling());
-                self.emit(Event::Log { level: Level::Info, text });
-                self.refresh_view(Phase::Distill)
-            }
-            Err(crate::distill::DistillError::Workspace(error)) => Err(error),
-            Err(other) => {
-                self.emit(Event::Log { level: Level::Error, text: other.to_string() });
-                Ok(())
-            }
-        }
-    }
-
-    fn approve(&mut self, plan: &Digest, ceiling: Usd) -> Result<(), WorkspaceError> {
-        let input = self.standings[Phase::Distill.index()].input.clone();
-        let current = match input {
-            Some(input) => self.ledger.plan_for(&input)?.map(|p| p.digest),
-            None => None,
-        };
-        if current.as_ref() != Some(plan) {
-            let text = format!("plan {} is not the current plan; look at the new one before approving", plan.short());
-            self.emit(Event::Log { level: Level::Error, text });
-            return Ok(());
-        }
-        self.record_approval(plan, ceiling)?;
-        self.go_on()
-    }
-
-    fn acknowledge(&mut self, dataset: &Digest) -> Result<(), WorkspaceError> {
-        let current = self.standings[Phase::Dataset.index()].record.as_ref().map(|r| r.output.clone());
-        if current.as_ref() != Some(dataset) {
-            let text = format!("dataset {} is not the current one; read the new statistics first", dataset.short());
-            self.emit(Event::Log { level: Level::Error, text });
-            return Ok(());
-        }
-        self.ledger.acknowledge(dataset, self.clock.now())?;
-        self.refresh_view(Phase::Dataset)?;
-        self.go_on()
-    }
-
-    /// After an approval the run that asked for it goes on.
-    fn go_on(&mut self) -> Result<(), WorkspaceError> {
-        self.snapshot.approval = None;
-        self.refresh_states()?;
-        match self.resume_to.take() {
-            Some(to) => self.start_run(RunPlan { to, forced: None, consent: Consent::default(), told: Phase::ALL.to_vec() }),
-            None => Ok(()),
-        }
-    }
-
-    fn override_guard(&mut self, guard: String, subject: Digest, reason: &str) -> Result<(), WorkspaceError> {
-        let reason = one_line(reason, 500);
-        if reason.is_empty() || crate::guards::guard(&guard).is_none() {
-            let text = if reason.is_empty() {
-                "an override needs a written reason".into()
-            } else {
-                format!("there is no guard '{guard}'")
-            };
-            self.emit(Event::Log { level: Level::Error, text });
-            return Ok(());
-        }
-        let text = format!("guard {guard} overridden for {}: {reason}", subject.short());
-        self.ledger.override_guard(&Override { guard, subject, reason }, self.clock.now())?;
-        self.emit(Event::Log { level: Level::Warn, text });
-        self.snapshot.findings = Arc::new(views::findings(&self.ledger)?);
-        Ok(())
-    }
-
-    fn judge(&mut self, pair: PairKey, verdict: Verdict, note: String) -> Result<(), WorkspaceError> {
-        let Some(trace) = views::trace_digest(&self.workspace, &self.ledger, &pair)? else {
-            self.emit(Event::Log { level: Level::Warn, text: format!("{pair} has no trace to judge") });
-            return Ok(());
-        };
-        let verdict = if verdict == Verdict::Keep { "keep" } else { "reject" };
-        self.ledger.put_review(&Review { pair, trace, verdict: verdict.into(), note }, self.clock.now())?;
-        self.refresh_states()?;
-        self.refresh_view(Phase::Audit)
-    }
-
-    fn imported(&mut self, phase: Phase, import: Event) -> Result<(), WorkspaceError> {
-        self.emit(import);
-        self.refresh_states()?;
-        self.refresh_view(phase)
     }
 
     fn ask_job(&mut self, state: JobState, ask: impl Fn(&JobControl)) {

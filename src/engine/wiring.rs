@@ -1,5 +1,6 @@
 //! Where a line of `stratos.toml` becomes a working part: the teacher by its provider's name, the prices by their file.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::job::Failure;
@@ -14,11 +15,19 @@ pub(super) fn teacher(workspace: &Workspace) -> Result<Box<dyn Teacher>, Failure
 
 /// One of the workspace's teachers; `None`: the one of `[teacher]`, else the one of `[teachers.<name>]`.
 pub(super) fn teacher_named(workspace: &Workspace, name: Option<&str>) -> Result<Box<dyn Teacher>, Failure> {
+    built(workspace, choice(workspace, name)?)
+}
+
+/// What `stratos.toml` says of one of its teachers.
+pub(super) fn choice<'a>(workspace: &'a Workspace, name: Option<&str>) -> Result<&'a TeacherChoice, Failure> {
     let config = &workspace.config;
-    let choice = match name {
-        None => &config.teacher,
-        Some(name) => config.teachers.get(name).ok_or_else(|| unknown(workspace, name))?,
-    };
+    match name {
+        None => Ok(&config.teacher),
+        Some(name) => config.teachers.get(name).ok_or_else(|| unknown(workspace, name)),
+    }
+}
+
+fn built(workspace: &Workspace, choice: &TeacherChoice) -> Result<Box<dyn Teacher>, Failure> {
     if choice.provider == "rehearsal" {
         let recipe = &workspace.recipe;
         let dir = workspace.state_dir("rehearsal")?;
@@ -26,6 +35,17 @@ pub(super) fn teacher_named(workspace: &Workspace, name: Option<&str>) -> Result
         return Ok(Box::new(RehearsalTeacher::new(&choice.model, depth, bands, dir, choice.rehearsal_faults)?));
     }
     teacher::build(settings(choice)).map_err(|e| Failure::new(e.to_string(), "Mend the teacher in stratos.toml."))
+}
+
+/// The teacher that an earlier plan was made for, with the settings that `stratos.toml` has for it now.
+pub(super) fn teacher_of(workspace: &Workspace, provider: &str, model: &str) -> Result<Arc<dyn Teacher>, Failure> {
+    let config = &workspace.config;
+    let all = std::iter::once(&config.teacher).chain(config.teachers.values());
+    let fits = |c: &&TeacherChoice| c.provider == provider && c.model == model;
+    let same_provider = || all.clone().find(|c| c.provider == provider).cloned();
+    let choice = all.clone().find(fits).cloned().or_else(|| same_provider().map(|c| TeacherChoice { model: model.into(), ..c }));
+    let choice = choice.unwrap_or_else(|| TeacherChoice { provider: provider.into(), model: model.into(), ..TeacherChoice::default() });
+    Ok(Arc::from(built(workspace, &choice)?))
 }
 
 fn unknown(workspace: &Workspace, name: &str) -> Failure {

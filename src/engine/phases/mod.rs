@@ -6,6 +6,7 @@ mod audit;
 mod dataset;
 mod deploy;
 mod distill;
+mod polarise;
 mod profiles;
 mod train;
 mod validate;
@@ -21,12 +22,15 @@ use crate::workspace::{Ledger, Select, StoredTrace, Workspace, WorkspaceError};
 
 pub(super) use dataset::{codec, load as load_dataset};
 pub(super) use deploy::served_dir;
-pub(super) use distill::spend_request;
+pub(super) use distill::{spend_request, suggested_ceiling};
 pub(super) use train::train_history;
 pub(super) use validate::last_evaluation;
 
 /// Runs one phase to its end. `input` is the digest of what it reads.
 pub(super) fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure> {
+    if let Some(errand) = context.errand.clone() {
+        return distill::run_errand(context, input, &errand);
+    }
     match context.phase {
         Phase::Profiles => profiles::run(context, input),
         Phase::Articles => articles::run(context),
@@ -89,13 +93,7 @@ fn traces_of(workspace: &Workspace, ledger: &Ledger) -> Result<Vec<StoredTrace>,
     let profiles = selected_profiles(ledger.profiles()?, &config.select);
     let articles = selected_articles(ledger.articles()?, &config.select, config.seed);
     let Ok(teacher) = wiring::teacher(workspace) else { return Ok(Vec::new()) };
-    let set = PairSet {
-        recipe: &workspace.recipe,
-        renderer: &workspace.renderer,
-        teacher: teacher.as_ref(),
-        profiles: &profiles,
-        articles: &articles,
-    };
+    let set = PairSet::new(&workspace.recipe, &workspace.renderer, teacher.as_ref(), &profiles, &articles);
     let mut traces = ledger.traces(&set.keys())?;
     traces.sort_by(|a, b| a.trace.pair.cmp(&b.trace.pair));
     Ok(traces)

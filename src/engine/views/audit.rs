@@ -70,6 +70,6 @@ pub(in super::super) fn trace_digest(
     let articles: Vec<Article> = ledger.article(&pair.article)?.into_iter().collect();
     let Ok(teacher) = wiring::teacher(workspace) else { return Ok(None) };
     let (recipe, renderer) = (&workspace.recipe, &workspace.renderer);
-    let set = PairSet { recipe, renderer, teacher: teacher.as_ref(), profiles: &profiles, articles: &articles };
+    let set = PairSet::new(recipe, renderer, teacher.as_ref(), &profiles, &articles);
     Ok(ledger.traces(&set.keys())?.into_iter().next().map(|t| t.digest))
 }

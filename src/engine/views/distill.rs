@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::super::phases::current_traces;
-use super::super::snapshot::{BatchView, DistillView, PlanView, ReceiptView, RejectView};
+use super::super::phases;
+use super::super::snapshot::{BatchView, DistillView, PlanView, RejectView};
 use super::super::state::Standing;
-use super::super::wiring;
-use crate::distill::Plan;
+use crate::distill::{self, Plan};
 use crate::domain::{Phase, Usd};
-use crate::workspace::{Ledger, SubmissionRow, Workspace, WorkspaceError};
+use crate::workspace::{Cancel, Ledger, PlanRow, SubmissionRow, Workspace, WorkspaceError};
 
 /// Rejected answers shown whole; the counts are over all.
 const REJECTS_SHOWN: usize = 200;
@@ -27,72 +27,66 @@ pub(super) fn view(workspace: &Workspace, ledger: &Ledger, standings: &[Standing
         flagged: traces.iter().filter(|t| !t.trace.flags.is_empty()).count(),
         ..DistillView::default()
     };
+    let plans: Vec<PlanRow> = ledger.plans()?.into_iter().filter(|p| Some(&p.input) == input).collect();
     let Some(plan) = plan else {
         view.pairs = view.kept;
         return Ok(view);
     };
-    view.pairs = plan.estimate.requests + plan.estimate.answered;
+    let estimate = &plan.estimate;
+    view.pairs = match &estimate.whole {
+        Some(_) => view.kept.max(estimate.requests + estimate.answered + estimate.given_up),
+        None => estimate.requests + estimate.answered + estimate.under_way + estimate.given_up,
+    };
     let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
-    for reject in ledger.rejects(&plan.digest)? {
-        *counts.entry(reject.reject.kind()).or_default() += 1;
-        if view.rejected.len() < REJECTS_SHOWN {
-            let (pair, reason) = (reject.pair.to_string(), reject.reject.to_string());
-            view.rejected.push(RejectView { pair, attempt: reject.attempt, reason, raw: reject.raw });
+    for plan in plans.iter().rev() {
+        for reject in ledger.rejects(&plan.digest)? {
+            *counts.entry(reject.reject.kind()).or_default() += 1;
+            if view.rejected.len() < REJECTS_SHOWN {
+                let (pair, reason) = (reject.pair.to_string(), reject.reject.to_string());
+                view.rejected.push(RejectView { pair, attempt: reject.attempt, reason, raw: reject.raw });
+            }
         }
     }
     view.rejects = counts.into_iter().map(|(kind, n)| (kind.to_owned(), n)).collect();
-    view.receipt = receipt(workspace, ledger, &plan, view.kept)?;
-    view.plan = Some(plan_view(workspace, ledger, plan)?);
+    view.receipt = distill::receipt(ledger, &plans).ok().filter(|r| !r.lines.is_empty());
+    view.plan = Some(plan_view(ledger, plan)?);
     Ok(view)
 }
 
-fn plan_view(workspace: &Workspace, ledger: &Ledger, plan: Plan) -> Result<PlanView, WorkspaceError> {
-    let teacher = &workspace.config.teacher;
-    let estimate = plan.estimate;
+/// A plan as it is shown, whichever it is.
+pub(in super::super) fn plan_view(ledger: &Ledger, plan: Plan) -> Result<PlanView, WorkspaceError> {
+    let price = &plan.estimate.price;
     Ok(PlanView {
         approved: ledger.approved_ceiling(&plan.digest)?,
+        suggested: phases::suggested_ceiling(&plan.estimate),
+        spent: distill::spent(ledger, &plan.digest, price).unwrap_or(Usd::ZERO),
+        kind: plan.kind.id().into(),
+        scope: plan.scope.words(),
+        teacher: price.provider.clone(),
+        model: price.model.clone(),
         digest: plan.digest,
-        teacher: teacher.provider.clone(),
-        model: teacher.model.clone(),
-        requests: estimate.requests,
-        answered: estimate.answered,
-        input_tokens: estimate.input_tokens,
-        output_tokens: estimate.output_tokens,
-        counted_by: estimate.counted_by,
-        expected: estimate.expected,
-        worst: estimate.worst,
-        prices: vec![estimate.price],
-        samples: estimate.samples.into_iter().map(|s| (s.pair, s.text)).collect(),
+        estimate: plan.estimate,
     })
 }
 
 fn batch(row: &SubmissionRow) -> BatchView {
+    let cancel = match row.cancel {
+        Cancel::No => None,
+        Cancel::Asked => Some("cancellation asked for"),
+        Cancel::Told => Some("cancelled"),
+    };
     BatchView {
         id: row.id,
+        plan: row.plan.clone(),
         remote: row.remote.clone().unwrap_or_else(|| "—".into()),
         state: row.state.id().into(),
+        note: row.why.clone().or(cancel.map(str::to_owned)).unwrap_or_default(),
         requests: row.requests,
         answered: row.answered,
         attempt: row.attempt,
         created: row.created,
         ended: row.ended,
+        watched: row.watched,
+        expires: row.expires,
     }
-}
-
-/// Estimate against bill, recomputed from stored usage.
-fn receipt(workspace: &Workspace, ledger: &Ledger, plan: &Plan, kept: usize) -> Result<Option<ReceiptView>, WorkspaceError> {
-    let usage = ledger.usage(Some(&plan.digest))?;
-    let teacher = &workspace.config.teacher;
-    let price = wiring::prices(workspace).ok().and_then(|p| p.find(&teacher.provider, &teacher.model, crate::teacher::Mode::Batch, crate::domain::UnixMillis(0)).ok().cloned());
-    let Some(price) = price.filter(|_| usage.requests > 0) else { return Ok(None) };
-    let billed = price.cost(&crate::domain::Tokens::plain(usage.input_tokens, usage.output_tokens));
-    let per_kept_trace = if kept == 0 { Usd::ZERO } else { Usd::new(billed.amount() / rust_decimal::Decimal::from(kept)) };
-    Ok(Some(ReceiptView {
-        estimated: plan.estimate.expected,
-        billed,
-        input_tokens: usage.input_tokens,
-        output_tokens: usage.output_tokens,
-        attempts: usize::try_from(usage.requests).unwrap_or(usize::MAX),
-        per_kept_trace,
-    }))
 }

@@ -13,7 +13,7 @@ use super::event::ApprovalRequest;
 use super::job::Failure;
 use super::snapshot::{FindingView, MaskView, Snapshot, WorkspaceView};
 use super::state::Standing;
-use super::{phases, wiring};
+use super::phases;
 use crate::distill::Plan;
 use crate::domain::{Digest, Phase, Usd};
 use crate::guards::{self, Severity};
@@ -61,16 +61,17 @@ pub(super) fn refresh(
 
 pub(super) fn workspace(workspace: &Workspace, ledger: &Ledger) -> Result<WorkspaceView, WorkspaceError> {
     let (teacher, student) = (&workspace.config.teacher, &workspace.config.student);
-    let usage = ledger.usage(None)?;
-    let price = wiring::prices(workspace).ok().and_then(|p| p.find(&teacher.provider, &teacher.model, crate::teacher::Mode::Batch, crate::domain::UnixMillis(0)).ok().cloned());
+    let plans = ledger.plans()?;
+    let spent = crate::distill::receipt(ledger, &plans).map(|r| r.billed + r.perhaps).unwrap_or_default();
+    let ceiling = plans.iter().rev().find(|p| p.void.is_none()).map(|p| ledger.approved_ceiling(&p.digest)).transpose()?.flatten();
     Ok(WorkspaceView {
         root: workspace.root().display().to_string(),
         recipe: workspace.recipe.name.clone(),
         teacher: format!("{} · {}", teacher.provider, teacher.model),
         student: student.base.clone(),
         practice: teacher.provider == "rehearsal" || student.base == "seedling",
-        spent: price.map_or(Usd::ZERO, |p| p.cost(&crate::domain::Tokens::plain(usage.input_tokens, usage.output_tokens))),
-        ceiling: None,
+        spent,
+        ceiling: ceiling.filter(|c| *c > Usd::ZERO),
     })
 }
 
@@ -89,7 +90,7 @@ pub(super) fn approval(phase: Phase, workspace: &Workspace, ledger: &Ledger, sta
     match phase {
         Phase::Distill => {
             let plan = Plan::recorded(ledger, standings[phase.index()].input.as_ref()?).ok().flatten();
-            plan.map(|plan| phases::spend_request(&plan))
+            plan.and_then(|plan| phases::spend_request(ledger, &plan).ok())
         }
         Phase::Train => {
             let record = standings[Phase::Dataset.index()].record.as_ref()?;

@@ -35,7 +35,7 @@ impl Approval {
     pub fn must_type(&self) -> Option<String> {
         let limit = Usd::new(rust_decimal::Decimal::new(TYPED_ABOVE_CENTS as i64, 2));
         match &self.request {
-            ApprovalRequest::Spend { worst, .. } if *worst > limit => Some(amount(*worst)),
+            ApprovalRequest::Spend { ceiling, .. } if *ceiling > limit => Some(amount(*ceiling)),
             _ => None,
         }
     }
@@ -58,20 +58,21 @@ impl Approval {
             return Step::Stay;
         }
         Step::Send(match self.request.clone() {
-            ApprovalRequest::Spend { plan, worst, .. } => Command::Approve { plan, ceiling: worst },
+            ApprovalRequest::Spend { plan, ceiling, .. } => Command::Approve { plan, ceiling },
             ApprovalRequest::Dataset { dataset, .. } => Command::Acknowledge { dataset },
         })
     }
 
     fn lines(&self, app: &App) -> (&'static str, Vec<String>) {
         match &self.request {
-            ApprovalRequest::Spend { plan, requests, expected, worst, .. } => (
+            ApprovalRequest::Spend { plan, requests, expected, worst, ceiling, .. } => (
                 "Approve this plan?",
                 vec![
                     format!("plan      {}", plan.short()),
                     format!("requests  {requests}"),
                     format!("expected  {expected}"),
-                    format!("worst     {worst}   the ceiling you approve"),
+                    format!("worst     {worst}"),
+                    format!("ceiling   {ceiling}   what you approve"),
                     String::new(),
                     "The teacher is asked for exactly these requests. Spending stops at the ceiling. Requests can be read on tab 3, page samples.".into(),
                 ],

@@ -10,7 +10,7 @@ use ratatui::text::Line;
 use super::common::{age, empty_list, findings, grouped, list_title, matches, next_step, sentence};
 use super::{Look, TabState};
 use crate::domain::{Phase, Usd, one_line, safe_text};
-use crate::engine::{BatchView, DistillView, PlanView, ReceiptView, RejectView, Snapshot};
+use crate::engine::{BatchView, DistillView, PlanView, Receipt, RejectView, Sample, Snapshot};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widgets::list::List;
 use crate::tui::widgets::text::{field, field_wrapped, wrapped};
@@ -28,9 +28,9 @@ fn rejects<'a>(snapshot: &'a Snapshot, tab: &TabState) -> Vec<&'a RejectView> {
     snapshot.distill.rejected.iter().filter(|r| matches(&tab.filter, &[&r.pair, &r.reason])).collect()
 }
 
-fn samples<'a>(snapshot: &'a Snapshot, tab: &TabState) -> Vec<&'a (String, String)> {
-    let all = snapshot.distill.plan.as_ref().map_or(&[][..], |plan| plan.samples.as_slice());
-    all.iter().filter(|(pair, text)| matches(&tab.filter, &[pair, text])).collect()
+fn samples<'a>(snapshot: &'a Snapshot, tab: &TabState) -> Vec<&'a Sample> {
+    let all = snapshot.distill.plan.as_ref().map_or(&[][..], |plan| plan.estimate.samples.as_slice());
+    all.iter().filter(|s| matches(&tab.filter, &[&s.pair, &s.text])).collect()
 }
 
 pub fn rows(snapshot: &Snapshot, tab: &TabState) -> usize {
@@ -71,26 +71,31 @@ fn draw_cost(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
 }
 
 fn plan_lines(theme: &Theme, plan: &PlanView, columns: usize) -> Vec<Line<'static>> {
+    let estimate = &plan.estimate;
+    let forecast = &estimate.forecast;
     let teacher = format!("{} · {}", one_line(&plan.teacher, 100), one_line(&plan.model, 100));
-    let tokens =
-        format!("{} in, {} out ({})", grouped(plan.input_tokens), grouped(plan.output_tokens), one_line(&plan.counted_by, 100));
-    let requests = format!("{} to send, {} answered already and not bought again", plan.requests, plan.answered);
-    let mut lines = vec![field(theme, "plan", plan.digest.short(), Role::Strong)];
+    let tokens = format!(
+        "{} in, {} out ({})",
+        grouped(forecast.prompt_tokens),
+        grouped(forecast.output_tokens),
+        forecast.basis.words()
+    );
+    let requests = format!("{} to send, {} answered already and not bought again", estimate.requests, estimate.answered);
+    let mut lines = vec![field(theme, "plan", &format!("{} ({})", plan.digest.short(), plan.kind), Role::Strong)];
     lines.extend(field_wrapped(theme, "teacher", &teacher, columns));
     lines.extend(field_wrapped(theme, "requests", &requests, columns));
     lines.extend(field_wrapped(theme, "tokens", &tokens, columns));
-    lines.push(field(theme, "expected", &plan.expected.to_string(), Role::Strong));
-    lines.push(field(theme, "at worst", &plan.worst.to_string(), Role::Strong));
+    lines.push(field(theme, "expected", &forecast.expected.to_string(), Role::Strong));
+    lines.push(field(theme, "95 %", &forecast.p95.to_string(), Role::Strong));
+    lines.push(field(theme, "at worst", &estimate.worst.to_string(), Role::Strong));
     lines.push(match plan.approved {
-        Some(ceiling) if ceiling < plan.worst => {
-            field(theme, "ceiling", &format!("! {ceiling} approved, below the worst case"), Role::Warn)
+        Some(ceiling) if ceiling < forecast.expected => {
+            field(theme, "ceiling", &format!("! {ceiling} approved, below what is expected"), Role::Warn)
         }
         Some(ceiling) => field(theme, "ceiling", &format!("✓ {ceiling} approved"), Role::Good),
         None => field(theme, "ceiling", "? not approved: nothing is sent", Role::Warn),
     });
-    for (index, price) in plan.prices.iter().enumerate() {
-        lines.extend(field_wrapped(theme, if index == 0 { "prices" } else { "" }, &one_line(price, 300), columns));
-    }
+    lines.extend(field_wrapped(theme, "price", &one_line(&estimate.price.line(), 300), columns));
     lines
 }
 
@@ -109,22 +114,25 @@ fn trace_lines(theme: &Theme, view: &DistillView, columns: usize) -> Vec<Line<'s
     ]
 }
 
-fn receipt_lines(theme: &Theme, receipt: &ReceiptView, columns: usize) -> Vec<Line<'static>> {
+fn receipt_lines(theme: &Theme, receipt: &Receipt, columns: usize) -> Vec<Line<'static>> {
     let over = receipt.billed > receipt.estimated;
     let (sign, gap) =
         if over { ("more", receipt.billed - receipt.estimated) } else { ("less", receipt.estimated - receipt.billed) };
     let gap = if gap == Usd::ZERO { "as estimated".to_owned() } else { format!("{gap} {sign} than estimated") };
-    let tokens =
-        format!("{} in, {} out in {} attempts", grouped(receipt.input_tokens), grouped(receipt.output_tokens), receipt.attempts);
-    // Two decimals hide what one trace costs.
-    let per_trace = format!("{} $ per kept trace", receipt.per_kept_trace.amount().round_dp(5).normalize());
     let mut lines = vec![
         Line::styled("Receipt", theme.style(Role::Strong)),
         field(theme, "estimated", &receipt.estimated.to_string(), Role::Text),
         field(theme, "billed", &format!("{}, {gap}", receipt.billed), if over { Role::Warn } else { Role::Strong }),
     ];
-    lines.extend(field_wrapped(theme, "tokens", &tokens, columns));
-    lines.push(field(theme, "price", &per_trace, Role::Text));
+    for line in &receipt.lines {
+        let t = line.tokens;
+        let text = format!("{} in, {} out in {} answers", grouped(t.prompt()), grouped(t.output), line.answers);
+        lines.extend(field_wrapped(theme, line.kind.id(), &text, columns));
+    }
+    if let Some(per) = receipt.per_kept {
+        // Two decimals hide what one trace costs.
+        lines.push(field(theme, "price", &format!("{} $ per kept trace", per.amount().round_dp(5).normalize()), Role::Text));
+    }
     lines
 }
 
@@ -215,16 +223,16 @@ fn draw_samples(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
     let (left, right) = pane::list_and_detail(area, look.tab.detail);
     let selected = look.tab.selected.min(found.len() - 1);
     if let Some(left) = left {
-        let total = look.snapshot.distill.plan.as_ref().map_or(0, |plan| plan.samples.len());
+        let total = look.snapshot.distill.plan.as_ref().map_or(0, |plan| plan.estimate.samples.len());
         let title = list_title("Samples", look, found.len(), total);
         let inner = pane::pane(frame, left, look.theme, &title, !look.tab.detail);
         List { header: "", total: found.len(), selected }.draw(frame, inner, look.theme, |index, columns| {
-            Line::styled(text::cut(&one_line(&found[index].0, 300), columns), look.theme.style(Role::Text))
+            Line::styled(text::cut(&one_line(&found[index].pair, 300), columns), look.theme.style(Role::Text))
         });
     }
     if let Some(right) = right {
         let inner = pane::pane(frame, right, look.theme, "Whole request", look.tab.detail);
-        let lines = wrapped(look.theme, Role::Text, &safe_text(&found[selected].1), inner.width.into());
+        let lines = wrapped(look.theme, Role::Text, &safe_text(&found[selected].text), inner.width.into());
         text::page(frame, inner, look.theme, lines, look.tab.scroll);
     }
 }

@@ -7,10 +7,10 @@ use ratatui::backend::TestBackend;
 use ratatui::style::Modifier;
 
 use super::{Look, TABS, TabState};
-use crate::domain::{Digest, Phase, PhaseState, ProfileId, UnixMillis};
+use crate::domain::{Digest, Phase, PhaseState, ProfileId, Tokens, UnixMillis};
 use crate::engine::{
-    ArticlesView, BatchView, DatasetView, DistillView, ExampleView, FindingView, MaskView, PhaseView, PlanView, ProfileView,
-    ReceiptView, RejectView, Snapshot,
+    ArticlesView, Basis, BatchView, DatasetView, DistillView, Estimate, ExampleView, FindingView, Forecast, Kind, MaskView,
+    PhaseView, PlanView, Price, ProfileView, Receipt, ReceiptLine, RejectView, Sample, Snapshot,
 };
 use crate::guards::Finding;
 use crate::tui::theme::Theme;
@@ -47,27 +47,50 @@ fn articles() -> ArticlesView {
 }
 
 fn distill() -> DistillView {
+    let forecast = Forecast {
+        basis: Basis::Measured { answers: 40 },
+        prompt_tokens: 1_234_567,
+        output_tokens: 20_000,
+        retry_share: 0.025,
+        expected: usd("1.5"),
+        p95: usd("1.9"),
+    };
+    let before = Forecast { basis: Basis::Assumed, expected: usd("1.2"), p95: usd("2.04"), ..forecast.clone() };
     let plan = PlanView {
         digest: Digest::of("plan"),
+        kind: "traces".into(),
+        scope: "every pair without an answer".into(),
         teacher: "openai".into(),
-        model: "prism-1".into(),
-        requests: 40,
-        answered: 10,
-        input_tokens: 1_234_567,
-        output_tokens: 20_000,
-        counted_by: "estimate: 1 token per 4 bytes".into(),
-        expected: usd("1.5"),
-        worst: usd("3"),
-        prices: vec!["prism-1 in 1.5 $ per million".into()],
+        model: "gpt-6-luna".into(),
+        estimate: Estimate {
+            requests: 40,
+            answered: 10,
+            under_way: 0,
+            given_up: 1,
+            retries: 2,
+            forecast,
+            before: Some(before),
+            whole: None,
+            worst: usd("9"),
+            chunks: 1,
+            price: price(),
+            remarks: vec!["the price of gpt-6-luna was last verified 80 days ago; look it up again".into()],
+            samples: vec![Sample { pair: "a1 × texas_nurse".into(), text: "system: judge this".into() }],
+        },
         approved: Some(usd("2")),
-        samples: vec![("a1 × texas_nurse".into(), "system: judge this".into())],
+        suggested: usd("1.9"),
+        spent: usd("0.4"),
     };
     DistillView {
         plan: Some(plan),
         batches: vec![BatchView {
             id: 7,
+            plan: Digest::of("plan"),
             remote: "batch_abc".into(),
-            state: "running".into(),
+            state: "submitted".into(),
+            note: String::new(),
+            watched: Some(UnixMillis(NOW.0 - 20_000)),
+            expires: Some(UnixMillis(NOW.0 + 86_220_000)),
             requests: 40,
             answered: 12,
             attempt: 1,
@@ -84,15 +107,38 @@ fn distill() -> DistillView {
             raw: "I cannot say\u{1b}[31m".into(),
         }],
         flagged: 4,
-        receipt: Some(ReceiptView {
+        receipt: Some(Receipt {
+            lines: vec![ReceiptLine {
+                plan: Digest::of("plan"),
+                kind: Kind::Traces,
+                provider: "openai".into(),
+                model: "gpt-6-luna".into(),
+                estimated: usd("1.5"),
+                billed: usd("1.9"),
+                perhaps: usd("0.01"),
+                tokens: Tokens { cache_read: 5, ..Tokens::plain(9, 8) },
+                answers: 44,
+                kept: 30,
+                rejected: 14,
+                lost: 1,
+                ceiling: Some(usd("2")),
+            }],
             estimated: usd("1.5"),
             billed: usd("1.9"),
-            input_tokens: 9,
-            output_tokens: 8,
-            attempts: 44,
-            per_kept_trace: usd("0.00123"),
+            perhaps: usd("0.01"),
+            kept: 30,
+            per_kept: Some(usd("0.00123")),
         }),
+        key: "environment".into(),
     }
+}
+
+fn price() -> Price {
+    serde_json::from_value(serde_json::json!({
+        "provider": "openai", "model": "gpt-6-luna", "mode": "batch", "input": "0.05", "output": "0.25",
+        "verified": "2026-09-01", "source": "a test"
+    }))
+    .expect("a price row")
 }
 
 fn dataset() -> DatasetView {

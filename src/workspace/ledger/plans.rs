@@ -109,6 +109,12 @@ impl Ledger {
         self.run(|db| db.query_row(sql, [], |r| r.get::<_, i64>(0)).map(|n| u64::try_from(n).unwrap_or(0)))
     }
 
+    /// Whether anything was ever sent to a provider.
+    pub fn has_used(&self, provider: &str) -> Result<bool, WorkspaceError> {
+        let sql = "SELECT 1 FROM submission s JOIN plan p ON p.digest = s.plan WHERE p.provider = ?1 AND s.state != 'not submitted' LIMIT 1";
+        self.run(|db| db.query_row(sql, [provider], |_| Ok(())).optional().map(|row| row.is_some()))
+    }
+
     pub fn put_approval(&mut self, plan: &Digest, ceiling: Usd, at: UnixMillis) -> Result<(), WorkspaceError> {
         let sql = "INSERT INTO approval (plan, ceiling, at) VALUES (?1, ?2, ?3)";
         let ceiling = ceiling.amount().to_string();

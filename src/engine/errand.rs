@@ -1,0 +1,30 @@
+//! Errands: pieces of distillation that are not a phase. They run as jobs and record no phase; what they plan, buy and
+//! bring home is in the ledger.
+
+use serde::{Deserialize, Serialize};
+
+use crate::distill::Scope;
+use crate::domain::{Phase, ProfileId};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "errand")]
+pub enum Errand {
+    /// Plans the phase's own pairs in a scope, and sends nothing.
+    Plan { scope: Scope },
+    /// Brings open batches on by a step and passes cancellations on, and sends nothing new.
+    Tend,
+    /// Asks another teacher of `stratos.toml` about pairs of this workspace; `send`: what is approved goes out.
+    SecondOpinion { teacher: String, scope: Scope, send: bool },
+    /// Has new articles written for some readers; `send`: what is approved goes out, and what comes home is imported.
+    Polarise { profiles: Vec<ProfileId>, count: usize, send: bool },
+}
+
+impl Errand {
+    /// The tab it belongs to.
+    pub fn phase(&self) -> Phase {
+        match self {
+            Self::Polarise { .. } => Phase::Articles,
+            _ => Phase::Distill,
+        }
+    }
+}
