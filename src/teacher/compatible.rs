@@ -10,7 +10,7 @@ use super::http::{Auth, Http, MODEL_ANSWER, Site};
 use super::settings::{BuildError, Settings};
 use super::wire::{self, Spliced};
 use super::{
-    Ask, Batches, ErrorKind, Limits, Outcome, Outgoing, Pending, Refusal, ResultLine, SubmitError, Teacher, TeacherError, Trouble,
+    Ask, Batches, ErrorKind, Limits, Outcome, Outgoing, Pending, ResultLine, SubmitError, Teacher, TeacherError, Trouble,
 };
 use crate::domain::{Tokens, estimate_tokens, one_line};
 

@@ -147,6 +147,7 @@ impl Complaint {
         let details = error["details"].as_array().map(Vec::as_slice).unwrap_or_default();
         let retry_delay = details.iter().find_map(|d| seconds(d["retryDelay"].as_str()?.strip_suffix('s')?));
         let mut kinds: Vec<String> = kinds.collect();
+        kinds.dedup();
         // A spend limit can stand in the details of an ordinary rate limit.
         kinds.extend(SPENT.iter().filter(|code| error["details"].to_string().contains(*code)).map(ToString::to_string));
         Self { kinds, message: message.to_owned(), retry_delay, html: false }

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::anthropic::Anthropic;
 use super::compatible::Compatible;
+use super::gemini::Gemini;
 use super::openai::OpenAi;
 use super::{Limits, Teacher};
 
@@ -45,6 +46,7 @@ pub fn build(settings: Settings) -> Result<Box<dyn Teacher>, BuildError> {
     match settings.provider.as_str() {
         "anthropic" => Ok(Box::new(Anthropic::new(settings))),
         "openai" => Ok(Box::new(OpenAi::new(settings))),
+        "gemini" => Ok(Box::new(Gemini::new(settings))),
         "compatible" => Ok(Box::new(Compatible::new(settings)?)),
         other => Err(BuildError::Unknown(other.to_owned())),
     }
