@@ -33,6 +33,7 @@ impl Compatible {
             refuses_by_503: true,
             needs_key: settings.key_env.is_some(),
             key_env: settings.key_env.clone(),
+            key: settings.key.clone(),
             headers: Vec::new(),
         };
         Ok(Self { settings, http: Http::new(site) })

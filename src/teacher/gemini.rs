@@ -31,6 +31,7 @@ impl Gemini {
             base_url: settings.address(ADDRESS, "/v1beta"),
             auth: Auth::Header("x-goog-api-key"),
             key_env: settings.key_env.clone(),
+            key: settings.key.clone(),
             needs_key: true,
             refuses_by_503: false,
             headers: Vec::new(),

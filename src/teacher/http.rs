@@ -46,6 +46,7 @@ pub(super) struct Site {
     pub auth: Auth,
     /// The variable that holds the key, in place of the usual ones.
     pub key_env: Option<String>,
+    pub key: Option<Key>,
     /// A local server may need no key.
     pub needs_key: bool,
     /// 503 says clearly that nothing was begun: so at a server of one's own, not behind a provider's gateway.
@@ -187,9 +188,10 @@ impl Ready {
         let base = Url::parse(site.base_url.trim_end_matches('/'))
             .map_err(|e| format!("base_url of {} is not a url: {e}; mend it in stratos.toml", site.provider))?;
         let named = site.key_env.as_deref();
-        let key = match site.needs_key {
-            true => Some(Key::need(&site.provider, named).map_err(|e| e.to_string())?),
-            false => None,
+        let key = match &site.key {
+            Some(key) => Some(key.clone()),
+            None if site.needs_key => Some(Key::need(&site.provider, named).map_err(|e| e.to_string())?),
+            None => None,
         };
         let mut headers = HeaderMap::new();
         for (name, value) in &site.headers {

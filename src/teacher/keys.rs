@@ -88,7 +88,8 @@ impl Key {
         keyring(provider).map(|secret| Self::new(provider, secret, KeySource::Keyring)).transpose()
     }
 
-    fn new(provider: &str, secret: String, source: KeySource) -> Result<Self, KeyError> {
+    /// A key that somebody else found.
+    pub fn new(provider: &str, secret: String, source: KeySource) -> Result<Self, KeyError> {
         let secret = SecretString::from(secret);
         match fault(secret.expose_secret()) {
             Some(what) => Err(malformed(provider, &source, what)),
