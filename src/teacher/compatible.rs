@@ -145,13 +145,10 @@ impl Teacher for Compatible {
         let line = chat::line(line)?;
         let Read::Completion { text, stop, usage } = line.read else { return Ok(line.plain()) };
         let asked = &line.value["asked"];
-        let outcome = match usage {
-            Some(usage) => cut(asked, usage).unwrap_or(Outcome::Answered { text, stop, tokens: usage.tokens() }),
-            None => {
-                let tokens = Tokens::plain(asked["prompt_tokens"].as_u64().unwrap_or(0), estimate_tokens(&text));
-                Outcome::Answered { text, stop, tokens }
-            }
-        };
+        let estimate = || Tokens::plain(asked["prompt_tokens"].as_u64().unwrap_or(0), estimate_tokens(&text));
+        let tokens = usage.map_or_else(estimate, Usage::tokens);
+        let cut = usage.and_then(|usage| cut(asked, usage));
+        let outcome = cut.unwrap_or(Outcome::Answered { text, stop, tokens });
         Ok(ResultLine { custom_id: line.custom_id, outcome })
     }
 }

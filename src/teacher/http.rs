@@ -150,7 +150,7 @@ impl Http {
         let ready = self.ready().map_err(final_refusal)?;
         let absolute = to.contains("://");
         let url = if absolute { ready.own("the upload url", to) } else { ready.url(to) }.map_err(final_refusal)?;
-        let call = self.call(ready, &Method::POST, &url.path().to_owned());
+        let call = self.call(ready, &Method::POST, url.path());
         let size = body.len();
         let mut request = ready.once.post(url).headers(ready.headers.clone()).body(body);
         for (name, value) in headers {

@@ -281,7 +281,11 @@ pub trait Batches: Send + Sync {
     fn cancel<'a>(&'a self, remote: &'a str) -> Pending<'a, Result<(), TeacherError>>;
 
     /// Writes the whole result file, byte for byte as it comes; several files one after the other.
-    fn fetch<'a>(&'a self, batch: &'a RemoteBatch, into: &'a mut (dyn Write + Send)) -> Pending<'a, Result<(), TeacherError>>;
+    fn fetch<'a>(
+        &'a self,
+        batch: &'a RemoteBatch,
+        into: &'a mut (dyn Write + Send),
+    ) -> Pending<'a, Result<(), TeacherError>>;
 
     /// Batches created at or after `since`, for settling an unclear submission.
     fn list(&self, since: UnixMillis) -> Pending<'_, Result<Vec<RemoteBatch>, TeacherError>>;

@@ -32,7 +32,7 @@ pub(super) struct Reply {
 pub(super) struct Call {
     /// Provider and what was asked, as in "anthropic, POST /v1/messages".
     pub what: String,
-    /// The key's place, as in "the key in ANTHROPIC_API_KEY".
+    /// The key's place, as in "the key in `ANTHROPIC_API_KEY`".
     pub key: String,
     pub refuses_by_503: bool,
 }

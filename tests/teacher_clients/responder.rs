@@ -85,11 +85,9 @@ pub fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 
 /// A whole reply.
 pub fn reply(status: u16, headers: &[&str], body: &str) -> Act {
-    let mut head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
-    for header in headers {
-        head += &format!("{header}\r\n");
-    }
-    Act::Reply(format!("{head}\r\n{body}").into_bytes())
+    let length = format!("content-length: {}", body.len());
+    let more = [headers, &["connection: close", &length]].concat().join("\r\n");
+    Act::Reply(format!("HTTP/1.1 {status} X\r\n{more}\r\n\r\n{body}").into_bytes())
 }
 
 pub fn ok(body: &str) -> Act {
