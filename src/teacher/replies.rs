@@ -162,7 +162,7 @@ impl Complaint {
         // Not "billing" in a message: Gemini's plain rate limit sends people to its billing page.
         SPENT.iter().any(|code| self.has(code) || self.message.contains(code))
             || self.kinds.iter().any(|k| k.contains("billing"))
-            || self.message.to_ascii_lowercase().contains("credit balance")
+            || ["credit balance", "api usage limits"].iter().any(|words| self.message.to_ascii_lowercase().contains(words))
     }
 
     fn is_too_large(&self) -> bool {
@@ -293,6 +293,7 @@ mod tests {
             (529, "", passing(None)),
             (429, r#"{"error":{"message":"contract_spend_limit_reached"}}"#, Trouble::Final),
             (400, r#"{"error":{"message":"Your credit balance is too low"}}"#, Trouble::Final),
+            (429, r#"{"error":{"message":"You have reached your specified API usage limits."}}"#, Trouble::Final),
             (401, "", Trouble::Final),
             (403, "", Trouble::Final),
             (302, "", Trouble::Final),
