@@ -63,6 +63,8 @@ fn settings(choice: &TeacherChoice) -> Settings {
         model: choice.model.clone(),
         base_url: choice.base_url.clone(),
         key_env: choice.key_env.clone(),
+        // Found at the first call, not whenever a view asks which teacher there is.
+        key: None,
         structured: choice.structured,
         cache: choice.cache,
         temperature: choice.temperature,

@@ -37,6 +37,7 @@ impl Anthropic {
             base_url: settings.address(ADDRESS, "/v1"),
             auth: Auth::Header("x-api-key"),
             key_env: settings.key_env.clone(),
+            key: settings.key.clone(),
             needs_key: true,
             refuses_by_503: false,
             headers: vec![("anthropic-version", version.to_owned())],

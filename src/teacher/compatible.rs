@@ -10,7 +10,7 @@ use super::http::{Auth, Http, MODEL_ANSWER, Site};
 use super::settings::{BuildError, Settings};
 use super::wire::{self, Spliced};
 use super::{
-    Ask, Batches, ErrorKind, Limits, Outcome, Outgoing, Pending, Refusal, ResultLine, SubmitError, Teacher, TeacherError, Trouble,
+    Ask, Batches, ErrorKind, Limits, Outcome, Outgoing, Pending, ResultLine, SubmitError, Teacher, TeacherError, Trouble,
 };
 use crate::domain::{Tokens, estimate_tokens, one_line};
 
@@ -33,6 +33,7 @@ impl Compatible {
             refuses_by_503: true,
             needs_key: settings.key_env.is_some(),
             key_env: settings.key_env.clone(),
+            key: settings.key.clone(),
             headers: Vec::new(),
         };
         Ok(Self { settings, http: Http::new(site) })
@@ -144,13 +145,10 @@ impl Teacher for Compatible {
         let line = chat::line(line)?;
         let Read::Completion { text, stop, usage } = line.read else { return Ok(line.plain()) };
         let asked = &line.value["asked"];
-        let outcome = match usage {
-            Some(usage) => cut(asked, usage).unwrap_or(Outcome::Answered { text, stop, tokens: usage.tokens() }),
-            None => {
-                let tokens = Tokens::plain(asked["prompt_tokens"].as_u64().unwrap_or(0), estimate_tokens(&text));
-                Outcome::Answered { text, stop, tokens }
-            }
-        };
+        let estimate = || Tokens::plain(asked["prompt_tokens"].as_u64().unwrap_or(0), estimate_tokens(&text));
+        let tokens = usage.map_or_else(estimate, Usage::tokens);
+        let cut = usage.and_then(|usage| cut(asked, usage));
+        let outcome = cut.unwrap_or(Outcome::Answered { text, stop, tokens });
         Ok(ResultLine { custom_id: line.custom_id, outcome })
     }
 }

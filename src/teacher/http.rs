@@ -46,6 +46,7 @@ pub(super) struct Site {
     pub auth: Auth,
     /// The variable that holds the key, in place of the usual ones.
     pub key_env: Option<String>,
+    pub key: Option<Key>,
     /// A local server may need no key.
     pub needs_key: bool,
     /// 503 says clearly that nothing was begun: so at a server of one's own, not behind a provider's gateway.
@@ -149,7 +150,7 @@ impl Http {
         let ready = self.ready().map_err(final_refusal)?;
         let absolute = to.contains("://");
         let url = if absolute { ready.own("the upload url", to) } else { ready.url(to) }.map_err(final_refusal)?;
-        let call = self.call(ready, &Method::POST, &url.path().to_owned());
+        let call = self.call(ready, &Method::POST, url.path());
         let size = body.len();
         let mut request = ready.once.post(url).headers(ready.headers.clone()).body(body);
         for (name, value) in headers {
@@ -187,9 +188,10 @@ impl Ready {
         let base = Url::parse(site.base_url.trim_end_matches('/'))
             .map_err(|e| format!("base_url of {} is not a url: {e}; mend it in stratos.toml", site.provider))?;
         let named = site.key_env.as_deref();
-        let key = match site.needs_key {
-            true => Some(Key::need(&site.provider, named).map_err(|e| e.to_string())?),
-            false => None,
+        let key = match &site.key {
+            Some(key) => Some(key.clone()),
+            None if site.needs_key => Some(Key::need(&site.provider, named).map_err(|e| e.to_string())?),
+            None => None,
         };
         let mut headers = HeaderMap::new();
         for (name, value) in &site.headers {

@@ -88,7 +88,8 @@ impl Key {
         keyring(provider).map(|secret| Self::new(provider, secret, KeySource::Keyring)).transpose()
     }
 
-    fn new(provider: &str, secret: String, source: KeySource) -> Result<Self, KeyError> {
+    /// A key that somebody else found.
+    pub fn new(provider: &str, secret: String, source: KeySource) -> Result<Self, KeyError> {
         let secret = SecretString::from(secret);
         match fault(secret.expose_secret()) {
             Some(what) => Err(malformed(provider, &source, what)),
@@ -118,7 +119,7 @@ pub fn store(provider: &str, secret: &SecretString) -> Result<(), KeyError> {
 
 /// Removes a key from the keyring; false where it held none.
 pub fn forget(provider: &str) -> Result<bool, KeyError> {
-    match on_keyring(provider, UNLOCK, |entry| entry.delete_credential()) {
+    match on_keyring(provider, UNLOCK, keyring::Entry::delete_credential) {
         Ok(()) => Ok(true),
         Err(NoEntry::None) => Ok(false),
         Err(why) => Err(keyring_error(provider, "forget", why.text())),
@@ -184,7 +185,7 @@ impl NoEntry {
 }
 
 fn from_keyring(provider: &str) -> Option<String> {
-    on_keyring(provider, LOOK, |entry| entry.get_password()).ok()
+    on_keyring(provider, LOOK, keyring::Entry::get_password).ok()
 }
 
 /// Talks to the keyring on a thread of its own: its daemon may never answer, and its client may not run inside ours.
@@ -204,6 +205,7 @@ fn on_keyring<T: Send + 'static>(
             keyring::Error::BadEncoding(_) | keyring::Error::BadDataFormat(..) => {
                 NoEntry::Unreachable("its entry is not text".into())
             }
+            keyring::Error::NoDefaultStore => NoEntry::Unreachable("this machine runs no keyring that answers".into()),
             other => NoEntry::Unreachable(other.to_string()),
         }));
     };

@@ -7,6 +7,7 @@
 mod anthropic;
 mod chat;
 mod compatible;
+mod gemini;
 mod http;
 pub mod keys;
 mod openai;

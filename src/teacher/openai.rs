@@ -34,6 +34,7 @@ impl OpenAi {
             base_url: settings.address(ADDRESS, "/v1"),
             auth: Auth::Bearer,
             key_env: settings.key_env.clone(),
+            key: settings.key.clone(),
             needs_key: true,
             refuses_by_503: false,
             headers: Vec::new(),

@@ -32,7 +32,7 @@ pub(super) struct Reply {
 pub(super) struct Call {
     /// Provider and what was asked, as in "anthropic, POST /v1/messages".
     pub what: String,
-    /// The key's place, as in "the key in ANTHROPIC_API_KEY".
+    /// The key's place, as in "the key in `ANTHROPIC_API_KEY`".
     pub key: String,
     pub refuses_by_503: bool,
 }
@@ -147,6 +147,7 @@ impl Complaint {
         let details = error["details"].as_array().map(Vec::as_slice).unwrap_or_default();
         let retry_delay = details.iter().find_map(|d| seconds(d["retryDelay"].as_str()?.strip_suffix('s')?));
         let mut kinds: Vec<String> = kinds.collect();
+        kinds.dedup();
         // A spend limit can stand in the details of an ordinary rate limit.
         kinds.extend(SPENT.iter().filter(|code| error["details"].to_string().contains(*code)).map(ToString::to_string));
         Self { kinds, message: message.to_owned(), retry_delay, html: false }
@@ -161,7 +162,7 @@ impl Complaint {
         // Not "billing" in a message: Gemini's plain rate limit sends people to its billing page.
         SPENT.iter().any(|code| self.has(code) || self.message.contains(code))
             || self.kinds.iter().any(|k| k.contains("billing"))
-            || self.message.to_ascii_lowercase().contains("credit balance")
+            || ["credit balance", "api usage limits"].iter().any(|words| self.message.to_ascii_lowercase().contains(words))
     }
 
     fn is_too_large(&self) -> bool {
@@ -292,6 +293,7 @@ mod tests {
             (529, "", passing(None)),
             (429, r#"{"error":{"message":"contract_spend_limit_reached"}}"#, Trouble::Final),
             (400, r#"{"error":{"message":"Your credit balance is too low"}}"#, Trouble::Final),
+            (429, r#"{"error":{"message":"You have reached your specified API usage limits."}}"#, Trouble::Final),
             (401, "", Trouble::Final),
             (403, "", Trouble::Final),
             (302, "", Trouble::Final),

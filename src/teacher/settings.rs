@@ -9,17 +9,21 @@ use thiserror::Error;
 
 use super::anthropic::Anthropic;
 use super::compatible::Compatible;
+use super::gemini::Gemini;
+use super::keys::Key;
 use super::openai::OpenAi;
 use super::{Limits, Teacher};
 
 /// What one paid teacher is told, in the words of `[teacher]`.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     pub provider: String,
     pub model: String,
     /// `None`: the provider's own address.
     pub base_url: Option<String>,
     pub key_env: Option<String>,
+    /// A key at hand; none is looked for then.
+    pub key: Option<Key>,
     /// `None`: where the provider supports it.
     pub structured: Option<bool>,
     /// Marks the prompt's shared front for the provider's cache, where it wants that said.
@@ -45,6 +49,7 @@ pub fn build(settings: Settings) -> Result<Box<dyn Teacher>, BuildError> {
     match settings.provider.as_str() {
         "anthropic" => Ok(Box::new(Anthropic::new(settings))),
         "openai" => Ok(Box::new(OpenAi::new(settings))),
+        "gemini" => Ok(Box::new(Gemini::new(settings))),
         "compatible" => Ok(Box::new(Compatible::new(settings)?)),
         other => Err(BuildError::Unknown(other.to_owned())),
     }

@@ -35,6 +35,12 @@ pub(super) fn unknown_model(error: TeacherError, model: &str) -> TeacherError {
     }
 }
 
+/// A value for a query.
+pub(super) fn query(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
+    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
 pub(super) fn bytes(value: &Value) -> Vec<u8> {
     value.to_string().into_bytes()
 }
@@ -135,6 +141,18 @@ mod tests {
         for bad in ["", "../x", "a/../b", "/a", "a//b", "a?b", "a#b", "a b", "a%2e", "é"] {
             assert!(id(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn files_that_follow_one_another_do_not_share_a_line() {
+        let mut kept = Vec::new();
+        let mut into = LastByte::new(&mut kept);
+        for part in ["a", "b\n", "", "c\n"] {
+            into.end_line().expect("writes");
+            into.write_all(part.as_bytes()).expect("writes");
+        }
+        assert_eq!(kept, b"a\nb\nc\n");
+        assert_eq!(query("a/b+c=="), "a%2Fb%2Bc%3D%3D");
     }
 
     #[test]

@@ -57,7 +57,7 @@ fn every_kind_of_result_line_is_read() {
         ),
         (
             r#"{"custom_id":"q-1","response":{"status_code":429,"body":{"error":{"message":"quota","type":"insufficient_quota","code":"insufficient_quota"}}},"error":null}"#,
-            errored("insufficient_quota, insufficient_quota: quota", ErrorKind::Account),
+            errored("insufficient_quota: quota", ErrorKind::Account),
         ),
         (
             r#"{"custom_id":"q-1","response":{"status_code":500,"body":{}},"error":null}"#,
