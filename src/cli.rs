@@ -2,6 +2,8 @@
 //! work is the engine's.
 
 mod admin;
+mod distill;
+mod keys;
 mod phases;
 
 use std::path::PathBuf;
@@ -57,7 +59,7 @@ enum Act {
     Articles(phases::Articles),
     /// Distillation: plan, approve, run
     #[command(subcommand)]
-    Distill(phases::Distill),
+    Distill(distill::Distill),
     /// Dataset: build, read the statistics, acknowledge them, look at a loss mask
     #[command(subcommand)]
     Dataset(phases::Dataset),
@@ -74,6 +76,9 @@ enum Act {
     Score(ScoreArgs),
     /// Compute the metrics of a file of predictions
     Metrics(MetricsArgs),
+    /// Keys of paid teachers: where they come from; store or forget one in the OS keyring
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Guards: what they saw, and overriding one with a written reason
     #[command(subcommand)]
     Guards(admin::Guards),
@@ -85,7 +90,7 @@ pub struct RunArgs {
     /// Approve what costs nothing (or no more than --ceiling) and acknowledge the dataset's statistics
     #[arg(long)]
     yes: bool,
-    /// With --yes: approve a plan whose worst case does not exceed this many dollars
+    /// With --yes: approve plans that will usually (95 %) stay below this many dollars, and never spend more in all
     #[arg(long, requires = "yes")]
     ceiling: Option<Usd>,
     /// Last phase to run
@@ -160,7 +165,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Act::Status { json }) => admin::status(&open(&root)?, json),
         Some(Act::Profiles(act)) => phases::profiles(&open(&root)?, act),
         Some(Act::Articles(act)) => phases::articles(&open(&root)?, act),
-        Some(Act::Distill(act)) => phases::distill(&open(&root)?, act),
+        Some(Act::Distill(act)) => distill::distill(&open(&root)?, act),
         Some(Act::Dataset(act)) => phases::dataset(&open(&root)?, act),
         Some(Act::Train(args)) => phases::single(&open(&root)?, Phase::Train, &args),
         Some(Act::Validate(args)) => phases::single(&open(&root)?, Phase::Validate, &args),
@@ -171,6 +176,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
             headless::score(&open(&root)?, Command::Score { profile, title, summary, source, source_type }, Output::of(json))
         }
         Some(Act::Metrics(args)) => admin::metrics(&root, &args.file, &args.recipe, args.edges.as_deref(), args.json),
+        Some(Act::Keys(act)) => keys::keys(act),
         Some(Act::Guards(act)) => admin::guards(&open(&root)?, act),
     }
 }

@@ -10,7 +10,7 @@ use color_eyre::eyre::{Result, bail};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::domain::{SystemClock, safe_text};
-use crate::engine::{Command, Engine, EngineHandle, Event, Level, MaskView, Snapshot};
+use crate::engine::{Command, Engine, EngineHandle, Errand, Event, Level, MaskView, PlanView, Snapshot};
 use crate::workspace::Workspace;
 
 /// How a run is told.
@@ -175,6 +175,22 @@ fn finish(snapshot: &Snapshot, complete: bool, output: Output) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Runs a planning errand to its end without a word; `None`: there was nothing to plan.
+pub fn plan(workspace: &Arc<Workspace>, errand: Errand) -> Result<Option<Arc<PlanView>>> {
+    with_engine(workspace, async |handle| {
+        let mut events = handle.events();
+        handle.send(Command::Errand { errand });
+        loop {
+            match events.recv().await {
+                Ok(Event::RunEnded { .. }) => return Ok(handle.snapshot().borrow().planned.clone()),
+                Ok(Event::PhaseFailed { phase, reason, next }) => bail!("{phase}: {}. {}", clean(&reason), clean(&next)),
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => bail!("the engine ended; its log is in .stratos/logs/stratos.log"),
+            }
+        }
+    })
 }
 
 /// Scores one article and prints think block, score and reason.

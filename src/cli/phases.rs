@@ -8,7 +8,7 @@ use clap::Subcommand;
 use color_eyre::eyre::{Result, bail};
 
 use super::PhaseArgs;
-use crate::domain::{ArticleId, Digest, PairKey, Phase, ProfileId, Usd};
+use crate::domain::{ArticleId, Digest, PairKey, Phase, ProfileId};
 use crate::engine::{Command, Consent, Verdict};
 use crate::headless::{self, Output, say};
 use crate::workspace::Workspace;
@@ -43,23 +43,6 @@ pub enum Articles {
         #[arg(long)]
         limit: Option<usize>,
     },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Distill {
-    /// Plan what has no answer yet, and show what it would cost
-    Plan {
-        #[arg(long)]
-        json: bool,
-    },
-    /// Approve a plan, by the first digits of its digest, up to a ceiling in dollars
-    Approve {
-        plan: String,
-        #[arg(long)]
-        ceiling: Usd,
-    },
-    /// Run the approved plan
-    Run(PhaseArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -150,35 +133,6 @@ pub fn articles(workspace: &Arc<Workspace>, act: Articles) -> Result<ExitCode> {
     }
 }
 
-pub fn distill(workspace: &Arc<Workspace>, act: Distill) -> Result<ExitCode> {
-    match act {
-        Distill::Run(args) => single(workspace, Phase::Distill, &args),
-        Distill::Plan { json } => {
-            // A run without consent stops at the plan: nothing is sent.
-            let code = headless::conduct_quietly(workspace, Command::Run { to: Phase::Distill, consent: Consent::default() })?;
-            let snapshot = headless::look(workspace)?;
-            let Some(plan) = &snapshot.distill.plan else {
-                say(if json { "null" } else { "Nothing to plan: every pair has its answer." });
-                return Ok(code);
-            };
-            if json {
-                say(&serde_json::to_string(plan)?);
-                return Ok(ExitCode::SUCCESS);
-            }
-            plan_lines(plan).iter().for_each(|line| say(&headless::clean(line)));
-            Ok(ExitCode::SUCCESS)
-        }
-        Distill::Approve { plan, ceiling } => {
-            let snapshot = headless::look(workspace)?;
-            let current = snapshot.distill.plan.as_ref().map(|p| p.digest.clone());
-            let Some(digest) = current.filter(|d| names(&plan, d)) else {
-                bail!("'{plan}' is not the current plan; see 'stratos distill plan'")
-            };
-            headless::tell(workspace, Command::Approve { plan: digest, ceiling })
-        }
-    }
-}
-
 pub fn dataset(workspace: &Arc<Workspace>, act: Dataset) -> Result<ExitCode> {
     match act {
         Dataset::Build(args) => single(workspace, Phase::Dataset, &args),
@@ -244,37 +198,6 @@ pub fn audit(workspace: &Arc<Workspace>, act: Audit) -> Result<ExitCode> {
 }
 
 /// Whether `prefix` names `digest`: at least eight digits, so that a typo does not approve something else.
-fn names(prefix: &str, digest: &Digest) -> bool {
+pub fn names(prefix: &str, digest: &Digest) -> bool {
     prefix.len() >= 8 && digest.as_str().starts_with(prefix)
-}
-
-/// The cost preview, as text.
-fn plan_lines(plan: &crate::engine::PlanView) -> Vec<String> {
-    let e = &plan.estimate;
-    let f = &e.forecast;
-    let mut lines = vec![
-        format!("plan {} · {} · {} · {}", plan.digest.short(), plan.kind, plan.teacher, plan.model),
-        format!("  scope      {}", plan.scope),
-        format!(
-            "  requests   {} in {} batches ({} answered already, {} under way, {} given up)",
-            e.requests, e.chunks, e.answered, e.under_way, e.given_up
-        ),
-        format!("  tokens     {} in, {} out ({})", f.prompt_tokens, f.output_tokens, f.basis.words()),
-        format!("  expected   {}", f.expected),
-        format!("  95 %       {}", f.p95),
-        format!("  worst case {}", e.worst),
-    ];
-    if let Some(before) = &e.before {
-        lines.push(format!("  unmeasured {} expected, {} at 95 % ({})", before.expected, before.p95, before.basis.words()));
-    }
-    if let Some(whole) = &e.whole {
-        lines.push(format!("  all pairs  {} expected, {} at 95 %, before the pilot", whole.expected, whole.p95));
-    }
-    lines.push(format!("  price      {}", e.price.line()));
-    lines.extend(e.remarks.iter().map(|remark| format!("  remark     {remark}")));
-    lines.push(match plan.approved {
-        Some(ceiling) => format!("  approved up to {ceiling}, {} spent; run: stratos distill run", plan.spent),
-        None => format!("  approve with: stratos distill approve {} --ceiling {}", plan.digest.short(), plan.suggested.amount()),
-    });
-    lines
 }

@@ -57,7 +57,9 @@ impl Sub for Usd {
 
 impl fmt::Display for Usd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{:.2} $", self.0))
+        // A decimal's own formatting cuts; an amount is rounded.
+        let cents = self.0.round_dp_with_strategy(2, rust_decimal::RoundingStrategy::MidpointAwayFromZero);
+        f.pad(&format!("{cents:.2} $"))
     }
 }
 
@@ -82,6 +84,12 @@ mod tests {
         let input = Usd::from_str("1.5").expect("amount").per_million(9_276_075);
         let output = Usd::from_str("7.5").expect("amount").per_million(5_127_574);
         assert_eq!((input + output).to_string(), "52.37 $");
+    }
+
+    #[test]
+    fn an_amount_is_shown_rounded_not_cut() {
+        assert_eq!(Usd::from_str("21.81525").map(|u| u.to_string()), Ok("21.82 $".into()));
+        assert_eq!(Usd::from_str("0.004").map(|u| u.to_string()), Ok("0.00 $".into()));
     }
 
     #[test]

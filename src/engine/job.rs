@@ -6,7 +6,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::errand::Errand;
 use super::event::{Event, Level};
-use super::snapshot::JobState;
+use super::snapshot::{JobState, PlanView};
 use super::train_view::TrainUpdate;
 use crate::domain::{Clock, Conduct, Digest, Finding, Gate, Phase};
 use crate::guards;
@@ -25,6 +25,8 @@ pub(super) enum JobMessage {
     /// Rows of this phase changed; its view is to be read again.
     Refresh(Phase),
     Train(TrainUpdate),
+    /// A plan was made or found.
+    Planned(Box<PlanView>),
     Finished(Result<PhaseEnd, Failure>),
 }
 

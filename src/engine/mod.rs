@@ -23,7 +23,7 @@ pub use event::{ApprovalRequest, Event, Level};
 pub use snapshot::*;
 
 pub use crate::distill::{Basis, Estimate, Forecast, Kind, Receipt, ReceiptLine, Sample, Scope, Which};
-pub use crate::teacher::Price;
+pub use crate::teacher::{Price, keys};
 
 use std::sync::Arc;
 

@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub profiles: Arc<Vec<ProfileView>>,
     pub articles: Arc<ArticlesView>,
     pub distill: Arc<DistillView>,
+    /// The plan that the last errand made or found.
+    pub planned: Option<Arc<PlanView>>,
     pub dataset: Arc<DatasetView>,
     pub train: Arc<TrainView>,
     pub validate: Arc<ValidateView>,

@@ -348,6 +348,10 @@ impl Supervisor {
                 Arc::make_mut(&mut self.snapshot.train).apply(update);
                 Ok(())
             }
+            JobMessage::Planned(plan) => {
+                self.snapshot.planned = Some(Arc::new(*plan));
+                Ok(())
+            }
             JobMessage::Finished(end) => self.finished(end),
         };
         if let Err(error) = taken {

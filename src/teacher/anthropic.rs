@@ -91,6 +91,10 @@ impl Teacher for Anthropic {
         Some(self)
     }
 
+    fn options(&self) -> String {
+        self.settings.options()
+    }
+
     fn answers_by_schema(&self) -> bool {
         self.settings.structured.unwrap_or(true)
     }

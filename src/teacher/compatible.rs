@@ -123,6 +123,10 @@ impl Teacher for Compatible {
         None
     }
 
+    fn options(&self) -> String {
+        self.settings.options()
+    }
+
     /// Only where the configuration says so: a server that ignores the schema answers in prose.
     fn answers_by_schema(&self) -> bool {
         self.settings.structured.unwrap_or(false)

@@ -8,7 +8,8 @@ use std::fmt;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
+pub use secrecy::SecretString;
 use thiserror::Error;
 
 /// The name under which the keyring keeps our secrets; the user is the provider.

@@ -56,6 +56,13 @@ pub fn build(settings: Settings) -> Result<Box<dyn Teacher>, BuildError> {
 }
 
 impl Settings {
+    /// What changes the answers, as text; nothing where nothing is set.
+    pub(super) fn options(&self) -> String {
+        let temperature = self.temperature.map(|t| format!("temperature {t} ")).unwrap_or_default();
+        let effort = self.effort.as_ref().map(|e| format!("effort {e}")).unwrap_or_default();
+        format!("{temperature}{effort}")
+    }
+
     /// The address without a trailing slash and without the version that our paths begin with.
     pub(super) fn address(&self, usual: &str, version: &str) -> String {
         let base = self.base_url.as_deref().unwrap_or(usual).trim_end_matches('/');

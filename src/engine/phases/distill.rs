@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::errand::Errand;
 use super::super::event::ApprovalRequest;
 use super::super::job::{Failure, JobContext, JobMessage, PhaseEnd};
-use super::super::wiring;
+use super::super::{views, wiring};
 use super::selection;
 use crate::dataset::checks::d13;
 use crate::distill::{
@@ -63,10 +63,23 @@ pub fn run_errand(context: &mut JobContext, input: &Digest, errand: &Errand) -> 
     };
     match step {
         Step::Stopped => Ok(PhaseEnd::Stopped),
-        Step::NeedsApproval(plan) => Ok(PhaseEnd::NeedsApproval(spend_request(&context.ledger, &plan)?)),
+        Step::NeedsApproval(plan) => planned(context, *plan),
         Step::Done if matches!(errand, Errand::Tend) => aside("open batches were looked at".into()),
         Step::Done => aside("nothing to ask: every pair in scope has its answer".into()),
     }
+}
+
+/// Shows a plan to whoever asked for it; one that is approved already asks for nothing.
+pub(super) fn planned(context: &JobContext, plan: Plan) -> Result<PhaseEnd, Failure> {
+    let request = spend_request(&context.ledger, &plan)?;
+    let view = views::plan(&context.ledger, plan)?;
+    let approved = view.approved;
+    let name = view.digest.short().to_owned();
+    context.send(JobMessage::Planned(Box::new(view)));
+    Ok(match approved {
+        Some(ceiling) => PhaseEnd::Aside { headline: format!("plan {name} is approved up to {ceiling}") },
+        None => PhaseEnd::NeedsApproval(request),
+    })
 }
 
 /// The input that a second opinion's plans are recorded under: not the phase's, so that they do not take its place.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::event::ApprovalRequest;
 use super::job::Failure;
-use super::snapshot::{FindingView, MaskView, Snapshot, WorkspaceView};
+use super::snapshot::{PlanView, FindingView, MaskView, Snapshot, WorkspaceView};
 use super::state::Standing;
 use super::phases;
 use crate::distill::Plan;
@@ -73,6 +73,11 @@ pub(super) fn workspace(workspace: &Workspace, ledger: &Ledger) -> Result<Worksp
         spent,
         ceiling: ceiling.filter(|c| *c > Usd::ZERO),
     })
+}
+
+/// Any plan, as it is shown.
+pub(super) fn plan(ledger: &Ledger, plan: Plan) -> Result<PlanView, WorkspaceError> {
+    distill::plan_view(ledger, plan)
 }
 
 pub(super) fn findings(ledger: &Ledger) -> Result<Vec<FindingView>, WorkspaceError> {
