@@ -304,7 +304,7 @@ const DID: [&str; 10] = [
     "tests a prototype",
     "changes its rules",
 ];
-const KIND_OF_SOURCE: [&str; 4] = ["official", "press", "blog", "research"];
+const KIND_OF_SOURCE: [&str; 4] = ["official", "news", "blog", "unknown"];
 
 /// As many articles as the prompt's first whole number says, with distinct titles.
 fn articles(seed: u64, ask: &Ask) -> String {
