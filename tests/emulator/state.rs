@@ -118,6 +118,7 @@ pub struct World {
     pub base: String,
     pub batches: Vec<Batch>,
     small: Small,
+    calls: u64,
 }
 
 /// What is known of a batch before it is made.
@@ -147,7 +148,7 @@ impl World {
             batch.outcomes = read(&outcomes_path(&options, id)).expect("a batch's outcomes are on disk");
             batches.push(batch);
         }
-        Self { options, base, batches, small }
+        Self { options, base, batches, small, calls: 0 }
     }
 
     /// Seconds since 1970 by its own clock.
@@ -167,6 +168,12 @@ impl World {
         let n = self.small.made.to_string();
         let letters: String = (0..3).map(|i| format!("{:016x}", draw(self.options.seed, &["id", &n, &i.to_string()]))).collect();
         format!("{prefix}{}", letters.get(..length).unwrap_or(&letters))
+    }
+
+    /// A name for a call; not kept over a restart.
+    pub fn request_id(&mut self) -> String {
+        self.calls += 1;
+        format!("req_{:016x}", draw(self.options.seed, &["call", &self.calls.to_string(), &self.small.made.to_string()]))
     }
 
     fn save(&self) {
