@@ -53,6 +53,8 @@ pub struct Outcome {
     pub model: String,
     pub end: End,
     pub bill: Option<Bill>,
+    /// Its cache entry lives an hour, not five minutes.
+    pub hour: bool,
 }
 
 /// A batch without its outcomes, as it is written again at every change.
@@ -241,22 +243,23 @@ impl World {
     ) -> Outcome {
         let ask = match ask {
             Ok(ask) => ask,
-            Err((kind, message)) => return Outcome { custom_id, model: String::new(), end: End::Errored { kind, message }, bill: None },
+            Err((kind, message)) => return Outcome { custom_id, model: String::new(), end: End::Errored { kind, message }, bill: None, hour: false },
         };
         let model = ask.model.clone();
+        let hour = ask.prefix.as_ref().is_some_and(|(_, seconds)| *seconds == HOUR);
         if stuck {
-            return Outcome { custom_id, model, end: End::Expired, bill: None };
+            return Outcome { custom_id, model, end: End::Expired, bill: None, hour };
         }
         match fate(self.options.seed, &self.options.answers, &custom_id, &ask) {
             Fate::Said(said) => {
                 let bill = Some(self.bill(provider, batch, &custom_id, &ask, said.output));
-                Outcome { custom_id, model, end: End::Said(said), bill }
+                Outcome { custom_id, model, end: End::Said(said), bill, hour }
             }
             Fate::Errored => {
                 let (kind, message) = ("api_error".into(), "Internal server error".into());
-                Outcome { custom_id, model, end: End::Errored { kind, message }, bill: None }
+                Outcome { custom_id, model, end: End::Errored { kind, message }, bill: None, hour }
             }
-            Fate::Expired => Outcome { custom_id, model, end: End::Expired, bill: None },
+            Fate::Expired => Outcome { custom_id, model, end: End::Expired, bill: None, hour },
         }
     }
 
