@@ -8,9 +8,11 @@
 
 pub mod anthropic;
 pub mod answers;
+pub mod chat;
 pub mod control;
 pub mod faults;
 pub mod gemini;
+pub mod multipart;
 pub mod openai;
 pub mod server;
 pub mod state;
@@ -23,6 +25,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use answers::AnswerMix;
+#[expect(unused_imports, reason = "not every test scripts every fault")]
 pub use faults::{Body, Fault, Op, Seen, Truncation};
 pub use state::Phase;
 

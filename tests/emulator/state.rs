@@ -74,8 +74,8 @@ pub struct Batch {
     /// Its results are said to lie on another host.
     pub foreign: bool,
     pub deleted: bool,
-    /// Why it failed as a whole: code, message.
-    pub failure: Option<(String, String)>,
+    /// Why it failed as a whole.
+    pub failure: Option<Failure>,
     /// One line of the output holds an error inside its response.
     pub error_inside: bool,
     /// What the maker said about it: metadata, display name.
@@ -86,6 +86,20 @@ pub struct Batch {
     pub error_file: Option<String>,
     #[serde(skip)]
     pub outcomes: Vec<Outcome>,
+}
+
+/// Why a batch failed as a whole, and at which line of its input.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Failure {
+    pub code: String,
+    pub message: String,
+    pub line: Option<usize>,
+}
+
+impl Failure {
+    pub fn new(code: &str, message: &str, line: Option<usize>) -> Self {
+        Self { code: code.into(), message: message.into(), line }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -131,7 +145,7 @@ pub struct Draft {
     pub endpoint: String,
     pub input_file: String,
     pub stuck: bool,
-    pub failure: Option<(String, String)>,
+    pub failure: Option<Failure>,
     pub error_inside: bool,
 }
 
