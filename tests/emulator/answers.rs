@@ -141,10 +141,16 @@ pub fn fate(seed: u64, mix: &AnswerMix, custom_id: &str, ask: &Ask) -> Fate {
         return Fate::Said(cut(&good, limit));
     }
     if falls_in(mix.malformed) {
-        return Fate::Said(capped("I am glad to help. This article looks rather interesting for this reader, I would say.".into(), limit));
+        return Fate::Said(capped(
+            "I am glad to help. This article looks rather interesting for this reader, I would say.".into(),
+            limit,
+        ));
     }
     if falls_in(mix.forbidden) {
-        return Fate::Said(capped(if ask.schema.is_some() { judged(seed, ask, Some(5.0)) } else { written(seed, ask, Some(5.0)) }, limit));
+        return Fate::Said(capped(
+            if ask.schema.is_some() { judged(seed, ask, Some(5.0)) } else { written(seed, ask, Some(5.0)) },
+            limit,
+        ));
     }
     Fate::Said(capped(good, limit))
 }
@@ -227,7 +233,8 @@ fn judgement(seed: u64, ask: &Ask, forced: Option<f64>) -> Judgement {
     let weights = if score >= 7.0 { ["STRONG", "WEAK", "WEAK"] } else { ["WEAK", "WEAK", "NONE"] };
     let first = drawn("first") as usize % 7;
     let signals = (0..3).map(|i| (KINDS[(first + 2 * i) % 7], weights[i], format!("as far as {short} says"))).collect::<Vec<_>>();
-    let mut verdict = format!("{} for this reader {ending}", if score >= 5.5 { "a real connection" } else { "a faint connection" });
+    let mut verdict =
+        format!("{} for this reader {ending}", if score >= 5.5 { "a real connection" } else { "a faint connection" });
     let mut made = Judgement {
         profile: format!("{role} in {place}, who reads for what can be used at work and at home"),
         recognise: format!("{short}, from the kind of source that the article names, dated as the text says"),

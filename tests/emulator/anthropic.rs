@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
+use super::Bill;
 use super::Provider::Anthropic;
 use super::answers::{Ask, Fate, Said, Stop, draw, share};
 use super::faults::{Fault, Op, Script};
 use super::state::{Batch, DAY, Draft, End, HOUR, Line, Outcome, Phase, World};
 use super::wire::{Call, Reply, anthropic_kind, download, page, problem, stamp};
-use super::Bill;
 
 const MODELS: [(&str, &str); 5] = [
     ("claude-opus-5-5", "Claude Opus 5.5"),
@@ -86,7 +86,8 @@ fn read(params: &Value, version: &str, counting: bool) -> Result<Ask, (u16, Stri
         return Err((404, format!("model: {model}")));
     }
     let format = params.get("output_config").and_then(|o| o.get("format"));
-    let schema = format.filter(|f| f.get("type").and_then(Value::as_str) == Some("json_schema")).and_then(|f| f.get("schema")).cloned();
+    let schema =
+        format.filter(|f| f.get("type").and_then(Value::as_str) == Some("json_schema")).and_then(|f| f.get("schema")).cloned();
     if format.is_some() && schema.is_none() {
         return bad("output_config.format: type json_schema needs a schema".into());
     }
@@ -383,4 +384,3 @@ fn model(id: &str, script: &mut Script) -> Reply {
         _ => no(404, &format!("model: {id}")),
     }
 }
-

@@ -13,7 +13,8 @@ pub fn read(body: &Value) -> Result<Ask, (Option<&'static str>, String)> {
     let messages = body.get("messages").and_then(Value::as_array).filter(|m| !m.is_empty()).ok_or_else(|| missing("messages"))?;
     let reasons = model.starts_with("gpt-5") || model.starts_with("gpt-6");
     if reasons && body.get("max_tokens").is_some_and(|v| !v.is_null()) {
-        let message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.";
+        let message =
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.";
         return Err((Some("unsupported_parameter"), message.into()));
     }
     if reasons && body.get("temperature").and_then(Value::as_f64).is_some_and(|t| (t - 1.0).abs() > 1e-9) {
@@ -54,7 +55,8 @@ fn schema(body: &Value) -> Result<Option<Value>, (Option<&'static str>, String)>
         Some("json_schema") => {
             let named = format.get("json_schema").filter(|s| s.get("name").is_some());
             let schema = named.and_then(|s| s.get("schema"));
-            let missing = || (Some("missing_required_parameter"), "Missing required parameter: 'response_format.json_schema'.".to_owned());
+            let missing =
+                || (Some("missing_required_parameter"), "Missing required parameter: 'response_format.json_schema'.".to_owned());
             Ok(Some(schema.ok_or_else(missing)?.clone()))
         }
         Some("text") => Ok(None),

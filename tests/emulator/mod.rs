@@ -6,12 +6,13 @@
 #![expect(dead_code, reason = "every test binary that includes the emulator uses another part of it")]
 #![expect(unreachable_pub, reason = "included by path into several binaries, where nothing is reachable from outside")]
 
-pub mod anthropic;
 pub mod answers;
+pub mod anthropic;
 pub mod chat;
 pub mod control;
 pub mod faults;
 pub mod gemini;
+pub mod generate;
 pub mod multipart;
 pub mod openai;
 pub mod server;

@@ -25,9 +25,15 @@ pub fn answer(call: &Call, world: &mut World, script: &mut Script) -> Reply {
     let (method, segments) = call.route();
     match (method, segments.as_slice()) {
         ("POST", ["v1", "files"]) => upload(call, world),
-        ("GET", ["v1", "files", id]) => world.file(id).filter(|f| f.provider == OpenAi).map_or_else(|| no_file(id), |f| Reply::ok(&file(f))),
+        ("GET", ["v1", "files", id]) => {
+            world.file(id).filter(|f| f.provider == OpenAi).map_or_else(|| no_file(id), |f| Reply::ok(&file(f)))
+        }
         ("DELETE", ["v1", "files", id]) => {
-            if world.drop_file(id) { Reply::ok(&json!({"id": id, "object": "file", "deleted": true})) } else { no_file(id) }
+            if world.drop_file(id) {
+                Reply::ok(&json!({"id": id, "object": "file", "deleted": true}))
+            } else {
+                no_file(id)
+            }
         }
         ("GET", ["v1", "files", id, "content"]) => content(id, world, script),
         ("POST", ["v1", "batches"]) => create(call, world, script),
@@ -52,7 +58,10 @@ fn model_object(id: &str) -> Value {
 
 fn no_model(id: &str) -> Reply {
     let message = format!("The model `{id}` does not exist or you do not have access to it.");
-    Reply::json(404, &json!({"error": {"message": message, "type": "invalid_request_error", "param": "model", "code": "model_not_found"}}))
+    Reply::json(
+        404,
+        &json!({"error": {"message": message, "type": "invalid_request_error", "param": "model", "code": "model_not_found"}}),
+    )
 }
 
 fn no_file(id: &str) -> Reply {
@@ -139,16 +148,24 @@ fn create(call: &Call, world: &mut World, script: &mut Script) -> Reply {
     if note.as_object().is_some_and(long) {
         return no(400, "Invalid 'metadata': at most 16 strings, keys of 64 and values of 512 characters.");
     }
-    let Some(bytes) = world.file(input).filter(|f| f.provider == OpenAi && f.purpose == "batch").and_then(|f| world.content(&f.id)) else {
+    let Some(bytes) =
+        world.file(input).filter(|f| f.provider == OpenAi && f.purpose == "batch").and_then(|f| world.content(&f.id))
+    else {
         return no(400, &format!("Invalid value for 'input_file_id': no file {input} of purpose batch."));
     };
     let (mut lines, mut failure) = read_lines(&String::from_utf8_lossy(&bytes), endpoint);
     let model = lines.iter().find_map(|(_, ask)| ask.as_ref().ok().map(|a| a.model.clone())).unwrap_or_default();
     if script.strikes(Op::Create, &Fault::ModelRetired) || (!model.is_empty() && !MODELS.contains(&model.as_str())) {
-        failure = Some(Failure::new("model_not_found", &format!("The provided model '{model}' is not supported by the Batch API."), Some(1)));
+        failure = Some(Failure::new(
+            "model_not_found",
+            &format!("The provided model '{model}' is not supported by the Batch API."),
+            Some(1),
+        ));
     }
     if script.strikes(Op::Create, &Fault::QueuedTokenLimit) {
-        let message = format!("Enqueued token limit reached for {model} in organization. Please try again once some batches are completed.");
+        let message = format!(
+            "Enqueued token limit reached for {model} in organization. Please try again once some batches are completed."
+        );
         failure = Some(Failure::new("token_limit_exceeded", &message, None));
     }
     let broke = script.strikes(Op::Create, &Fault::AllErroredLowCredit);
@@ -157,7 +174,10 @@ fn create(call: &Call, world: &mut World, script: &mut Script) -> Reply {
     let last = lines.len();
     for (i, (_, ask)) in lines.iter_mut().enumerate() {
         if broke {
-            *ask = Err(("insufficient_quota".into(), "You exceeded your current quota, please check your plan and billing details.".into()));
+            *ask = Err((
+                "insufficient_quota".into(),
+                "You exceeded your current quota, please check your plan and billing details.".into(),
+            ));
         } else if only_errors || (error_inside && i + 1 == last) {
             *ask = Err(("invalid_request_error".into(), "The request could not be processed.".into()));
         }
@@ -192,7 +212,13 @@ fn read_lines(text: &str, endpoint: &str) -> (Vec<Line>, Option<Failure>) {
             return (lines, failed("invalid_url", "The URL provided for this request does not match the batch endpoint."));
         }
         if !ids.insert(id.to_owned()) {
-            return (lines, failed("duplicate_custom_id", &format!("The custom_id '{id}' for this request is a duplicate of another request.")));
+            return (
+                lines,
+                failed(
+                    "duplicate_custom_id",
+                    &format!("The custom_id '{id}' for this request is a duplicate of another request."),
+                ),
+            );
         }
         let body = request.get("body").unwrap_or(&Value::Null);
         models.extend(body.get("model").and_then(Value::as_str).map(str::to_owned));
@@ -203,7 +229,11 @@ fn read_lines(text: &str, endpoint: &str) -> (Vec<Line>, Option<Failure>) {
         lines.push((id.to_owned(), ask));
     }
     let failure = match lines.len() {
-        0 => Some(Failure::new("empty_file", "The input file is empty. Please ensure that the batch contains at least one request.", None)),
+        0 => Some(Failure::new(
+            "empty_file",
+            "The input file is empty. Please ensure that the batch contains at least one request.",
+            None,
+        )),
         n if n > MOST_REQUESTS => Some(Failure::new("too_many_tasks", "The batch input file contains too many requests.", None)),
         _ => None,
     };
@@ -235,7 +265,8 @@ fn shown(batch: &Batch, world: &World) -> Value {
     };
     let at = |phase: Phase| (batch.phase == phase).then_some(batch.ended_at).flatten();
     let errors = (batch.phase == Phase::Failed).then_some(batch.failure.as_ref()).flatten();
-    let errors = errors.map(|f| json!({"object": "list", "data": [{"code": f.code, "message": f.message, "param": null, "line": f.line}]}));
+    let errors = errors
+        .map(|f| json!({"object": "list", "data": [{"code": f.code, "message": f.message, "param": null, "line": f.line}]}));
     let bills = || batch.outcomes.iter().filter_map(|o| o.bill.as_ref());
     let (cached, output) = (bills().map(|b| b.cache_read).sum::<u64>(), bills().map(|b| b.output).sum::<u64>());
     let input = bills().map(|b| b.input + b.cache_read).sum::<u64>();
@@ -311,7 +342,10 @@ fn line(seed: u64, created: i64, batch: &str, outcome: &Outcome) -> Value {
             };
             (answered(status, json!({"error": {"message": message, "type": kind, "param": null, "code": null}})), Value::Null)
         }
-        (End::Canceled, _) => (Value::Null, json!({"code": "batch_cancelled", "message": "This request could not be executed: the batch was cancelled."})),
+        (End::Canceled, _) => (
+            Value::Null,
+            json!({"code": "batch_cancelled", "message": "This request could not be executed: the batch was cancelled."}),
+        ),
         _ => (
             Value::Null,
             json!({"code": "batch_expired", "message": "This request could not be executed before the completion window expired."}),
@@ -365,7 +399,10 @@ fn cancel(id: &str, world: &mut World) -> Reply {
 fn completion(call: &Call, world: &mut World, script: &mut Script) -> Reply {
     let ask: Result<Ask, Reply> = match call.json() {
         Ok(body) => chat::read(&body).map_err(|(code, message)| {
-            Reply::json(400, &json!({"error": {"message": message, "type": "invalid_request_error", "param": null, "code": code}}))
+            Reply::json(
+                400,
+                &json!({"error": {"message": message, "type": "invalid_request_error", "param": null, "code": code}}),
+            )
         }),
         Err(why) => Err(no(400, &format!("We could not parse the JSON body of your request: {why}"))),
     };

@@ -34,7 +34,12 @@ fn main() {
     let arguments = Arguments::parse();
     let dir = arguments.dir.unwrap_or_else(|| std::env::temp_dir().join(format!("batch-emulator-{}", std::process::id())));
     let finish = arguments.looks.map_or(emulator::Finish::AfterSeconds(arguments.seconds), emulator::Finish::AfterLooks);
-    let options = emulator::Options { port: arguments.port, key: arguments.key, finish, ..emulator::Options::new(arguments.seed, dir.clone()) };
+    let options = emulator::Options {
+        port: arguments.port,
+        key: arguments.key,
+        finish,
+        ..emulator::Options::new(arguments.seed, dir.clone())
+    };
     let emulator = emulator::Emulator::start(options);
     let base = emulator.base_url();
     println!("{base}");
@@ -47,7 +52,9 @@ fn main() {
     ] {
         println!("#   [teacher] provider = \"{provider}\" model = \"{model}\" base_url = \"{url}\"");
     }
-    println!("# Any key will do unless --key was given. Controls: {base}/_emulator/billed, batches, seen (GET), fault, advance (POST).");
+    println!(
+        "# Any key will do unless --key was given. Controls: {base}/_emulator/billed, batches, seen (GET), fault, advance (POST)."
+    );
     loop {
         std::thread::park();
     }

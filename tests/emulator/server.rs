@@ -181,7 +181,9 @@ fn answer(call: &Call, world: &mut World, script: &mut Script) -> Reply {
     let op = call.op();
     match script.take(op, |f| matches!(f, Fault::Redirect { .. } | Fault::Status { .. })) {
         Some(Fault::Redirect { to }) => return Reply { status: 307, ..Reply::default() }.with("location", to),
-        Some(Fault::Status { code, body, retry_after, .. }) => return named(scripted(provider, code, &body, retry_after), provider, world),
+        Some(Fault::Status { code, body, retry_after, .. }) => {
+            return named(scripted(provider, code, &body, retry_after), provider, world);
+        }
         _ => {}
     }
     if world.options.key.as_deref().is_some_and(|key| call.key() != Some(key)) {

@@ -211,7 +211,8 @@ impl World {
     /// Makes a batch, decides how every request ends, and enters the bills.
     pub fn commit(&mut self, provider: Provider, id: String, draft: Draft, lines: Vec<Line>) -> usize {
         let stuck = draft.stuck || self.options.finish == Finish::Never;
-        let outcomes = lines.into_iter().map(|(custom_id, ask)| self.outcome(provider, &id, custom_id, ask, stuck)).collect::<Vec<_>>();
+        let outcomes =
+            lines.into_iter().map(|(custom_id, ask)| self.outcome(provider, &id, custom_id, ask, stuck)).collect::<Vec<_>>();
         let (count, created) = (outcomes.len(), self.now());
         let mut batch = Batch {
             id: id.clone(),
@@ -257,7 +258,9 @@ impl World {
     ) -> Outcome {
         let ask = match ask {
             Ok(ask) => ask,
-            Err((kind, message)) => return Outcome { custom_id, model: String::new(), end: End::Errored { kind, message }, bill: None, hour: false },
+            Err((kind, message)) => {
+                return Outcome { custom_id, model: String::new(), end: End::Errored { kind, message }, bill: None, hour: false };
+            }
         };
         let model = ask.model.clone();
         let hour = ask.prefix.as_ref().is_some_and(|(_, seconds)| *seconds == HOUR);

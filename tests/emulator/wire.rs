@@ -57,7 +57,9 @@ impl Call {
         let (_, segments) = self.route();
         match segments.as_slice() {
             ["v1", "messages", ..] => Some(Provider::Anthropic),
-            ["v1", "models", ..] if self.header("anthropic-version").or(self.header("x-api-key")).is_some() => Some(Provider::Anthropic),
+            ["v1", "models", ..] if self.header("anthropic-version").or(self.header("x-api-key")).is_some() => {
+                Some(Provider::Anthropic)
+            }
             ["v1beta", ..] | ["upload" | "download", "v1beta", ..] => Some(Provider::Gemini),
             ["v1", ..] => Some(Provider::OpenAi),
             _ => None,
@@ -72,7 +74,9 @@ impl Call {
             ("GET", ["v1", "messages", "batches"] | ["v1" | "v1beta", "batches"]) => Op::List,
             ("GET", ["v1", "messages", "batches", _] | ["v1" | "v1beta", "batches", _]) => Op::Look,
             ("GET", ["v1", "messages", "batches", _, "results"] | ["v1", "files", _, "content"]) => Op::Results,
-            ("GET", ["v1beta", "files", verb] | ["download", "v1beta", "files", verb]) if verb.ends_with(":download") => Op::Results,
+            ("GET", ["v1beta", "files", verb] | ["download", "v1beta", "files", verb]) if verb.ends_with(":download") => {
+                Op::Results
+            }
             ("POST", ["v1", "files"] | ["upload", ..]) => Op::Upload,
             ("POST", ["v1", "messages"] | ["v1", "chat", "completions"]) => Op::Sync,
             ("POST", ["v1beta", "models", verb]) if verb.ends_with(":generateContent") => Op::Sync,
@@ -106,7 +110,9 @@ impl Reply {
     }
 
     pub fn html(status: u16) -> Self {
-        let page = format!("<html>\r\n<head><title>{status}</title></head>\r\n<body><center><h1>{status}</h1></center><hr><center>cloudflare</center></body>\r\n</html>\r\n");
+        let page = format!(
+            "<html>\r\n<head><title>{status}</title></head>\r\n<body><center><h1>{status}</h1></center><hr><center>cloudflare</center></body>\r\n</html>\r\n"
+        );
         Self::bytes(status, "text/html", page.into_bytes())
     }
 
@@ -124,7 +130,9 @@ impl Reply {
 /// An error in the provider's own words.
 pub fn problem(provider: Provider, status: u16, message: &str) -> Reply {
     let value = match provider {
-        Provider::Anthropic => json!({"type": "error", "error": {"type": anthropic_kind(status), "message": message}, "request_id": null}),
+        Provider::Anthropic => {
+            json!({"type": "error", "error": {"type": anthropic_kind(status), "message": message}, "request_id": null})
+        }
         Provider::OpenAi => {
             let (kind, code) = openai_kind(status);
             json!({"error": {"message": message, "type": kind, "param": null, "code": code}})
@@ -263,7 +271,13 @@ pub fn stamp(seconds: i64) -> String {
 }
 
 /// One page of a list that is newest first: the items behind `after`, or before `before`, and whether more follow.
-pub fn page<'a, T>(items: &'a [T], id: impl Fn(&T) -> &str, after: Option<&str>, before: Option<&str>, limit: usize) -> (&'a [T], bool) {
+pub fn page<'a, T>(
+    items: &'a [T],
+    id: impl Fn(&T) -> &str,
+    after: Option<&str>,
+    before: Option<&str>,
+    limit: usize,
+) -> (&'a [T], bool) {
     let place = |wanted: &str| items.iter().position(|i| id(i) == wanted);
     if let Some(end) = before.and_then(place) {
         let start = end.saturating_sub(limit);
