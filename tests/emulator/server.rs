@@ -153,6 +153,7 @@ async fn handle(State(shared): State<Arc<Shared>>, ConnectInfo(line): ConnectInf
     if !by_hand {
         let host = call.header("host").unwrap_or_default().to_owned();
         let seen = Seen { method: call.method.to_string(), path: call.path.clone(), host, keys: call.keys() };
+        call.settle_version();
         let mut script = shared.script();
         script.seen.push(seen);
         if script.take(call.op(), |f| matches!(f, Fault::ServerDown { .. })).is_some() {

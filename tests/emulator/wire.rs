@@ -46,6 +46,17 @@ impl Call {
         self.header("x-api-key").or(self.header("x-goog-api-key")).or(bearer).or(self.param("key"))
     }
 
+    /// Gemini's API is the same under `v1`, which the newer SDKs call, as under `v1beta`; only its key tells it from `OpenAI`'s there.
+    pub fn settle_version(&mut self) {
+        if self.header("x-goog-api-key").or(self.param("key")).is_some() {
+            for place in ["/v1/", "/upload/v1/", "/download/v1/"] {
+                if let Some(rest) = self.path.strip_prefix(place) {
+                    self.path = format!("{}beta/{rest}", place.trim_end_matches('/'));
+                }
+            }
+        }
+    }
+
     /// Everything in it that carries a credential.
     pub fn keys(&self) -> Vec<(String, String)> {
         let named = ["authorization", "x-api-key", "x-goog-api-key", "api-key", "proxy-authorization", "cookie"];
