@@ -298,9 +298,9 @@ fn a_server_that_is_down_closes_connections_and_comes_back() {
 fn a_late_reply_comes_after_the_work_is_done() {
     let peer = Peer::new(|_| ());
     peer.emulator.fault(Fault::DelayMs(60_000));
-    let request = peer.http.post(format!("{}/v1/messages/batches", peer.emulator.base_url())).timeout(Duration::from_millis(300));
-    let request = request.header("anthropic-version", "2023-06-01").body(json!({"requests": [request(0)]}).to_string());
-    let heard = peer.runtime.block_on(request.send());
+    let late = peer.http.post(format!("{}/v1/messages/batches", peer.emulator.base_url())).timeout(Duration::from_millis(300));
+    let late = late.header("anthropic-version", "2023-06-01").body(json!({"requests": [request(0)]}).to_string());
+    let heard = peer.runtime.block_on(async { late.send().await });
     assert!(heard.is_err_and(|e| e.is_timeout()));
     assert_eq!(peer.emulator.batches().len(), 1);
 }

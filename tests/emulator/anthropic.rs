@@ -8,7 +8,8 @@ use super::Bill;
 use super::Provider::Anthropic;
 use super::answers::{Ask, Fate, Said, Stop, draw, share};
 use super::faults::{Fault, Op, Script};
-use super::state::{Batch, DAY, Draft, End, HOUR, Line, Outcome, Phase, World};
+use super::records::{Batch, Draft, End, Line, Outcome, Phase};
+use super::state::{DAY, HOUR, World};
 use super::wire::{Call, Reply, anthropic_kind, download, page, problem, stamp};
 
 const MODELS: [(&str, &str); 5] = [

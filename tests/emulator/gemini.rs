@@ -7,7 +7,8 @@ use super::Provider::Gemini;
 use super::answers::{Fate, draw};
 use super::faults::{Fault, Op, Script, Truncation};
 use super::generate;
-use super::state::{Batch, DAY, Draft, End, Failure, Line, Outcome, Phase, StoredFile, World};
+use super::records::{Batch, Draft, End, Failure, Line, Outcome, Phase, StoredFile};
+use super::state::{DAY, World};
 use super::wire::{Call, Reply, download, page, problem, spoil, stamp};
 
 const MODELS: [&str; 4] = ["gemini-3.8-flash", "gemini-3.5-flash-lite", "gemini-2.5-pro", "gemini-2.5-flash"];
@@ -242,7 +243,7 @@ fn operation(batch: &Batch, world: &World, output: Option<&Value>) -> Value {
         }
         (None, Phase::Cancelled) => operation["error"] = json!({"code": 1, "message": "The operation was cancelled."}),
         (None, Phase::Expired) => {
-            operation["error"] = json!({"code": 4, "message": "The batch expired before it could be processed."})
+            operation["error"] = json!({"code": 4, "message": "The batch expired before it could be processed."});
         }
         (None, Phase::Failed) => {
             let failure = batch.failure.as_ref();

@@ -15,6 +15,7 @@ pub mod gemini;
 pub mod generate;
 pub mod multipart;
 pub mod openai;
+pub mod records;
 pub mod server;
 pub mod state;
 pub mod wire;
@@ -26,9 +27,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use answers::AnswerMix;
-#[expect(unused_imports, reason = "not every test scripts every fault")]
+#[allow(unused_imports, reason = "not every test scripts every fault")]
 pub use faults::{Body, Fault, Op, Seen, Truncation};
-pub use state::Phase;
+pub use records::Phase;
 
 /// Whose API is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

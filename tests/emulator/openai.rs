@@ -8,7 +8,8 @@ use super::Provider::OpenAi;
 use super::answers::{Ask, Fate, draw};
 use super::chat;
 use super::faults::{Fault, Op, Script};
-use super::state::{Batch, DAY, Draft, End, Failure, Line, Outcome, Phase, StoredFile, World};
+use super::records::{Batch, Draft, End, Failure, Line, Outcome, Phase, StoredFile};
+use super::state::{DAY, World};
 use super::wire::{Call, Reply, download, page, problem};
 use super::{Finish, multipart};
 

@@ -7,113 +7,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::answers::{Ask, Fate, Said, draw, fate, hex, share};
+use super::answers::{Ask, Fate, draw, fate, hex, share};
+use super::records::{Batch, Draft, End, Line, Outcome, Phase, StoredFile};
 use super::{BatchInfo, Bill, Finish, Options, Provider};
 
 pub const HOUR: i64 = 3600;
 pub const DAY: i64 = 24 * HOUR;
-
-/// Where a batch stands, in no provider's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    Running,
-    Cancelling,
-    Completed,
-    Cancelled,
-    Expired,
-    Failed,
-}
-
-impl Phase {
-    pub fn ended(self) -> bool {
-        !matches!(self, Self::Running | Self::Cancelling)
-    }
-}
-
-/// How one request of a batch ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum End {
-    Said(Said),
-    /// Failed at the provider, with its own kind of error and words.
-    Errored {
-        kind: String,
-        message: String,
-    },
-    Canceled,
-    Expired,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Outcome {
-    pub custom_id: String,
-    pub model: String,
-    pub end: End,
-    pub bill: Option<Bill>,
-    /// Its cache entry lives an hour, not five minutes.
-    pub hour: bool,
-}
-
-/// A batch without its outcomes, as it is written again at every change.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Batch {
-    pub id: String,
-    pub provider: Provider,
-    pub created: i64,
-    pub looks: u32,
-    pub phase: Phase,
-    pub count: usize,
-    pub model: String,
-    pub ended_at: Option<i64>,
-    pub cancel_at: Option<i64>,
-    /// Never starts.
-    pub stuck: bool,
-    /// Its results are said to lie on another host.
-    pub foreign: bool,
-    pub deleted: bool,
-    /// Why it failed as a whole.
-    pub failure: Option<Failure>,
-    /// One line of the output holds an error inside its response.
-    pub error_inside: bool,
-    /// What the maker said about it: metadata, display name.
-    pub note: Value,
-    pub endpoint: String,
-    pub input_file: String,
-    pub output_file: Option<String>,
-    pub error_file: Option<String>,
-    #[serde(skip)]
-    pub outcomes: Vec<Outcome>,
-}
-
-/// Why a batch failed as a whole, and at which line of its input.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Failure {
-    pub code: String,
-    pub message: String,
-    pub line: Option<usize>,
-}
-
-impl Failure {
-    pub fn new(code: &str, message: &str, line: Option<usize>) -> Self {
-        Self { code: code.into(), message: message.into(), line }
-    }
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct StoredFile {
-    pub id: String,
-    pub provider: Provider,
-    pub name: String,
-    pub purpose: String,
-    pub mime: String,
-    pub bytes: u64,
-    pub created: i64,
-    /// An upload that has begun and is not complete.
-    pub open: bool,
-}
 
 /// The small rest of the state.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -136,21 +36,6 @@ pub struct World {
     small: Small,
     calls: u64,
 }
-
-/// What is known of a batch before it is made.
-#[derive(Debug, Default)]
-pub struct Draft {
-    pub model: String,
-    pub note: Value,
-    pub endpoint: String,
-    pub input_file: String,
-    pub stuck: bool,
-    pub failure: Option<Failure>,
-    pub error_inside: bool,
-}
-
-/// One request on its way into a batch: what it asks, or why it will be errored (kind, message).
-pub type Line = (String, Result<Ask, (String, String)>);
 
 impl World {
     pub fn open(options: Options, base: String) -> Self {
@@ -182,7 +67,8 @@ impl World {
     pub fn new_id(&mut self, prefix: &str, length: usize) -> String {
         self.small.made += 1;
         let n = self.small.made.to_string();
-        let letters: String = (0..3).map(|i| format!("{:016x}", draw(self.options.seed, &["id", &n, &i.to_string()]))).collect();
+        let drawn = |part: &str| draw(self.options.seed, &["id", &n, part]);
+        let letters = format!("{:016x}{:016x}{:016x}", drawn("0"), drawn("1"), drawn("2"));
         format!("{prefix}{}", letters.get(..length).unwrap_or(&letters))
     }
 
@@ -355,16 +241,22 @@ impl World {
             Finish::Never => false,
         };
         if batch.phase == Phase::Cancelling {
-            return if look { self.end(at, Phase::Cancelled) } else { () };
+            if look {
+                self.end(at, Phase::Cancelled);
+            }
+            return;
         }
         if batch.failure.is_some() {
             return if look && batch.looks > 0 { self.end(at, Phase::Failed) } else { self.looked(at, look) };
         }
-        if now >= batch.created + limit && (batch.stuck || !matches!(self.options.finish, Finish::AfterSeconds(_))) {
-            return self.end(at, Phase::Expired);
+        if due && !batch.stuck {
+            if look || !matches!(self.options.finish, Finish::AfterLooks(_)) {
+                self.end(at, Phase::Completed);
+            }
+            return;
         }
-        if due && !batch.stuck && (look || !matches!(self.options.finish, Finish::AfterLooks(_))) {
-            return self.end(at, Phase::Completed);
+        if now >= batch.created + limit {
+            return self.end(at, Phase::Expired);
         }
         self.looked(at, look);
     }
