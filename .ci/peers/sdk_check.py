@@ -32,7 +32,8 @@ def provide():
     if found():
         return
     home = pathlib.Path(os.environ.get("STRATOS_PEERS_DIR", pathlib.Path.home() / ".cache" / "stratos-peers"))
-    folder = home / ("sdk-" + "-".join(f"{name[0]}{pin}" for name, pin in PINS.items()))
+    folder = home / ("sdk-" + "-".join(f"{name[0]}{pin}" for name, pin in PINS.items())
+                     + f"-py{sys.version_info.major}{sys.version_info.minor}")
     marker = folder / "complete"
     if not marker.exists():
         wanted = [f"{name}=={pin}" for name, pin in PINS.items()]
@@ -216,15 +217,16 @@ def anthropic_checks(base, control):
     raises("anthropic: no such batch", anthropic.NotFoundError, lambda: batches.retrieve("msgbatch_none"),
            lambda e: e.body["error"]["type"] == "not_found_error" and e.request_id)
 
-    table = {400: anthropic.BadRequestError, 401: anthropic.AuthenticationError, 402: anthropic.APIStatusError, 403: anthropic.PermissionDeniedError,
-             404: anthropic.NotFoundError, 413: anthropic.APIStatusError, 429: anthropic.RateLimitError, 500: anthropic.InternalServerError,
-             503: anthropic.InternalServerError, 504: anthropic.InternalServerError, 529: anthropic.InternalServerError}
+    spent = importlib.import_module("anthropic.types.shared").EnforcedSpendLimitReachedError
+    table = {400: anthropic.BadRequestError, 401: anthropic.AuthenticationError, 402: anthropic._exceptions.PaymentRequiredError, 403: anthropic.PermissionDeniedError,
+             404: anthropic.NotFoundError, 413: anthropic._exceptions.ContentTooLargeError, 429: anthropic.RateLimitError, 500: anthropic.InternalServerError,
+             503: anthropic._exceptions.ServiceUnavailableError, 504: anthropic._exceptions.GatewayTimeoutError, 529: anthropic._exceptions.OverloadedError}
     for code, kind in table.items():
         control.status(code, retry_after=7 if code == 429 else None)
         raises(f"anthropic: {code}", kind, lambda: batches.list(), lambda e, code=code: e.status_code == code and "type" in e.body["error"]
                and (code != 429 or e.response.headers["retry-after"] == "7"))
     control.status(429, body="spend_limit")
-    raises("anthropic: the spend limit", anthropic.RateLimitError, lambda: batches.list(),
+    raises("anthropic: the spend limit", spent, lambda: batches.list(),
            lambda e: e.body["error"]["details"]["error_code"] == "enforced_spend_limit_reached" and "retry-after" not in e.response.headers)
     control.status(413, body="html")
     raises("anthropic: 413 in HTML", anthropic.APIStatusError, lambda: batches.create(requests=[request(1)]),
@@ -244,7 +246,6 @@ def anthropic_checks(base, control):
     raises("anthropic: 502 after the commit", anthropic.InternalServerError, lambda: batches.create(requests=[request(1)]))
     check("anthropic: and one was made", batch_count() == before + 2)
     control.fault("commit_then_drop")
-    batches.with_options(max_retries=2) if hasattr(batches, "with_options") else None
     anthropic.Anthropic(api_key="k", base_url=base, max_retries=2).messages.batches.create(requests=[request(1)])
     check("anthropic: with the SDK's own retries a lost reply makes two batches", batch_count() == before + 4)
 
@@ -475,6 +476,9 @@ def gemini_checks(base, control):
           and all(judged(r["response"]["candidates"][0]["content"]["parts"][0]["text"]) for r in results))
     other = httpx.get(f"{base}/download/v1beta/{job.dest.file_name}:download?alt=media&key=k")
     check("gemini: the documented download address too", other.status_code == 200 and len(other.text.splitlines()) == 4)
+    older = genai.Client(api_key="k", http_options=types.HttpOptions(base_url=base, api_version="v1beta"))
+    check("gemini: v1beta and v1 are one API", older.batches.get(name=made.name).dest.inlined_responses == answers
+          and older.files.get(name=sent.name) == client.files.get(name=sent.name))
     control.fault({"truncate_results": {"how": "at_line_boundary"}})
     check("gemini: cut at a line boundary raises nothing", client.files.download(file=job.dest.file_name).count(b"\n") == 2)
     more = [create(1) for _ in range(4)]

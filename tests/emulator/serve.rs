@@ -44,17 +44,15 @@ fn main() {
     let base = emulator.base_url();
     println!("{base}");
     println!();
-    println!("# State in {}. Put one of these into stratos.toml:", dir.display());
-    for (provider, model, url) in [
-        ("anthropic", "claude-haiku-4-5", base.clone()),
-        ("openai", "gpt-5-mini", format!("{base}/v1")),
-        ("gemini", "gemini-2.5-flash", base.clone()),
-    ] {
-        println!("#   [teacher] provider = \"{provider}\" model = \"{model}\" base_url = \"{url}\"");
+    println!("# State in {}. For stratos.toml, one of:", dir.display());
+    let models =
+        [("anthropic", "claude-haiku-4-5"), ("openai", "gpt-5-mini"), ("gemini", "gemini-2.5-flash"), ("compatible", "llama3.2")];
+    for (provider, model) in models {
+        let path = if provider == "compatible" { "/v1" } else { "" };
+        println!("\n[teacher]\nprovider = \"{provider}\"\nmodel = \"{model}\"\nbase_url = \"{base}{path}\"");
     }
-    println!(
-        "# Any key will do unless --key was given. Controls: {base}/_emulator/billed, batches, seen (GET), fault, advance (POST)."
-    );
+    println!("\n# Any key will do unless --key was given.");
+    println!("# Controls under {base}/_emulator/: GET billed, batches, seen; POST fault, clear_faults, advance, options.");
     loop {
         std::thread::park();
     }
