@@ -135,7 +135,7 @@ pub fn conduct(workspace: &Arc<Workspace>, command: Command, output: Output) -> 
             }
         };
         bars.clear();
-        let snapshot = handle.snapshot().borrow().clone();
+        let snapshot = settled(&handle).await?;
         finish(&snapshot, complete, output)?;
         Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(2) })
     })
@@ -177,6 +177,13 @@ fn finish(snapshot: &Snapshot, complete: bool, output: Output) -> Result<()> {
     Ok(())
 }
 
+/// The snapshot after a run: an event may be heard before the state it belongs to is published.
+async fn settled(handle: &EngineHandle) -> Result<Arc<Snapshot>> {
+    let mut snapshot = handle.snapshot();
+    let idle = |s: &Arc<Snapshot>| s.job.as_ref().is_none_or(|job| !job.state.is_live());
+    Ok(snapshot.wait_for(idle).await?.clone())
+}
+
 /// Runs a planning errand to its end without a word; `None`: there was nothing to plan.
 pub fn plan(workspace: &Arc<Workspace>, errand: Errand) -> Result<Option<Arc<PlanView>>> {
     with_engine(workspace, async |handle| {
@@ -184,7 +191,7 @@ pub fn plan(workspace: &Arc<Workspace>, errand: Errand) -> Result<Option<Arc<Pla
         handle.send(Command::Errand { errand });
         loop {
             match events.recv().await {
-                Ok(Event::RunEnded { .. }) => return Ok(handle.snapshot().borrow().planned.clone()),
+                Ok(Event::RunEnded { .. }) => return Ok(settled(&handle).await?.planned.clone()),
                 Ok(Event::PhaseFailed { phase, reason, next }) => bail!("{phase}: {}. {}", clean(&reason), clean(&next)),
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => bail!("the engine ended; its log is in .stratos/logs/stratos.log"),
