@@ -11,7 +11,7 @@ use super::overlays::{
 use super::select::{selected_audit, selected_example};
 use super::tabs::TABS;
 use crate::domain::Phase;
-use crate::engine::{Command, Consent, FindingView, JobState, Verdict};
+use crate::engine::{BatchView, Command, Consent, Errand, FindingView, JobState, Snapshot, Verdict};
 
 type Effects = Vec<Effect>;
 type Ready = Result<(), String>;
@@ -205,6 +205,39 @@ pub fn approve(app: &mut App) -> Effects {
         Some(request) => app.open(Overlay::Approval(Approval::new(request))),
         None => Vec::new(),
     }
+}
+
+// Batches at the provider.
+
+/// Batches that have not ended: what they hold is not bought again.
+pub fn open_batches(snapshot: &Snapshot) -> Vec<&BatchView> {
+    snapshot.distill.batches.iter().filter(|batch| batch.ended.is_none()).collect()
+}
+
+pub fn can_cancel_batches(app: &App) -> Ready {
+    need(!open_batches(app.snapshot()).is_empty(), "no batch is open")
+}
+
+/// Asks first: the plan's approval goes with its batches.
+pub fn cancel_batches(app: &mut App) -> Effects {
+    let count = open_batches(app.snapshot()).len();
+    let (which, them) = if count == 1 { ("the open batch", "it") } else { ("all open batches", "them") };
+    let question = format!(
+        "This cancels {which} ({count}). What the provider has answered by then is billed, kept and imported. The plan's \
+         approval ends with {them}: to go on, the rest is planned anew and needs a new approval."
+    );
+    let cancel = Step::Send(Command::CancelBatches { submission: None });
+    let answers = vec![("keep waiting".into(), Step::Close), ("cancel the batches".into(), cancel)];
+    app.open(Overlay::Confirm(Confirm::new("Cancel open batches?", question, answers)))
+}
+
+pub fn can_look_at_batches(app: &App) -> Ready {
+    can_cancel_batches(app)?;
+    can_run(app)
+}
+
+pub fn look_at_batches(_: &mut App) -> Effects {
+    vec![Effect::Send(Command::Errand { errand: Errand::Tend })]
 }
 
 /// Failed stop guards of this tab that nobody has overridden.
