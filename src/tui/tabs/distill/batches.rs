@@ -13,7 +13,7 @@ use crate::engine::{BatchView, Snapshot};
 use crate::tui::acts::open_batches;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widgets::list::List;
-use crate::tui::widgets::text::{field, field_wrapped, wrapped};
+use crate::tui::widgets::text::{field_wrapped, wrapped};
 use crate::tui::widgets::{pane, text};
 
 const UNKNOWN: &str = "may exist at the provider; it is looked for before anything else is sent";
@@ -43,7 +43,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
     if area.height < SPLIT_ROWS {
         return draw_list(frame, area, look, &found);
     }
-    let [list, one] = Layout::vertical([Constraint::Min(6), Constraint::Max(8)]).areas(area);
+    // Three rows are the frame and the header.
+    let rows = u16::try_from(found.len()).unwrap_or(u16::MAX).saturating_add(3).min(area.height / 2);
+    let [list, one] = Layout::vertical([Constraint::Length(rows), Constraint::Min(0)]).areas(area);
     draw_list(frame, list, look, &found);
     draw_one(frame, one, look, found[selected]);
 }
@@ -132,7 +134,7 @@ fn draw_list(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, found: &[&Batch
 }
 
 fn draw_one(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, batch: &BatchView) {
-    let title = format!("Batch {}", batch.id);
+    let title = format!("Batch {} · {}", batch.id, one_line(&batch.state, 40));
     let inner = pane::pane(frame, area, look.theme, &title, look.tab.detail);
     let lines = one(look.theme, look.now, batch, inner.width.into());
     text::page(frame, inner, look.theme, lines, look.tab.scroll);
@@ -140,13 +142,13 @@ fn draw_one(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, batch: &BatchVie
 
 fn one(theme: &Theme, now: UnixMillis, batch: &BatchView, columns: usize) -> Vec<Line<'static>> {
     let remote = format!("{} · plan {} · attempt {}", one_line(&batch.remote, 200), batch.plan.short(), batch.attempt);
-    let asked = format!("{} requests, sent {} ago", batch.requests, age(now, batch.created));
     let answered = match progress(batch) {
         told if told.contains('/') => format!("{told} answered"),
-        silent => silent,
+        silent => format!("{} asked, {silent}", batch.requests),
     };
     let mut lines = field_wrapped(theme, "remote", &remote, columns);
-    lines.extend(field_wrapped(theme, "requests", &format!("{asked}; {answered}"), columns));
+    let sent = format!("{answered}; sent {} ago", age(now, batch.created));
+    lines.extend(field_wrapped(theme, "requests", &sent, columns));
     let heard = format!("heard {}", heard(now, batch));
     let last = match (batch.ended, batch.expires) {
         (Some(at), _) => format!("{heard}; ended {} ago", age(now, at)),
@@ -155,8 +157,6 @@ fn one(theme: &Theme, now: UnixMillis, batch: &BatchView, columns: usize) -> Vec
         (None, None) => format!("{heard}; no expiry told"),
     };
     lines.extend(field_wrapped(theme, "provider", &last, columns));
-    let role = if is_unknown(batch) { Role::Warn } else { Role::Text };
-    lines.push(field(theme, "state", &one_line(&batch.state, 60), role));
     if is_unknown(batch) {
         lines.extend(wrapped(theme, Role::Warn, &format!("It {UNKNOWN}."), columns));
     }

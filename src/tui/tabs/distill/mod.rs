@@ -7,6 +7,8 @@ mod batches;
 mod cost;
 mod rejects;
 mod samples;
+#[cfg(test)]
+mod tests;
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
