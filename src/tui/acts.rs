@@ -315,3 +315,86 @@ pub fn can_copy(app: &App) -> Ready {
 pub fn copy(app: &mut App) -> Effects {
     selected_text(app).map(Effect::Copy).into_iter().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+    use super::*;
+    use crate::domain::{Digest, UnixMillis};
+    use crate::engine::{DistillView, JobView};
+    use crate::tui::msg::Msg;
+    use crate::tui::theme::Theme;
+
+    /// On tab 3, with batches that have ended at these times.
+    fn app(ended: &[Option<UnixMillis>], job: Option<JobView>) -> App {
+        let batch = |ended: &Option<UnixMillis>| BatchView {
+            id: 1,
+            plan: Digest::of("plan"),
+            remote: "b".into(),
+            state: "submitted".into(),
+            note: String::new(),
+            requests: 2,
+            answered: 0,
+            attempt: 1,
+            created: UnixMillis(0),
+            ended: *ended,
+            watched: None,
+            expires: None,
+        };
+        let distill = DistillView { batches: ended.iter().map(batch).collect(), ..DistillView::default() };
+        let snapshot = Snapshot { distill: Arc::new(distill), job, ..Snapshot::default() };
+        let mut app = App::new(Arc::new(snapshot), Theme::default());
+        app.show_tab(2);
+        app
+    }
+
+    fn press(app: &mut App, code: KeyCode) -> Effects {
+        app.update(Msg::Key(KeyEvent::new(code, KeyModifiers::NONE)))
+    }
+
+    fn running() -> JobView {
+        JobView {
+            id: 1,
+            phase: Phase::Distill,
+            state: JobState::Running,
+            done: 0,
+            total: 0,
+            unit: String::new(),
+            message: String::new(),
+            started: UnixMillis(0),
+            heartbeat: UnixMillis(0),
+            then: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn open_batches_are_cancelled_after_a_question_whose_first_answer_keeps_them() {
+        let mut app = app(&[None, Some(UnixMillis(1))], Some(running()));
+        assert!(press(&mut app, KeyCode::Char('x')).is_empty());
+        let Some(Overlay::Confirm(confirm)) = app.overlays().last() else { unreachable!("a question") };
+        for words in ["billed, kept and imported", "needs a new approval"] {
+            assert!(confirm.question.contains(words), "{}", confirm.question);
+        }
+        assert!(press(&mut app, KeyCode::Enter).is_empty());
+        press(&mut app, KeyCode::Char('x'));
+        press(&mut app, KeyCode::Right);
+        assert_eq!(press(&mut app, KeyCode::Enter), [Effect::Send(Command::CancelBatches { submission: None })]);
+    }
+
+    #[test]
+    fn without_an_open_batch_there_is_nothing_to_cancel_or_to_look_at() {
+        let mut app = app(&[Some(UnixMillis(1))], None);
+        assert!(press(&mut app, KeyCode::Char('x')).is_empty() && app.overlays().is_empty());
+        assert!(press(&mut app, KeyCode::Char('b')).is_empty());
+    }
+
+    #[test]
+    fn batches_are_looked_at_only_while_no_job_runs() {
+        let look = [Effect::Send(Command::Errand { errand: Errand::Tend })];
+        assert_eq!(press(&mut app(&[None], None), KeyCode::Char('b')), look);
+        assert!(press(&mut app(&[None], Some(running())), KeyCode::Char('b')).is_empty());
+    }
+}

@@ -288,3 +288,6 @@ pub fn money(usd: Usd) -> String {
     };
     format!("{} $", digits(Usd::new(rounded)))
 }
+
+#[cfg(test)]
+mod tests;
