@@ -76,8 +76,13 @@ impl Amount {
         self.input.text().trim()
     }
 
+    /// Plain digits and a point: what can be read in two ways is not taken.
     fn read(&self) -> Option<Usd> {
-        let amount: Usd = self.text().parse().ok()?;
+        let plain = self.text().trim_matches('$').trim();
+        if !plain.chars().all(|c| c.is_ascii_digit() || c == '.') {
+            return None;
+        }
+        let amount: Usd = plain.parse().ok()?;
         (amount.amount() <= Decimal::from(MOST_DOLLARS)).then_some(amount)
     }
 }
