@@ -41,10 +41,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
 fn bought(theme: &Theme, view: &DistillView, plan: &PlanView, columns: usize) -> Vec<Line<'static>> {
     let e = &plan.estimate;
     let what = format!("{} ({}): {}", plan.digest.short(), one_line(&plan.kind, 30), one_line(&plan.scope, 200));
-    let mut teacher = format!("{} · {}", one_line(&plan.teacher, 100), one_line(&plan.model, 100));
-    if !view.key.trim().is_empty() {
-        teacher += &format!(" · key: {}", one_line(&view.key, 100));
-    }
+    let key = if view.key.trim().is_empty() { String::new() } else { format!(" · key: {}", one_line(&view.key, 100)) };
+    let teacher = format!("{} · {}{key}", one_line(&plan.teacher, 100), one_line(&plan.model, 100));
     let retries = if e.retries == 0 { String::new() } else { format!(", {} of them retries", e.retries) };
     let requests = format!("{} to send in {}{retries}", e.requests, counted(e.chunks, "batch", "batches"));
     let others = format!("{} answered and not bought again, {} under way, {} given up", e.answered, e.under_way, e.given_up);
