@@ -4,7 +4,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{clean, say};
 use crate::domain::Phase;
-use crate::engine::{Event, Level, MetricRow, ValidateView};
+use crate::engine::{ApprovalRequest, Event, Level, MetricRow, ValidateView};
 
 /// The bar of the phase that runs, and whether the operator asked to stop.
 pub struct Bars {
@@ -56,6 +56,9 @@ impl Bars {
             Event::Approval { request } => {
                 self.clear();
                 say(&format!("? needs approval: {}", clean(&describe(request))));
+                if let ApprovalRequest::Spend { notice: Some(notice), .. } = request {
+                    say(&format!("  ! {}", clean(notice)));
+                }
                 say(&format!("  {}", request.how()));
             }
             Event::PhaseDone { phase, headline, seconds } => {
@@ -95,13 +98,14 @@ impl Bars {
     }
 }
 
-fn describe(request: &crate::engine::ApprovalRequest) -> String {
-    use crate::engine::ApprovalRequest as R;
+fn describe(request: &ApprovalRequest) -> String {
     match request {
-        R::Spend { plan, requests, expected, worst, .. } => {
-            format!("plan {} buys {requests} answers, expected {expected}, at worst {worst}", plan.short())
-        }
-        R::Dataset { dataset, rows, .. } => {
+        ApprovalRequest::Spend { plan, what, requests, expected, p95, worst, ceiling, .. } => format!(
+            "{what}, plan {}, sends {requests} requests: expected {expected}, in 95 of 100 cases below {p95}, at worst {worst}; \
+             a ceiling of {ceiling} would usually be enough",
+            plan.short()
+        ),
+        ApprovalRequest::Dataset { dataset, rows, .. } => {
             format!("the statistics of dataset {} ({rows} rows) have to be read before training", dataset.short())
         }
     }

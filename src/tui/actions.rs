@@ -102,7 +102,7 @@ impl Action {
 }
 
 /// In the order of the help and of the footer.
-pub static ACTIONS: [Action; 36] = [
+pub static ACTIONS: [Action; 38] = [
     free("approve", &[Chord::char('a')], "approve", "Read and approve what the engine waits for.", acts::approve)
         .shown()
         .when(acts::can_approve),
@@ -129,6 +129,14 @@ pub static ACTIONS: [Action; 36] = [
     )
     .shown()
     .when(acts::can_override),
+    free("look", &[Chord::char('b')], "look", "Look at the open batches once; nothing new is sent.", acts::look_at_batches)
+        .shown()
+        .when(acts::can_look_at_batches)
+        .on(Phase::Distill),
+    free("cancel", &[Chord::char('x')], "cancel", "Cancel the open batches; asks first.", acts::cancel_batches)
+        .shown()
+        .when(acts::can_cancel_batches)
+        .on(Phase::Distill),
     free("mask", &[Chord::char('m')], "mask", "Show which tokens of the selected example are trained.", acts::show_mask)
         .shown()
         .when(acts::can_mask)

@@ -1,4 +1,5 @@
-//! Tests of the first four tabs on a small fixture: every page at three sizes, hostile titles, empty states.
+//! Tests of the first four tabs on a small fixture: every page at three sizes, hostile titles, empty states. What the
+//! Distill tab says in each state is tested beside it.
 
 use std::sync::Arc;
 
@@ -15,13 +16,13 @@ use crate::engine::{
 use crate::guards::Finding;
 use crate::tui::theme::Theme;
 
-const NOW: UnixMillis = UnixMillis(10_000_000);
+pub(super) const NOW: UnixMillis = UnixMillis(10_000_000);
 
 fn reader(id: &str) -> ProfileId {
     ProfileId::new(id).expect("id")
 }
 
-fn usd(text: &str) -> crate::domain::Usd {
+pub(super) fn usd(text: &str) -> crate::domain::Usd {
     text.parse().expect("amount")
 }
 
@@ -46,7 +47,7 @@ fn articles() -> ArticlesView {
     }
 }
 
-fn distill() -> DistillView {
+pub(super) fn distill() -> DistillView {
     let forecast = Forecast {
         basis: Basis::Measured { answers: 40 },
         prompt_tokens: 1_234_567,
@@ -163,7 +164,7 @@ fn dataset() -> DatasetView {
     }
 }
 
-fn fixture() -> Snapshot {
+pub(super) fn fixture() -> Snapshot {
     let profile = serde_json::json!({"id": "texas_nurse", "description": "d", "role": "night nurse", "seniority": "mid",
         "location": "Houston, Texas", "context": "", "motivation": "career", "tracked": [], "interests": ["shifts"]});
     let profile = ProfileView {
@@ -191,7 +192,7 @@ fn fixture() -> Snapshot {
     }
 }
 
-fn terminal(snapshot: &Snapshot, phase: Phase, tab: &TabState, size: (u16, u16)) -> Terminal<TestBackend> {
+pub(super) fn terminal(snapshot: &Snapshot, phase: Phase, tab: &TabState, size: (u16, u16)) -> Terminal<TestBackend> {
     let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).expect("terminal");
     let theme = Theme::load("dark", None, true).expect("theme");
     let look = Look { snapshot, tab, theme: &theme, now: NOW };
@@ -199,11 +200,11 @@ fn terminal(snapshot: &Snapshot, phase: Phase, tab: &TabState, size: (u16, u16))
     terminal
 }
 
-fn screen(snapshot: &Snapshot, phase: Phase, tab: &TabState, size: (u16, u16)) -> String {
+pub(super) fn screen(snapshot: &Snapshot, phase: Phase, tab: &TabState, size: (u16, u16)) -> String {
     terminal(snapshot, phase, tab, size).backend().to_string()
 }
 
-fn page(page: usize) -> TabState {
+pub(super) fn page(page: usize) -> TabState {
     TabState { page, ..TabState::default() }
 }
 
@@ -214,24 +215,34 @@ fn filter(text: &str) -> TabState {
 #[test]
 fn every_page_says_its_piece_at_both_common_sizes() {
     let snapshot = fixture();
-    let expected: [(Phase, usize, &[&str]); 11] = [
-        (Phase::Profiles, 0, &["› ●! texas_nurse", "night nurse", "description"]),
-        (Phase::Articles, 0, &["› ● Hospital opens ward", "Articles 1/3", "official"]),
-        (Phase::Distill, 0, &["prism-1", "1,234,567 in", "! 2.00 $ approved", "0.00123 $", "0.40 $ more", "30 of 40", "4 kept"]),
-        (Phase::Distill, 1, &["batch_abc", "12/40", "3 min", "› "]),
-        (Phase::Distill, 2, &["no score", "#2 a1 × kuwait_cpeg"]),
-        (Phase::Distill, 3, &["a1 × texas_nurse", "system: judge this"]),
-        (Phase::Dataset, 0, &["report line 0", "not acknowledged", "more ↓"]),
-        (Phase::Dataset, 1, &["per epoch", "held out", "█", "texas_nurse"]),
-        (Phase::Dataset, 2, &["› held out  example-0", "×2", "Examples 1/500"]),
-        (Phase::Dataset, 3, &["example-3", "7.0"]),
-        (Phase::Dataset, 4, &["1 of 2 tokens are trained", "prompt⟦SCORE: 7⟧"]),
+    let scrolled = TabState { scroll: 99, ..page(0) };
+    let expected: [(Phase, TabState, &[&str]); 12] = [
+        (Phase::Profiles, page(0), &["› ●! texas_nurse", "night nurse", "description"]),
+        (Phase::Articles, page(0), &["› ● Hospital opens ward", "Articles 1/3", "official"]),
+        (
+            Phase::Distill,
+            page(0),
+            &["gpt-6-luna · key: environment", "1,234,567 in", "2.00 $  ✓ approved", "before the pilot", "verified 80"],
+        ),
+        (Phase::Distill, scrolled, &["0.00123 $", "0.40 $ more", "30 of 40", "4 kept", "36 % of the prompts", "up to 0.01 $"]),
+        (
+            Phase::Distill,
+            page(1),
+            &["batch_abc", "12/40", "3 min", "› ", "heard 20 s ago", "expires in 23 h", "1 open, oldest 3 min"],
+        ),
+        (Phase::Distill, page(2), &["no score", "#2 a1 × kuwait_cpeg"]),
+        (Phase::Distill, page(3), &["a1 × texas_nurse", "system: judge this"]),
+        (Phase::Dataset, page(0), &["report line 0", "not acknowledged", "more ↓"]),
+        (Phase::Dataset, page(1), &["per epoch", "held out", "█", "texas_nurse"]),
+        (Phase::Dataset, page(2), &["› held out  example-0", "×2", "Examples 1/500"]),
+        (Phase::Dataset, page(3), &["example-3", "7.0"]),
+        (Phase::Dataset, page(4), &["1 of 2 tokens are trained", "prompt⟦SCORE: 7⟧"]),
     ];
-    for (phase, number, texts) in expected {
+    for (phase, tab, texts) in expected {
         for size in [(80, 24), (120, 40)] {
-            let drawn = screen(&snapshot, phase, &page(number), size);
+            let drawn = screen(&snapshot, phase, &tab, size);
             for text in texts {
-                assert!(drawn.contains(text), "{phase} page {number} at {size:?} lacks {text:?}:\n{drawn}");
+                assert!(drawn.contains(text), "{phase} {tab:?} at {size:?} lacks {text:?}:\n{drawn}");
             }
         }
     }

@@ -1,0 +1,139 @@
+//! Tests of the Distill tab: what its pages say of money and of batches in each state.
+
+use std::sync::Arc;
+
+use ratatui::style::Modifier;
+
+use super::super::TabState;
+use super::super::tests_a::{NOW, distill, fixture, page, screen, terminal, usd};
+use crate::domain::{Phase, UnixMillis};
+use crate::engine::{BatchView, DistillView, Forecast, Snapshot};
+
+/// A screen with its styles: bold (b), dim (d), underlined (u) or reversed (R).
+fn styled(snapshot: &Snapshot, phase: Phase, tab: &TabState, size: (u16, u16)) -> String {
+    let terminal = terminal(snapshot, phase, tab, size);
+    let buffer = terminal.backend().buffer();
+    let (mut text, mut styles) = (String::new(), String::new());
+    for y in 0..size.1 {
+        let line: String = (0..size.0).map(|x| buffer[(x, y)].symbol()).collect();
+        let mark = |x| match buffer[(x, y)].modifier {
+            m if m.contains(Modifier::REVERSED) => 'R',
+            m if m.contains(Modifier::UNDERLINED) => 'u',
+            m if m.contains(Modifier::BOLD) => 'b',
+            m if m.contains(Modifier::DIM) => 'd',
+            _ => '.',
+        };
+        let marks: String = (0..size.0).map(mark).collect();
+        text += &format!("{}\n", line.trim_end());
+        styles += format!("{y:>2} {}", marks.trim_end_matches('.')).trim_end();
+        styles.push('\n');
+    }
+    format!("{text}--- styles\n{styles}")
+}
+
+/// A pilot that nobody approved yet, before anything was measured.
+fn pilot() -> DistillView {
+    let mut view = DistillView { batches: Vec::new(), kept: 0, receipt: None, key: String::new(), ..distill() };
+    if let Some(plan) = &mut view.plan {
+        let estimate = &mut plan.estimate;
+        let mut forecast = estimate.before.take().expect("an assumed forecast");
+        estimate.whole = Some(Forecast { expected: usd("12"), p95: usd("20.4"), ..forecast.clone() });
+        (forecast.expected, forecast.p95) = (usd("0.0042"), usd("0.00714"));
+        estimate.forecast = forecast;
+        estimate.worst = usd("0.031");
+        (plan.kind, plan.approved, plan.suggested, plan.spent) = ("pilot".into(), None, usd("0.01"), usd("0"));
+    }
+    view
+}
+
+fn with(distill: DistillView) -> Snapshot {
+    Snapshot { distill: Arc::new(distill), ..fixture() }
+}
+
+#[test]
+fn the_cost_page_after_a_pilot_is_as_it_was() {
+    insta::assert_snapshot!(styled(&fixture(), Phase::Distill, &page(0), (80, 36)));
+}
+
+#[test]
+fn the_cost_page_of_an_unapproved_pilot_is_as_it_was() {
+    insta::assert_snapshot!(styled(&with(pilot()), Phase::Distill, &page(0), (80, 24)));
+}
+
+#[test]
+fn the_batches_page_is_as_it_was() {
+    insta::assert_snapshot!(styled(&with(batches()), Phase::Distill, &page(1), (80, 24)));
+}
+
+#[test]
+fn the_cost_page_warns_of_a_ceiling_below_what_is_expected_and_of_one_that_is_reached() {
+    let mut view = distill();
+    if let Some(plan) = &mut view.plan {
+        (plan.approved, plan.spent) = (Some(usd("1")), usd("1"));
+    }
+    let drawn = screen(&with(view), Phase::Distill, &page(0), (80, 24));
+    assert!(drawn.contains("1.00 $  ! approved, below what is expected"), "{drawn}");
+    assert!(drawn.contains("! the ceiling is reached"), "{drawn}");
+}
+
+/// One that counts, one that does not, one that nobody knows, one that has ended.
+fn batches() -> DistillView {
+    let first = distill().batches.remove(0);
+    let silent = BatchView { id: 8, answered: 0, expires: Some(UnixMillis(NOW.0 + 7_300_000)), ..first.clone() };
+    let note = "no clear answer\u{1b}[2J\u{202e}\nto the create".into();
+    let unknown = BatchView { id: 9, state: "unknown".into(), note, watched: None, expires: None, answered: 0, ..first.clone() };
+    let ended = Some(UnixMillis(NOW.0 - 5_000));
+    let ended = BatchView { id: 6, state: "imported".into(), answered: 40, ended, ..first.clone() };
+    DistillView { batches: vec![unknown, silent, first, ended], ..distill() }
+}
+
+#[test]
+fn the_batches_page_says_how_each_batch_stands_at_the_provider() {
+    let snapshot = with(batches());
+    let at = |selected, size| screen(&snapshot, Phase::Distill, &TabState { selected, ..page(1) }, size);
+    for size in [(80, 24), (120, 40)] {
+        let drawn = at(0, size);
+        for text in
+            ["3 open, oldest 3 min; 2 end within 23 h", "1 unknown: may exist at the provider", "no progress told", "in 2 h"]
+        {
+            assert!(drawn.contains(text), "lacks {text:?}:\n{drawn}");
+        }
+        assert!(drawn.contains("heard never; no expiry told"), "{drawn}");
+        assert!(at(1, size).contains("heard 20 s ago; expires in 2 h"), "{}", at(1, size));
+        assert!(at(3, size).contains("ended 5 s ago"), "{}", at(3, size));
+    }
+    let whole = screen(&snapshot, Phase::Distill, &TabState { detail: true, ..page(1) }, (80, 24));
+    assert!(whole.contains("It may exist at the provider; it is looked for before anything else is sent."), "{whole}");
+}
+
+#[test]
+fn without_open_batches_the_page_says_so() {
+    let mut view = distill();
+    view.batches[0].ended = Some(NOW);
+    assert!(screen(&with(view), Phase::Distill, &page(1), (80, 24)).contains("none open, 1 ended"));
+}
+
+/// Names, remarks and reasons that try to write elsewhere on the screen.
+fn hostile() -> DistillView {
+    let mut view = distill();
+    view.key = "\u{1b}]0;key\u{7}".into();
+    view.rejected[0].reason = "no\u{9b}2Jscore\r\n".into();
+    if let Some(plan) = &mut view.plan {
+        plan.model = "\u{1b}[2J\u{202e}owned-model".into();
+        plan.scope = "every\u{8}\npair".into();
+        plan.estimate.remarks = vec!["\u{1b}[31mold price".into()];
+        plan.estimate.price.source = "a\u{200b}\u{1b}c test".into();
+    }
+    view
+}
+
+#[test]
+fn control_characters_in_names_notes_and_remarks_are_harmless() {
+    let snapshot = with(DistillView { batches: batches().batches, ..hostile() });
+    let reject = TabState { detail: true, ..page(2) };
+    for (tab, text) in [(page(0), "owned-model"), (page(1), "no clear answer"), (page(2), "no2Jscore"), (reject, "no2Jscore")] {
+        let drawn = screen(&snapshot, Phase::Distill, &tab, (80, 24));
+        assert!(drawn.contains(text), "lacks {text:?}:\n{drawn}");
+        assert!(!drawn.chars().any(|c| (c.is_control() && c != '\n') || ['\u{202e}', '\u{200b}'].contains(&c)), "{drawn}");
+    }
+}
