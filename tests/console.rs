@@ -25,8 +25,18 @@ fn cents(cents: i64) -> Usd {
     Usd::new(rust_decimal::Decimal::new(cents, 2))
 }
 
-fn spend(worst: Usd) -> ApprovalRequest {
-    ApprovalRequest::Spend { plan: Digest::of("plan"), requests: 120, expected: cents(310), worst, how: "press a".into() }
+fn spend(ceiling: Usd) -> ApprovalRequest {
+    ApprovalRequest::Spend {
+        plan: Digest::of("plan"),
+        what: "judgements".into(),
+        requests: 120,
+        expected: cents(60),
+        p95: ceiling,
+        worst: cents(4_000),
+        ceiling,
+        notice: None,
+        how: "press a".into(),
+    }
 }
 
 fn item(article: &str, title: &str) -> AuditItem {
@@ -199,7 +209,7 @@ fn p_pauses_a_running_job_and_resumes_a_paused_one() {
 }
 
 #[test]
-fn a_small_plan_is_approved_by_enter_for_its_worst_case() {
+fn a_small_plan_is_approved_by_enter_for_the_suggested_ceiling() {
     let mut state = snapshot();
     state.approval = Some(spend(cents(499)));
     let mut app = app(state);
@@ -216,9 +226,10 @@ fn above_five_dollars_the_amount_must_be_typed() {
     let mut app = app(state);
     keys(&mut app, "a");
     assert!(code(&mut app, KeyCode::Enter).is_empty(), "nothing typed");
-    keys(&mut app, "12.3");
-    assert!(code(&mut app, KeyCode::Enter).is_empty(), "not the amount");
-    assert!(screen(&app).contains("that is not the amount"));
+    keys(&mut app, "12.3x");
+    assert!(code(&mut app, KeyCode::Enter).is_empty(), "no amount");
+    assert!(screen(&app).contains("'12.3x' is no amount"));
+    code(&mut app, KeyCode::Backspace);
     keys(&mut app, "4");
     let effects = code(&mut app, KeyCode::Enter);
     assert_eq!(effects, [Effect::Send(Command::Approve { plan: Digest::of("plan"), ceiling: cents(1234) })]);
