@@ -60,6 +60,8 @@ pub enum Distill {
     },
     /// Run the approved plan
     Run(PhaseArgs),
+    /// Two annotators side by side: how far apart they are, and what the import guards say of each
+    Compare(super::compare::CompareArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -153,6 +155,7 @@ pub fn articles(workspace: &Arc<Workspace>, act: Articles) -> Result<ExitCode> {
 pub fn distill(workspace: &Arc<Workspace>, act: Distill) -> Result<ExitCode> {
     match act {
         Distill::Run(args) => single(workspace, Phase::Distill, &args),
+        Distill::Compare(args) => super::compare::compare(workspace, &args),
         Distill::Plan { json } => {
             // A run without consent stops at the plan: nothing is sent.
             let code = headless::conduct_quietly(workspace, Command::Run { to: Phase::Distill, consent: Consent::default() })?;
