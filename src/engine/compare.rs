@@ -291,9 +291,11 @@ fn widest(pairs: &[Common<'_>]) -> Vec<Disagreement> {
 
 fn advice(common: usize, a: &Source, b: &Source) -> String {
     let short = format!("only {common} common pairs, {ENOUGH_PAIRS} are needed to say anything");
-    let asked = [b, a].into_iter().filter(|s| s.teacher && s.name != "main").chain([b, a].into_iter().filter(|s| s.teacher));
-    match asked.map(|s| s.how_to_ask(MOST_PAIRS)).next() {
-        Some(how) => format!("{short}; {how}"),
+    let teachers: Vec<&Source> = [b, a].into_iter().filter(|side| side.teacher).collect();
+    let asked = teachers.iter().find(|side| side.name != "main").or(teachers.first());
+    match asked.map(|side| side.how_to_ask(MOST_PAIRS)) {
+        Some(how) if teachers.len() == 2 => format!("{short}; {how}"),
+        Some(how) => format!("{short}; import the articles and profiles that the file was written for, then {how}"),
         None => format!("{short}; two files share only the pairs that both were written for"),
     }
 }

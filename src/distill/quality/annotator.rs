@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::compare::{common, copies};
+use super::compare::{Common, common, copies};
 use super::{Scored, percent};
 use crate::domain::recipe::Scale;
 use crate::domain::{Finding, PairKey, ProfileId, one_line};
@@ -40,15 +40,20 @@ pub fn d6(rows: &[Scored]) -> Finding {
     // Of equal counts the alphabetically first, so that the same rows say the same.
     let modal = counts.values().max_by_key(|(n, text)| (*n, std::cmp::Reverse(*text))).copied().unwrap_or((0, ""));
     let repeated: usize = counts.values().map(|(n, _)| *n).filter(|n| *n > 2).sum();
-    let saw = format!(
-        "{} distinct reasons in {} rows ({}); {} of the rows have a reason that three or more share, {} the commonest: \"{}\"",
+    let mut saw = format!(
+        "{} distinct reasons in {} rows ({}); {} of the rows have a reason that three or more share",
         counts.len(),
         rows.len(),
         percent(counts.len(), rows.len()),
-        percent(repeated, rows.len()),
-        percent(modal.0, rows.len()),
-        one_line(modal.1, 70)
+        percent(repeated, rows.len())
     );
+    if repeated > 0 {
+        saw += ", ";
+        saw += &percent(modal.0, rows.len());
+        saw += " the commonest: \"";
+        saw += &one_line(modal.1, 70);
+        saw += "\"";
+    }
     let share = |n: usize| n as f64 / rows.len() as f64;
     if share(counts.len()) >= LEAST_DISTINCT && share(repeated) <= MOST_REPEATED && share(modal.0) <= MOST_MODAL {
         return Finding::pass("D6", saw);
@@ -142,43 +147,54 @@ pub fn d7(rows: &[Scored], others: &[&[Scored]]) -> Finding {
 
 /// The distance of two distributions of scores.
 struct Drift {
-    what: String,
+    whose: String,
+    from: String,
+    /// Whether both judged the same ground, so that a difference is the annotator's.
+    fair: bool,
     distance: f64,
     n: (usize, usize),
 }
 
 impl Drift {
     fn is_one(&self) -> bool {
+        self.fair && self.is_wide()
+    }
+
+    fn is_wide(&self) -> bool {
         let (a, b) = (self.n.0 as f64, self.n.1 as f64);
         self.distance >= DRIFT && self.distance > KS_FACTOR * ((a + b) / (a * b)).sqrt()
     }
 
     fn words(&self) -> String {
-        let by = if self.is_one() { "differ" } else { "agree" };
-        format!("scores {by} {} (distance {:.2} of 1, {} against {} rows)", self.what, self.distance, self.n.0, self.n.1)
+        let Self { whose, from, distance, n, .. } = self;
+        let by = if self.is_wide() { "differ from" } else { "are like" };
+        format!("{whose} {by} {from} (distance {distance:.2} of 1, {} against {} rows)", n.0, n.1)
     }
 }
 
-/// Against another annotator: on common pairs where there are enough, else on common readers, else on everything.
+/// Against another annotator: on common pairs where there are enough that neither copied, else on common readers, else on
+/// everything; the last is told and held against nobody, for their readers may differ and not they.
 fn against(rows: &[Scored], other: &[Scored]) -> Option<Drift> {
     let name = other.first().map(|row| one_line(&row.annotator, 40))?;
-    let pairs = common(rows, other);
+    let whose = || "scores".to_owned();
+    let mut pairs = common(rows, other);
+    pairs.retain(|pair| !pair.is_copy());
     if pairs.len() >= ENOUGH {
-        let a: Vec<(&Scored, f64)> = pairs.iter().map(|p| (p.a, 1.0)).collect();
-        let b: Vec<(&Scored, f64)> = pairs.iter().map(|p| (p.b, 1.0)).collect();
+        let side = |of: fn(&Common<'_>) -> f64| pairs.iter().map(|p| (of(p), 1.0)).collect();
+        let distance = largest_gap(side(|p| p.a.score), side(|p| p.b.score));
         let n = (pairs.len(), pairs.len());
-        return Some(Drift { what: format!("from {name}'s on their common pairs"), distance: distance(&a, &b), n });
+        return Some(Drift { whose: whose(), from: format!("{name}'s on their common pairs"), fair: true, distance, n });
     }
     let (a, b): (Vec<&Scored>, Vec<&Scored>) = (rows.iter().collect(), other.iter().collect());
-    by_reader(&a, &b, format!("from {name}'s on their common readers")).or_else(|| {
-        let plain = |rows: &[&'_ Scored]| rows.iter().map(|r| r.score).filter(|s| s.is_finite()).collect::<Vec<f64>>();
-        let (x, y) = (plain(&a), plain(&b));
-        let enough = x.len().min(y.len()) >= ENOUGH;
-        let weigh = |scores: &[f64]| scores.iter().map(|s| (*s, 1.0)).collect::<Vec<_>>();
+    by_reader(&a, &b, whose(), format!("{name}'s on their common readers")).or_else(|| {
+        let enough = a.len().min(b.len()) >= ENOUGH;
+        let weigh = |rows: &[&Scored]| rows.iter().map(|row| (row.score, 1.0)).collect();
         enough.then(|| Drift {
-            what: format!("from {name}'s over all rows, which have no reader in common"),
-            distance: largest_gap(weigh(&x), weigh(&y)),
-            n: (x.len(), y.len()),
+            whose: whose(),
+            from: format!("{name}'s over all rows, which hardly share a reader"),
+            fair: false,
+            distance: largest_gap(weigh(&a), weigh(&b)),
+            n: (a.len(), b.len()),
         })
     })
 }
@@ -192,7 +208,7 @@ fn batches(rows: &[Scored]) -> Option<Drift> {
     let mut before: Vec<&Scored> = Vec::new();
     let mut widest: Option<Drift> = None;
     for (batch, rows) in by_batch {
-        let gap = by_reader(&rows, &before, format!("in batch {} from the batches before it", batch + 1));
+        let gap = by_reader(&rows, &before, format!("scores of batch {}", batch + 1), "those of the batches before it".into());
         let key = |d: &Drift| (d.is_one(), d.distance);
         if gap.as_ref().is_some_and(|g| widest.as_ref().is_none_or(|w| key(g) > key(w))) {
             widest = gap;
@@ -204,7 +220,7 @@ fn batches(rows: &[Scored]) -> Option<Drift> {
 
 /// The distance on common readers, the second side weighed so that it has the readers of the first as often. `None`
 /// where either has too few rows of them.
-fn by_reader(a: &[&Scored], b: &[&Scored], what: String) -> Option<Drift> {
+fn by_reader(a: &[&Scored], b: &[&Scored], whose: String, from: String) -> Option<Drift> {
     let count = |rows: &[&Scored]| {
         let mut counts: HashMap<ProfileId, usize> = HashMap::new();
         for row in rows {
@@ -213,23 +229,20 @@ fn by_reader(a: &[&Scored], b: &[&Scored], what: String) -> Option<Drift> {
         counts
     };
     let (in_a, in_b) = (count(a), count(b));
-    let left: Vec<(&Scored, f64)> = a.iter().filter(|r| in_b.contains_key(&r.pair.profile)).map(|r| (*r, 1.0)).collect();
+    let left: Vec<(f64, f64)> = a.iter().filter(|r| in_b.contains_key(&r.pair.profile)).map(|r| (r.score, 1.0)).collect();
     let weigh = |row: &&'_ Scored| {
         let (wanted, there) = (in_a.get(&row.pair.profile)?, in_b.get(&row.pair.profile)?);
-        Some(*wanted as f64 / *there as f64)
+        Some((row.score, *wanted as f64 / *there as f64))
     };
-    let right: Vec<(&Scored, f64)> = b.iter().filter_map(|row| weigh(row).map(|w| (*row, w))).collect();
+    let right: Vec<(f64, f64)> = b.iter().filter_map(weigh).collect();
     let n = (left.len(), right.len());
-    (n.0.min(n.1) >= ENOUGH).then(|| Drift { what, distance: distance(&left, &right), n })
+    (n.0.min(n.1) >= ENOUGH).then(|| Drift { whose, from, fair: true, distance: largest_gap(left, right), n })
 }
 
-fn distance(a: &[(&Scored, f64)], b: &[(&Scored, f64)]) -> f64 {
-    let scores = |side: &[(&Scored, f64)]| side.iter().map(|(row, w)| (row.score, *w)).filter(|(s, _)| s.is_finite()).collect();
-    largest_gap(scores(a), scores(b))
-}
-
-/// The largest difference of two weighted cumulative distributions, 0 to 1.
-fn largest_gap(a: Vec<(f64, f64)>, b: Vec<(f64, f64)>) -> f64 {
+/// The largest difference of two cumulative distributions of (score, weight), 0 to 1; what is no number is left out.
+fn largest_gap(mut a: Vec<(f64, f64)>, mut b: Vec<(f64, f64)>) -> f64 {
+    a.retain(|(score, _)| score.is_finite());
+    b.retain(|(score, _)| score.is_finite());
     let total = |side: &[(f64, f64)]| side.iter().map(|(_, w)| w).sum::<f64>();
     let (of_a, of_b) = (total(&a), total(&b));
     if of_a <= 0.0 || of_b <= 0.0 {

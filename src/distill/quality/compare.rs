@@ -16,6 +16,12 @@ impl Common<'_> {
     pub fn gap(&self) -> f64 {
         (self.a.score - self.b.score).abs()
     }
+
+    /// The same score in the same words: one of the two did not judge it.
+    pub fn is_copy(&self) -> bool {
+        let (a, b) = (self.a, self.b);
+        a.score.total_cmp(&b.score).is_eq() && a.reason == b.reason && !a.reason.trim().is_empty()
+    }
 }
 
 /// The pairs that both judged, in pair order; of a pair that one judged twice, the first row.
@@ -33,11 +39,9 @@ pub fn common<'a>(a: &'a [Scored], b: &'a [Scored]) -> Vec<Common<'a>> {
     found.into_values().collect()
 }
 
-/// How many pairs have the same score and the same words: one of the two did not judge them.
+/// How many of the pairs one of the two took from the other.
 pub fn copies(pairs: &[Common<'_>]) -> usize {
-    let same =
-        |p: &&Common<'_>| p.a.score.total_cmp(&p.b.score).is_eq() && p.a.reason == p.b.reason && !p.a.reason.trim().is_empty();
-    pairs.iter().filter(same).count()
+    pairs.iter().filter(|pair| pair.is_copy()).count()
 }
 
 /// A seeded sample of `n` pairs: the bands of A's score take turns, so that rare bands are in it with all they have, and
