@@ -80,7 +80,7 @@ impl Comparison {
 }
 
 fn heading(letter: &str, side: &Side) -> String {
-    one_line(&format!("{letter}  {}  ({})", side.name, side.annotator), COLUMNS)
+    format!("{letter}  {}", one_line(&format!("{} ({})", side.name, side.annotator), COLUMNS - 3))
 }
 
 fn share(share: Option<f64>) -> String {
@@ -101,7 +101,7 @@ fn guards(letter: &str, side: &Side, lines: &mut Vec<String>) {
 }
 
 fn disagreement(d: &Disagreement, lines: &mut Vec<String>) {
-    lines.push(one_line(&format!("  A {:>4.1}  B {:>4.1}  {}", d.a, d.b, d.pair), COLUMNS));
+    lines.push(format!("  A {:>4.1}  B {:>4.1}  {}", d.a, d.b, one_line(&d.pair.to_string(), COLUMNS - 20)));
     for (letter, reason) in [("A", &d.reason_a), ("B", &d.reason_b)] {
         wrapped(&format!("{letter}: {}", one_line(reason, 170)), "      ", lines);
     }
