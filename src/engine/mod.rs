@@ -19,7 +19,7 @@ mod views;
 mod wiring;
 
 pub use command::{Command, Consent, Verdict};
-pub use compare::{Comparison, CompareError, MOST_PAIRS, compare};
+pub use compare::{CompareError, Comparison, MOST_PAIRS, compare};
 pub use errand::Errand;
 pub use event::{ApprovalRequest, Event, Level};
 pub use snapshot::*;
