@@ -2,6 +2,7 @@
 //! work is the engine's.
 
 mod admin;
+mod compare;
 mod distill;
 mod keys;
 mod phases;

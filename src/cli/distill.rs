@@ -75,6 +75,8 @@ pub enum Distill {
         #[arg(long)]
         partial: bool,
     },
+    /// Two annotators side by side: how far apart they are, and what the import guards say of each
+    Compare(super::compare::CompareArgs),
     /// Answers that could not be used, and why
     Rejects {
         #[arg(long)]
@@ -124,6 +126,7 @@ pub fn distill(workspace: &Arc<Workspace>, act: Distill) -> Result<ExitCode> {
         Distill::Cancel { submission } => headless::conduct(workspace, Command::CancelBatches { submission }, Output::Bars),
         Distill::Settle { submission, adopt, none: _ } => headless::tell(workspace, Command::Settle { submission, adopt }),
         Distill::Import { file, partial } => headless::tell(workspace, Command::ImportAnswers { path: file, partial }),
+        Distill::Compare(args) => super::compare::compare(workspace, &args),
         Distill::Rejects { json } => rejects(workspace, json),
         Distill::Receipt { json } => receipt(workspace, json),
     }

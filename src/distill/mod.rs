@@ -12,6 +12,7 @@ mod import;
 mod ladder;
 mod pace;
 mod plan;
+pub mod quality;
 mod receipt;
 mod run;
 mod scope;

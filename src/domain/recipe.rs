@@ -95,6 +95,9 @@ pub struct DataPolicy {
     pub contrastive_delta: f64,
     pub min_profiles: usize,
     pub min_rows_per_profile: usize,
+    /// Codes of the languages an article may be relevant in (guard D12); empty: any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub languages: Vec<String>,
     #[serde(default)]
     pub targets: Vec<MixTarget>,
 }

@@ -3,6 +3,7 @@
 //! Owns the life of jobs and the state of phases. Draws nothing and knows no terminal; the work itself is the phases'.
 
 mod command;
+mod compare;
 mod errand;
 mod event;
 mod imports;
@@ -18,6 +19,7 @@ mod views;
 mod wiring;
 
 pub use command::{Command, Consent, Verdict};
+pub use compare::{CompareError, Comparison, MOST_PAIRS, compare};
 pub use errand::Errand;
 pub use event::{ApprovalRequest, Event, Level};
 pub use snapshot::*;

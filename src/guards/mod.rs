@@ -52,7 +52,22 @@ pub const REGISTRY: &[Guard] = &[
         severity: Severity::Stop,
         prevents: "the same article on both sides of the split",
     },
+    Guard { id: "D6", moment: Moment::Import, severity: Severity::Warn, prevents: "labels that a script filled in" },
+    Guard { id: "D7", moment: Moment::Import, severity: Severity::Warn, prevents: "annotators and batches that drift apart" },
+    Guard {
+        id: "D8",
+        moment: Moment::Import,
+        severity: Severity::Warn,
+        prevents: "values off the scale or of unknown provenance",
+    },
     Guard { id: "D10", moment: Moment::Import, severity: Severity::Warn, prevents: "forbidden scores in the training data" },
+    Guard { id: "D11", moment: Moment::Import, severity: Severity::Warn, prevents: "reasons cut short or polluted by a fixer" },
+    Guard {
+        id: "D12",
+        moment: Moment::Import,
+        severity: Severity::Warn,
+        prevents: "labels that contradict the recipe's languages",
+    },
     Guard { id: "D13", moment: Moment::Plan, severity: Severity::Stop, prevents: "a list joined letter by letter in a prompt" },
     Guard { id: "D14", moment: Moment::Load, severity: Severity::Stop, prevents: "scores that fall through the band table" },
     Guard {
