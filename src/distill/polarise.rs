@@ -211,7 +211,7 @@ impl Asking for ArticleSet<'_> {
         };
         let material = json!({
             "write": batch.articles,
-            "set": batch.set,
+            "from": batch.set * BATCH,
             "profile": reader,
             "others": self.others(&reader.id),
             "avoid": avoid,
