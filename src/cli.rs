@@ -2,6 +2,7 @@
 //! work is the engine's.
 
 mod admin;
+mod articles;
 mod phases;
 
 use std::path::PathBuf;

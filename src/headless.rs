@@ -113,6 +113,12 @@ pub fn conduct_quietly(workspace: &Arc<Workspace>, command: Command) -> Result<E
 
 /// Runs phases to their end, telling progress. Ctrl-C stops at the next safe point; a second one ends at once.
 pub fn conduct(workspace: &Arc<Workspace>, command: Command, output: Output) -> Result<ExitCode> {
+    let (complete, _) = conduct_and_look(workspace, command, output)?;
+    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(2) })
+}
+
+/// The same, and the state at the end: what it waits for, what was logged. True: it came to its end.
+pub fn conduct_and_look(workspace: &Arc<Workspace>, command: Command, output: Output) -> Result<(bool, Arc<Snapshot>)> {
     with_engine(workspace, async |handle| {
         let mut events = handle.events();
         let mut bars = bars::Bars::new();
@@ -137,7 +143,7 @@ pub fn conduct(workspace: &Arc<Workspace>, command: Command, output: Output) -> 
         bars.clear();
         let snapshot = handle.snapshot().borrow().clone();
         finish(&snapshot, complete, output)?;
-        Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(2) })
+        Ok((complete, snapshot))
     })
 }
 

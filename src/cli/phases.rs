@@ -8,6 +8,7 @@ use clap::Subcommand;
 use color_eyre::eyre::{Result, bail};
 
 use super::PhaseArgs;
+use super::articles::PolariseArgs;
 use crate::domain::{ArticleId, Digest, PairKey, Phase, ProfileId, Usd};
 use crate::engine::{Command, Consent, Verdict};
 use crate::headless::{self, Output, say};
@@ -43,6 +44,8 @@ pub enum Articles {
         #[arg(long)]
         limit: Option<usize>,
     },
+    /// Have the teacher write new articles that concern some readers and nobody else
+    Polarise(PolariseArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -134,6 +137,7 @@ pub fn profiles(workspace: &Arc<Workspace>, act: Profiles) -> Result<ExitCode> {
 
 pub fn articles(workspace: &Arc<Workspace>, act: Articles) -> Result<ExitCode> {
     match act {
+        Articles::Polarise(args) => super::articles::polarise(workspace, &args),
         Articles::Import { file, limit } => headless::tell(workspace, Command::ImportArticles { path: file, limit }),
         Articles::List { json } => {
             let snapshot = headless::look(workspace)?;
@@ -171,7 +175,8 @@ pub fn distill(workspace: &Arc<Workspace>, act: Distill) -> Result<ExitCode> {
         Distill::Approve { plan, ceiling } => {
             let snapshot = headless::look(workspace)?;
             let current = snapshot.distill.plan.as_ref().map(|p| p.digest.clone());
-            let Some(digest) = current.filter(|d| names(&plan, d)) else {
+            let mut known = current.into_iter().chain(super::articles::plans(workspace)?);
+            let Some(digest) = known.find(|d| names(&plan, d)) else {
                 bail!("'{plan}' is not the current plan; see 'stratos distill plan'")
             };
             headless::tell(workspace, Command::Approve { plan: digest, ceiling })
@@ -249,7 +254,7 @@ fn names(prefix: &str, digest: &Digest) -> bool {
 }
 
 /// The cost preview, as text.
-fn plan_lines(plan: &crate::engine::PlanView) -> Vec<String> {
+pub fn plan_lines(plan: &crate::engine::PlanView) -> Vec<String> {
     let e = &plan.estimate;
     let f = &e.forecast;
     let mut lines = vec![
@@ -272,8 +277,9 @@ fn plan_lines(plan: &crate::engine::PlanView) -> Vec<String> {
     }
     lines.push(format!("  price      {}", e.price.line()));
     lines.extend(e.remarks.iter().map(|remark| format!("  remark     {remark}")));
+    let run = if plan.kind == "articles" { "the same command with --send" } else { "stratos distill run" };
     lines.push(match plan.approved {
-        Some(ceiling) => format!("  approved up to {ceiling}, {} spent; run: stratos distill run", plan.spent),
+        Some(ceiling) => format!("  approved up to {ceiling}, {} spent; run: {run}", plan.spent),
         None => format!("  approve with: stratos distill approve {} --ceiling {}", plan.digest.short(), plan.suggested.amount()),
     });
     lines

@@ -21,6 +21,7 @@ use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
 pub(super) use audit::trace_digest;
 pub(super) use deploy::scored_lines;
+pub(super) use distill::plan_view;
 
 /// Reads one phase's view again.
 pub(super) fn refresh(
