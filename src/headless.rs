@@ -122,6 +122,8 @@ pub fn conduct_and_look(workspace: &Arc<Workspace>, command: Command, output: Ou
     with_engine(workspace, async |handle| {
         let mut events = handle.events();
         let mut bars = bars::Bars::new();
+        let mut snapshot = handle.snapshot();
+        snapshot.mark_unchanged();
         handle.send(command);
         let complete = loop {
             tokio::select! {
@@ -141,7 +143,9 @@ pub fn conduct_and_look(workspace: &Arc<Workspace>, command: Command, output: Ou
             }
         };
         bars.clear();
-        let snapshot = handle.snapshot().borrow().clone();
+        // The end is told before it is published: the state after it is waited for.
+        snapshot.changed().await?;
+        let snapshot = snapshot.wait_for(|s| s.job.as_ref().is_none_or(|job| !job.state.is_live())).await?.clone();
         finish(&snapshot, complete, output)?;
         Ok((complete, snapshot))
     })
