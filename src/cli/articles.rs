@@ -63,7 +63,9 @@ fn preview(workspace: &Workspace, args: &PolariseArgs, snapshot: &Snapshot) -> R
         say(&serde_json::to_string(&plan)?);
         return Ok(ExitCode::SUCCESS);
     }
-    plan_lines(&plan).iter().for_each(|line| say(&headless::clean(line)));
+    for line in plan_lines(&plan) {
+        say(&headless::clean(&line));
+    }
     let names: Vec<&str> = args.profiles.iter().map(ProfileId::as_str).collect();
     say(&format!("  then: stratos articles polarise --profiles {} --count {} --send", names.join(","), args.count));
     Ok(ExitCode::SUCCESS)

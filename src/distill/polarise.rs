@@ -117,10 +117,13 @@ impl<'a> ArticleSet<'a> {
         let others = self.others(&reader.id);
         if !others.is_empty() {
             let blocks: Vec<String> = others.iter().map(|p| short(&self.renderer.reader(p))).collect();
-            text += &format!("\n\nOf no use to these other readers:\n{}", blocks.join("\n"));
+            text.push_str("\n\nOf no use to these other readers:\n");
+            text.push_str(&blocks.join("\n"));
         }
         if !avoid.is_empty() {
-            text += &format!("\n\nAvoid these titles:\n<titles>\n- {}\n</titles>", avoid.join("\n- "));
+            text.push_str("\n\nAvoid these titles:\n<titles>\n- ");
+            text.push_str(&avoid.join("\n- "));
+            text.push_str("\n</titles>");
         }
         text
     }

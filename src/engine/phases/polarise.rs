@@ -154,15 +154,16 @@ const NEAR: f64 = 0.6;
 /// Splits drafts into those that are new and those that repeat something, with what they repeat.
 fn sift(existing: &[Article], drafts: Vec<Article>) -> (Vec<Article>, Vec<(String, String)>) {
     let mut known = Known::default();
-    existing.iter().for_each(|a| known.add(a));
+    for article in existing {
+        known.add(article);
+    }
     let (mut accepted, mut refused) = (Vec::new(), Vec::new());
     for draft in drafts {
-        match known.repeated_by(&draft) {
-            Some(why) => refused.push((draft.title, why)),
-            None => {
-                known.add(&draft);
-                accepted.push(draft);
-            }
+        if let Some(why) = known.repeated_by(&draft) {
+            refused.push((draft.title, why));
+        } else {
+            known.add(&draft);
+            accepted.push(draft);
         }
     }
     (accepted, refused)

@@ -148,7 +148,7 @@ const TEMPLATES: [Template; 16] = [
         false,
         HOST,
         "Evening course on {interest} and {other} starts in {place}",
-        "{host} begins an evening course on {interest} with {n} seats. The second half turns to {other}, and {trade} get a reduced fee.",
+        "{host} begins an evening course on {interest} with {n} seats. The second half turns to {other}, and {trade} get seats first.",
     ),
     template(
         Flavour::Report,
@@ -203,7 +203,7 @@ const OPEN_MIDDLES: [&str; 6] = [
     "A panel reads every letter and answers within three weeks.",
 ];
 const OPEN_CLOSES: [&str; 4] = [
-    "Applications close on {day}; the form is on the website of {from}.",
+    "Applications close on {day}; the form is on the website of the organisers.",
     "Registration closes on {day}, and places go in order of arrival.",
     "Those who want to take part can register until {day}.",
     "The deadline is {day}; to apply, a short letter and a CV are enough.",
@@ -300,7 +300,7 @@ impl Draw {
     fn below(&mut self, n: usize) -> usize {
         self.drawn += 1;
         let parts = [self.index, self.attempt, self.drawn].map(|x| (x as u64).to_le_bytes());
-        let digest = parts.iter().fold(Digester::new().field(self.seed.as_str()), |d, p| d.field(p)).finish();
+        let digest = parts.iter().fold(Digester::new().field(self.seed.as_str()), Digester::field).finish();
         let number = digest.as_str().get(..12).and_then(|hex| usize::from_str_radix(hex, 16).ok()).unwrap_or(0);
         number % n.max(1)
     }
@@ -322,7 +322,7 @@ fn fill(profile: &Profile, template: &Template, mut draw: Draw) -> Written {
     let text = format!("{} {} {}", template.lead, draw.of(middles), draw.of(closes));
     Written {
         title: capitalised(&words.fill(template.title)),
-        summary: capitalised(&words.fill(&text).replace("{from}", &source)),
+        summary: capitalised(&words.fill(&text)),
         source: capitalised(&source),
         source_type: template.source_type,
     }
@@ -345,11 +345,12 @@ struct Words {
 impl Words {
     fn drawn(profile: &Profile, draw: &mut Draw) -> Self {
         const MONTHS: [&str; 6] = ["March", "April", "May", "September", "October", "November"];
-        const HOSTS: [&str; 4] = ["University of {place}", "{place} Public Library", "{place} Academy", "{place} Science Centre"];
+        const HOSTS: [&str; 4] = ["University of {place}", "{place} Institute", "{place} Academy", "{place} Science Centre"];
         let place = profile.places().next().unwrap_or("the region").to_owned();
-        let interests: Vec<&str> = match profile.interests.is_empty() {
-            true => vec![profile.role.as_str()],
-            false => profile.interests.iter().map(String::as_str).collect(),
+        let interests: Vec<&str> = if profile.interests.is_empty() {
+            vec![profile.role.as_str()]
+        } else {
+            profile.interests.iter().map(String::as_str).collect()
         };
         let first = draw.below(interests.len());
         let step = 1 + draw.below(interests.len().saturating_sub(1));
