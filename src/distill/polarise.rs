@@ -19,6 +19,9 @@ pub const BATCH: usize = 4;
 /// Room for one article of an answer, JSON included.
 const TOKENS_PER_ARTICLE: u64 = 400;
 
+/// What an article of 40 to 80 words, its title and the JSON around them will likely take.
+const LIKELY_TOKENS: f64 = 150.0;
+
 /// Titles and other readers that a prompt names; more would cost more than they help.
 const MOST_TITLES: usize = 40;
 const MOST_OTHERS: usize = 12;
@@ -195,6 +198,11 @@ impl Asking for ArticleSet<'_> {
         self.recipe.teacher.max_output_tokens.max(TOKENS_PER_ARTICLE * BATCH as u64)
     }
 
+    fn assumed_output(&self) -> Option<f64> {
+        let articles: usize = self.batches.values().map(|b| b.articles).sum();
+        Some(LIKELY_TOKENS * articles as f64 / self.batches.len().max(1) as f64)
+    }
+
     fn max_attempts(&self) -> u32 {
         self.recipe.teacher.max_attempts
     }
@@ -339,6 +347,7 @@ mod tests {
         assert_eq!(with.form(), Form::Fields);
         let schema = &with.schema().expect("a schema").schema;
         let item = &schema["properties"]["articles"]["items"];
+        assert_eq!(set(&parts, &plain, 6).assumed_output(), Some(3.0 * LIKELY_TOKENS), "batches of four and two");
         for object in [schema, item] {
             assert_eq!(object["additionalProperties"], false);
             let named: Vec<&str> = object["required"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
