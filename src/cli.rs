@@ -2,6 +2,7 @@
 //! work is the engine's.
 
 mod admin;
+mod articles;
 mod compare;
 mod distill;
 mod keys;

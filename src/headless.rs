@@ -113,9 +113,17 @@ pub fn conduct_quietly(workspace: &Arc<Workspace>, command: Command) -> Result<E
 
 /// Runs phases to their end, telling progress. Ctrl-C stops at the next safe point; a second one ends at once.
 pub fn conduct(workspace: &Arc<Workspace>, command: Command, output: Output) -> Result<ExitCode> {
+    let (complete, _) = conduct_and_look(workspace, command, output)?;
+    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(2) })
+}
+
+/// The same, and the state at the end: what it waits for, what was logged. True: it came to its end.
+pub fn conduct_and_look(workspace: &Arc<Workspace>, command: Command, output: Output) -> Result<(bool, Arc<Snapshot>)> {
     with_engine(workspace, async |handle| {
         let mut events = handle.events();
         let mut bars = bars::Bars::new();
+        let mut snapshot = handle.snapshot();
+        snapshot.mark_unchanged();
         handle.send(command);
         let complete = loop {
             tokio::select! {
@@ -135,9 +143,9 @@ pub fn conduct(workspace: &Arc<Workspace>, command: Command, output: Output) -> 
             }
         };
         bars.clear();
-        let snapshot = settled(&handle).await?;
+        let snapshot = settled(&mut snapshot).await?;
         finish(&snapshot, complete, output)?;
-        Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(2) })
+        Ok((complete, snapshot))
     })
 }
 
@@ -177,9 +185,10 @@ fn finish(snapshot: &Snapshot, complete: bool, output: Output) -> Result<()> {
     Ok(())
 }
 
-/// The snapshot after a run: an event may be heard before the state it belongs to is published.
-async fn settled(handle: &EngineHandle) -> Result<Arc<Snapshot>> {
-    let mut snapshot = handle.snapshot();
+/// The snapshot after a run, from a receiver that was marked unchanged before the command was sent: the end is told before
+/// it is published.
+async fn settled(snapshot: &mut tokio::sync::watch::Receiver<Arc<Snapshot>>) -> Result<Arc<Snapshot>> {
+    snapshot.changed().await?;
     let idle = |s: &Arc<Snapshot>| s.job.as_ref().is_none_or(|job| !job.state.is_live());
     Ok(snapshot.wait_for(idle).await?.clone())
 }
@@ -188,10 +197,12 @@ async fn settled(handle: &EngineHandle) -> Result<Arc<Snapshot>> {
 pub fn plan(workspace: &Arc<Workspace>, errand: Errand) -> Result<Option<Arc<PlanView>>> {
     with_engine(workspace, async |handle| {
         let mut events = handle.events();
+        let mut snapshot = handle.snapshot();
+        snapshot.mark_unchanged();
         handle.send(Command::Errand { errand });
         loop {
             match events.recv().await {
-                Ok(Event::RunEnded { .. }) => return Ok(settled(&handle).await?.planned.clone()),
+                Ok(Event::RunEnded { .. }) => return Ok(settled(&mut snapshot).await?.planned.clone()),
                 Ok(Event::PhaseFailed { phase, reason, next }) => bail!("{phase}: {}. {}", clean(&reason), clean(&next)),
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => bail!("the engine ended; its log is in .stratos/logs/stratos.log"),

@@ -238,8 +238,9 @@ pub fn plan_lines(plan: &PlanView) -> Vec<String> {
     }
     lines.push(format!("  price      {}", e.price.line()));
     lines.extend(e.remarks.iter().map(|remark| format!("  remark     {remark}")));
+    let run = if plan.kind == "articles" { "the same command with --send" } else { "stratos distill run" };
     lines.push(match plan.approved {
-        Some(ceiling) => format!("  approved up to {ceiling}, {} spent; run: stratos distill run", plan.spent),
+        Some(ceiling) => format!("  approved up to {ceiling}, {} spent; run: {run}", plan.spent),
         None => format!("  approve with: stratos distill approve {} --ceiling {}", plan.digest.short(), plan.suggested.amount()),
     });
     lines

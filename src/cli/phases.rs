@@ -8,6 +8,7 @@ use clap::Subcommand;
 use color_eyre::eyre::{Result, bail};
 
 use super::PhaseArgs;
+use super::articles::PolariseArgs;
 use crate::domain::{ArticleId, Digest, PairKey, Phase, ProfileId};
 use crate::engine::{Command, Consent, Verdict};
 use crate::headless::{self, Output, say};
@@ -43,6 +44,8 @@ pub enum Articles {
         #[arg(long)]
         limit: Option<usize>,
     },
+    /// Have the teacher write new articles that concern some readers and nobody else
+    Polarise(PolariseArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -117,6 +120,7 @@ pub fn profiles(workspace: &Arc<Workspace>, act: Profiles) -> Result<ExitCode> {
 
 pub fn articles(workspace: &Arc<Workspace>, act: Articles) -> Result<ExitCode> {
     match act {
+        Articles::Polarise(args) => super::articles::polarise(workspace, &args),
         Articles::Import { file, limit } => headless::tell(workspace, Command::ImportArticles { path: file, limit }),
         Articles::List { json } => {
             let snapshot = headless::look(workspace)?;

@@ -62,6 +62,10 @@ pub trait Asking {
     /// First attempt's token limit.
     fn max_output_tokens(&self) -> u64;
     fn max_attempts(&self) -> u32;
+    /// Tokens of an answer where nobody measured any; `None`: as many as a judgement has.
+    fn assumed_output(&self) -> Option<f64> {
+        None
+    }
     /// All questions, in a stable order.
     fn pairs(&self) -> Vec<PairKey>;
     fn question(&self, pair: &PairKey) -> Option<Question>;

@@ -124,6 +124,15 @@ impl Plan {
         };
         let mut remarks = price.remarks(at);
         remarks.extend(remark);
+        let assumed = match asking.assumed_output() {
+            None => assumed,
+            Some(output) => {
+                if measured.is_none() {
+                    remarks.push(format!("answers of this plan are longer than judgements: {output:.0} tokens each are assumed"));
+                }
+                Habits { output, ..assumed }
+            }
+        };
         let habits = measured.clone().unwrap_or_else(|| assumed.clone());
         let size = wanted.pilot_requests.clamp(ENOUGH_MEASURED, 50);
         let pilot = asking.kind() == Kind::Traces && wants_pilot(wanted.pilot, price, measured.is_some(), found.open.len(), size);

@@ -12,9 +12,6 @@ use crate::workspace::{
     Answered, Billed, Cancel, Ledger, PlanRow, SubmissionRow, SubmissionState,
 };
 
-/// A batch may appear in a provider's list this much later than it was made.
-const SETTLE_MS: i64 = 5 * 60 * 1000;
-
 /// Clocks of two machines differ by less than this.
 const SKEW_MS: i64 = 10 * 60 * 1000;
 
@@ -114,7 +111,12 @@ impl Distiller<'_> {
                 self.tools.conduct.warn(format!("submission {id} was found at the provider as {} and adopted", batch.id));
                 Ok(())
             }
-            [] if now.0 - submission.created.0 < SETTLE_MS => {
+            [] if teacher.limits().settle.is_zero() => {
+                let why = Some("it never reached the provider");
+                self.tools.ledger.set_submission(submission.id, SubmissionState::NotSubmitted, None, why, now)?;
+                Ok(())
+            }
+            [] if now.seconds_since(submission.created) < teacher.limits().settle.as_secs_f64() => {
                 if submission.state == SubmissionState::Submitting {
                     let why = "the program ended before the provider answered";
                     self.tools.ledger.set_submission(submission.id, SubmissionState::Unknown, None, Some(why), now)?;

@@ -73,6 +73,9 @@ pub struct TeacherRules {
     pub pilot_requests: usize,
     pub rubric: String,
     pub structured_rubric: String,
+    /// What a teacher is told who writes new articles. Empty: this recipe has no writer.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub writer: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -33,7 +33,8 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{broadcast, mpsc, watch};
 
-use crate::domain::Clock;
+use crate::distill::Plan;
+use crate::domain::{Clock, Digest};
 use crate::workspace::{Workspace, WorkspaceError, WorkspaceLock};
 
 /// A front end's end of the engine: cheap to clone, nothing in it blocks.
@@ -58,6 +59,13 @@ impl EngineHandle {
     pub fn snapshot(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.snapshot.clone()
     }
+}
+
+/// A recorded plan by its whole digest, whatever it buys; `None`: there is none, or an older version wrote it.
+pub fn recorded_plan(workspace: &Workspace, digest: &Digest) -> Result<Option<PlanView>, WorkspaceError> {
+    let ledger = workspace.ledger()?;
+    let plan = ledger.plan(digest)?.as_ref().and_then(Plan::of_row);
+    plan.map(|plan| views::plan_view(&ledger, plan)).transpose()
 }
 
 /// Events a slow listener may fall behind by before it is told that some were dropped.

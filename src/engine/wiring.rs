@@ -72,6 +72,7 @@ fn settings(choice: &TeacherChoice) -> Settings {
         max_batch: choice.max_batch,
         // The range was checked when the file was read.
         poll: choice.poll_seconds.and_then(|s| Duration::try_from_secs_f64(s).ok()),
+        settle: choice.settle_seconds.and_then(|s| Duration::try_from_secs_f64(s).ok()),
         concurrency: choice.concurrency,
     }
 }

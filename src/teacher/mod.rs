@@ -204,6 +204,8 @@ pub struct Limits {
     pub poll: Duration,
     /// After this long a provider gives up a batch; `None`: never.
     pub expires: Option<Duration>,
+    /// A batch that nobody finds in the provider's list for this long was never made. Zero: the list is always complete.
+    pub settle: Duration,
     /// Requests under way at once where requests are asked one by one.
     pub concurrency: usize,
 }

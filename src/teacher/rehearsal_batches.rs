@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use super::rehearsal::Judge;
+use super::rehearsal::{Judge, writer};
 use super::{
     Ask, BatchState, Batches, ErrorKind, Limits, NewBatch, Outcome, Outgoing, Pending, Refusal, RemoteBatch, ResultLine, Stop,
     SubmitError, Teacher, TeacherError,
@@ -135,10 +135,9 @@ impl RehearsalTeacher {
     }
 
     fn result_line(&self, request: &Outgoing) -> Value {
-        let Ok(material) = serde_json::from_value::<Material>(request.body["material"].clone()) else {
+        let Some(mut text) = self.text(request) else {
             return json!({"custom_id": request.custom_id, "result": {"type": "errored", "error": "the request has no material to judge"}});
         };
-        let mut text = self.judgement(&material.profile, &material.article).answer();
         let mut stop = Stop::End;
         if let Some(fault) = self.fault(request) {
             (text, stop) = fault.spoil(&text);
@@ -147,6 +146,20 @@ impl RehearsalTeacher {
             + estimate_tokens(request.body["user"].as_str().unwrap_or_default());
         let usage = json!({"input_tokens": input, "output_tokens": estimate_tokens(&text)});
         json!({"custom_id": request.custom_id, "result": {"type": "succeeded", "text": text, "stop": stop, "usage": usage}})
+    }
+
+    /// The answer, before anything is spoilt: a judgement, or articles where those are asked for.
+    fn text(&self, request: &Outgoing) -> Option<String> {
+        let material = &request.body["material"];
+        if material.get("write").is_some() {
+            let brief: writer::Brief = serde_json::from_value(material.clone()).ok()?;
+            let part = |key: &str| request.body[key].as_str().unwrap_or_default();
+            let seed = Digester::new().field("articles").field(part("system")).field(part("user")).finish();
+            let score = |profile: &Profile, article: &Article| self.judgement(profile, article).score;
+            return Some(json!({"articles": writer::write(&brief, &seed, &score)}).to_string());
+        }
+        let material: Material = serde_json::from_value(material.clone()).ok()?;
+        Some(self.judgement(&material.profile, &material.article).answer())
     }
 
     /// Which answers are spoilt, and how: a pure function of the request's id, so a retry draws anew.
@@ -200,7 +213,7 @@ impl Teacher for RehearsalTeacher {
 
     fn limits(&self) -> Limits {
         // Small batches, so that a rehearsal shows several.
-        Limits { requests: 400, bytes: 32 << 20, poll: POLL, expires: None, concurrency: 1 }
+        Limits { requests: 400, bytes: 32 << 20, poll: POLL, expires: None, settle: Duration::ZERO, concurrency: 1 }
     }
 
     fn batches(&self) -> Option<&dyn Batches> {

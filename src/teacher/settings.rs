@@ -33,8 +33,13 @@ pub struct Settings {
     /// Requests of one batch, at most.
     pub max_batch: Option<usize>,
     pub poll: Option<Duration>,
+    /// How long a batch may stay unseen before it counts as never made.
+    pub settle: Option<Duration>,
     pub concurrency: usize,
 }
+
+/// A batch may appear in a provider's list this much later than it was made.
+const SETTLE: Duration = Duration::from_secs(5 * 60);
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BuildError {
@@ -76,6 +81,7 @@ impl Settings {
             bytes: 48 << 20,
             poll: self.poll.unwrap_or(Duration::from_secs(60)),
             expires: Some(Duration::from_secs(expires_h * 3600)),
+            settle: self.settle.unwrap_or(SETTLE),
             concurrency: self.concurrency.max(1),
         }
     }

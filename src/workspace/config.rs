@@ -55,6 +55,9 @@ pub struct TeacherChoice {
     /// Seconds between two looks at a batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub poll_seconds: Option<f64>,
+    /// Seconds after which a batch that nobody finds at the provider counts as never made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settle_seconds: Option<f64>,
     /// Requests under way at once, where they are asked one by one.
     pub concurrency: usize,
     pub pilot: Pilot,
@@ -118,6 +121,7 @@ impl Default for TeacherChoice {
             effort: None,
             max_batch: None,
             poll_seconds: None,
+            settle_seconds: None,
             concurrency: 4,
             pilot: Pilot::Auto,
         }
@@ -202,6 +206,9 @@ impl TeacherChoice {
         }
         if self.poll_seconds.is_some_and(|s| !(0.001..=86_400.0).contains(&s)) {
             return Err(format!("{place}.poll_seconds must lie between 0.001 and 86400"));
+        }
+        if self.settle_seconds.is_some_and(|s| !(0.001..=86_400.0).contains(&s)) {
+            return Err(format!("{place}.settle_seconds must lie between 0.001 and 86400"));
         }
         if !(1..=64).contains(&self.concurrency) {
             return Err(format!("{place}.concurrency must lie between 1 and 64"));

@@ -15,7 +15,7 @@ pub fn workspace(emulator: &Emulator, max_batch: usize) -> Workspace {
     workspace.file(
         "stratos.toml",
         format!(
-            "[teacher]\nprovider = \"anthropic\"\nmodel = \"claude-haiku-4-5\"\nbase_url = \"{}\"\npoll_seconds = 0.01\nmax_batch = {max_batch}\n",
+            "[teacher]\nprovider = \"anthropic\"\nmodel = \"claude-haiku-4-5\"\nbase_url = \"{}\"\npoll_seconds = 0.01\nsettle_seconds = 0.3\nmax_batch = {max_batch}\n",
             emulator.base_url()
         ),
     );

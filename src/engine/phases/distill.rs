@@ -74,7 +74,7 @@ pub fn run_errand(context: &mut JobContext, input: &Digest, errand: &Errand) -> 
 /// Shows a plan to whoever asked for it; one that is approved already asks for nothing.
 pub(super) fn planned(context: &JobContext, plan: Plan) -> Result<PhaseEnd, Failure> {
     let request = spend_request(&context.ledger, &plan)?;
-    let view = views::plan(&context.ledger, plan)?;
+    let view = views::plan_view(&context.ledger, plan)?;
     let approved = view.approved;
     let name = view.digest.short().to_owned();
     context.send(JobMessage::Planned(Box::new(view)));

@@ -54,7 +54,7 @@ pub(super) fn view(workspace: &Workspace, ledger: &Ledger, standings: &[Standing
 }
 
 /// A plan as it is shown, whichever it is.
-pub(super) fn plan_view(ledger: &Ledger, plan: Plan) -> Result<PlanView, WorkspaceError> {
+pub(in super::super) fn plan_view(ledger: &Ledger, plan: Plan) -> Result<PlanView, WorkspaceError> {
     let price = &plan.estimate.price;
     Ok(PlanView {
         approved: ledger.approved_ceiling(&plan.digest)?,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::event::ApprovalRequest;
 use super::job::Failure;
-use super::snapshot::{PlanView, FindingView, MaskView, Snapshot, WorkspaceView};
+use super::snapshot::{FindingView, MaskView, Snapshot, WorkspaceView};
 use super::state::Standing;
 use super::phases;
 use crate::distill::Plan;
@@ -21,6 +21,7 @@ use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
 pub(super) use audit::trace_digest;
 pub(super) use deploy::scored_lines;
+pub(super) use distill::plan_view;
 
 /// Reads one phase's view again.
 pub(super) fn refresh(
@@ -73,11 +74,6 @@ pub(super) fn workspace(workspace: &Workspace, ledger: &Ledger) -> Result<Worksp
         spent,
         ceiling: ceiling.filter(|c| *c > Usd::ZERO),
     })
-}
-
-/// Any plan, as it is shown.
-pub(super) fn plan(ledger: &Ledger, plan: Plan) -> Result<PlanView, WorkspaceError> {
-    distill::plan_view(ledger, plan)
 }
 
 pub(super) fn findings(ledger: &Ledger) -> Result<Vec<FindingView>, WorkspaceError> {

@@ -1,7 +1,8 @@
 //! The rehearsal teacher's judgement: a deterministic reading of the PRISM rubric, for practice without a paid model.
 //!
 //! [`lexicon`] says what words mean; [`vocabulary`] compiles it; [`reading`] reads an article without a reader in mind;
-//! [`reader`] compiles a profile; [`evidence`] holds the two together; [`score`] weighs; [`prose`] writes the think block.
+//! [`reader`] compiles a profile; [`evidence`] holds the two together; [`score`] weighs; [`prose`] writes the think block;
+//! [`writer`] writes new articles.
 
 mod evidence;
 mod lexicon;
@@ -12,6 +13,7 @@ mod reading;
 mod score;
 mod source;
 mod vocabulary;
+pub mod writer;
 
 pub use lexicon::{Lexicon, LexiconError};
 
