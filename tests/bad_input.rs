@@ -119,7 +119,7 @@ fn without_yes_a_run_stops_at_approval_and_says_how_to_approve() {
     let command = said.lines().find(|l| l.contains("stratos distill approve")).expect("says how");
     let plan = command.split_whitespace().skip_while(|w| *w != "approve").nth(1).expect("names the plan").to_owned();
     let wrong = workspace.stratos(&["distill", "approve", "0123456789", "--ceiling", "0"]);
-    assert!(text(&wrong).contains("not the current plan"), "{}", text(&wrong));
+    assert!(text(&wrong).contains("names no plan"), "{}", text(&wrong));
     assert!(workspace.stratos(&["distill", "approve", &plan, "--ceiling", "0"]).status.success());
 
     let output = workspace.stratos(&["run"]);

@@ -132,7 +132,7 @@ fn the_console_opens_shows_every_tab_runs_the_pipeline_and_gives_the_terminal_ba
     console.press("3");
     console.wait_for("▸cost");
     console.press("a");
-    console.wait_for("Approve this plan");
+    console.wait_for("Approve the judgements");
     console.press("\r");
     console.wait("the dataset", |s| s.contains("4✓Dataset") && s.contains("press a"));
     console.press("4");

@@ -159,7 +159,10 @@ fn batches(workspace: &Arc<Workspace>, json: bool) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let line = |b: &BatchView| {
-        format!("{:>4} {:<36} {:<14} {:>6}/{:<6} attempt {} {}", b.id, b.remote, b.state, b.answered, b.requests, b.attempt, b.note)
+        format!(
+            "{:>4} {:<36} {:<14} {:>6}/{:<6} attempt {} {}",
+            b.id, b.remote, b.state, b.answered, b.requests, b.attempt, b.note
+        )
     };
     snapshot.distill.batches.iter().for_each(|b| say(headless::clean(&line(b)).trim_end()));
     Ok(ExitCode::SUCCESS)
@@ -204,13 +207,19 @@ fn receipt_lines(receipt: &Receipt) -> Vec<String> {
             line.cache_share() * 100.0,
             t.output
         ));
-        lines.push(format!("  answers   {} billed, {} kept, {} rejected, {} lost", line.answers, line.kept, line.rejected, line.lost));
+        lines.push(format!(
+            "  answers   {} billed, {} kept, {} rejected, {} lost",
+            line.answers, line.kept, line.rejected, line.lost
+        ));
         if line.lost > 0 {
             lines.push(format!("  perhaps   up to {} more for answers that were lost on the way", line.perhaps));
         }
     }
     let per = receipt.per_kept.map_or_else(|| "—".to_owned(), |p| format!("{} $", p.amount().round_dp(6).normalize()));
-    lines.push(format!("in all: estimated {}, billed {}, {per} for each of {} kept answers", receipt.estimated, receipt.billed, receipt.kept));
+    lines.push(format!(
+        "in all: estimated {}, billed {}, {per} for each of {} kept answers",
+        receipt.estimated, receipt.billed, receipt.kept
+    ));
     lines
 }
 

@@ -29,8 +29,8 @@ pub use build::{Dataset, DatasetError, QuarantineReason, Quarantined, Sources, b
 pub use cluster::{ClusterId, Clusters, Join, JoinReason, cluster};
 pub use contrastive::{ContrastivePair, ScoredRow};
 pub use example::{Example, Provenance, Selection, Side, SourcedTrace};
-pub use keys::{shingles, words};
 pub use export::{ExportError, ExportedRow, read_examples, write_examples};
+pub use keys::{shingles, words};
 pub use order::{OrderRow, order};
 pub use split::{RowKey, Split, StratumShare, d3, split};
 pub use stats::DatasetStats;

@@ -9,9 +9,9 @@ use std::collections::{HashMap, VecDeque};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
+use super::DistillError;
 use super::import::Absent;
 use super::run::Distiller;
-use super::DistillError;
 use crate::domain::{ErrorKind, Gate, Reject, one_line};
 use crate::teacher::{Outgoing, Refusal, SubmitError, Teacher};
 use crate::workspace::{Billed, PlanRow, RequestRow, SubmissionRow, SubmissionState};
@@ -99,7 +99,12 @@ impl Distiller<'_> {
                     done += 1;
                     self.looks.remove(&0);
                     self.tools.ledger.set_watched(submission.id, Some(done), None, self.tools.clock.now())?;
-                    self.tools.conduct.progress(done as u64, total as u64, "requests", &format!("{} one by one", teacher.provider()));
+                    self.tools.conduct.progress(
+                        done as u64,
+                        total as u64,
+                        "requests",
+                        &format!("{} one by one", teacher.provider()),
+                    );
                 }
                 Err(SubmitError::Refused { why, kind: Refusal::Busy { after } }) => {
                     // Nothing was taken: the same request may go out again.
@@ -121,7 +126,9 @@ impl Distiller<'_> {
                     failed.insert(out.custom_id, (reject, Billed::No));
                 }
                 Err(SubmitError::Unclear(why)) => {
-                    self.tools.conduct.warn(format!("an answer was lost on the way ({why}); it may be billed, and is asked again"));
+                    self.tools
+                        .conduct
+                        .warn(format!("an answer was lost on the way ({why}); it may be billed, and is asked again"));
                     failed.insert(out.custom_id, (Reject::Lost, Billed::Perhaps));
                 }
             }

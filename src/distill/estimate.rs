@@ -181,9 +181,8 @@ mod tests {
     #[test]
     fn a_worked_preview_of_5900_pairs() {
         // 40 pilot answers: 451 tokens in where 350 were estimated, 250 out where 220 were assumed, one answer unusable.
-        let answers: Vec<Measured> = (0..40u64)
-            .map(|i| Measured { prompt_estimate: 350, tokens: Tokens::plain(451, 230 + i) })
-            .collect();
+        let answers: Vec<Measured> =
+            (0..40u64).map(|i| Measured { prompt_estimate: 350, tokens: Tokens::plain(451, 230 + i) }).collect();
         let price = sonnet();
         let before = Habits::assumed().forecast(5_900, 5_900 * 350, &price);
         // 5,900 × (350 × 1.5 + 220 × 7.5) / 10⁶ = 12.8325

@@ -42,9 +42,14 @@ pub(super) enum Absent {
 pub(super) enum Verdict {
     Imported(Summary),
     /// Fewer answers than requests; nothing was recorded.
-    Incomplete { got: usize, wanted: usize },
+    Incomplete {
+        got: usize,
+        wanted: usize,
+    },
     /// Most ids were never asked: it is somebody else's batch.
-    NotOurs { unknown: usize },
+    NotOurs {
+        unknown: usize,
+    },
 }
 
 /// What an import brought.
@@ -133,7 +138,10 @@ pub(super) fn import_results(
             for (number, one) in read {
                 match one {
                     Read1::Answer(i, _) if seen[i] => {
-                        summary.remark(format!("result line {number}: a second answer to {}; the first one counts", rows[i].request.custom_id));
+                        summary.remark(format!(
+                            "result line {number}: a second answer to {}; the first one counts",
+                            rows[i].request.custom_id
+                        ));
                     }
                     Read1::Answer(i, answer) => {
                         seen[i] = true;
@@ -142,7 +150,8 @@ pub(super) fn import_results(
                     }
                     Read1::Unknown(id) => {
                         unknown += 1;
-                        summary.remark(format!("result line {number}: id {id} was never asked in this batch; its bytes are kept"));
+                        summary
+                            .remark(format!("result line {number}: id {id} was never asked in this batch; its bytes are kept"));
                     }
                     Read1::Unreadable(why) => summary.remark(format!("result line {number}: {why}; its bytes are kept")),
                 }
@@ -248,9 +257,10 @@ fn articles(pair: &PairKey, text: &str) -> Result<Vec<Article>, crate::domain::A
     }
     let text = text.trim().trim_start_matches("```json").trim_start_matches("```").trim_end_matches("```");
     let written: Written = serde_json::from_str(text).map_err(|_| crate::domain::AnswerDefect::NotFields)?;
-    let whole = written.articles.into_iter().filter_map(|one| {
-        Article::written(&one.title, &one.summary, &one.source, one.source_type, &pair.profile).ok()
-    });
+    let whole = written
+        .articles
+        .into_iter()
+        .filter_map(|one| Article::written(&one.title, &one.summary, &one.source, one.source_type, &pair.profile).ok());
     let articles: Vec<Article> = whole.collect();
     if articles.is_empty() { Err(crate::domain::AnswerDefect::Empty) } else { Ok(articles) }
 }
@@ -330,7 +340,9 @@ pub fn import_file(
     };
     let Some(submission) = submission else {
         let provider = teacher.provider();
-        return Err(refused(format!("none of its first lines is an answer of {provider} to a request of this workspace; nothing was stored")));
+        return Err(refused(format!(
+            "none of its first lines is an answer of {provider} to a request of this workspace; nothing was stored"
+        )));
     };
     let plan = ledger.plan(&submission.plan)?.ok_or_else(|| refused("its plan is gone from the ledger".into()))?;
     let stored = raw.copy(&submission.label, path)?;

@@ -15,7 +15,9 @@ pub enum Rung {
     /// Cut off: the same request with room for twice the tokens.
     HigherCap,
     /// Not usable: the same request, and why the answer could not be used.
-    Restated { why: String },
+    Restated {
+        why: String,
+    },
 }
 
 /// The same request after the provider's own trouble, at most this often: what fails three times fails for a reason.
@@ -62,7 +64,10 @@ pub fn next(history: &[Past], cap: u64, max_attempts: u32, afresh: bool) -> Opti
             let why = last.reject.as_ref().map(ToString::to_string).unwrap_or_default();
             if taken("reason stated") == 0 { next(Rung::Restated { why }, highest) } else { None }
         }
-        Reject::Failed { kind: ErrorKind::Server | ErrorKind::Account, .. } | Reject::Expired | Reject::Missing | Reject::Lost
+        Reject::Failed { kind: ErrorKind::Server | ErrorKind::Account, .. }
+        | Reject::Expired
+        | Reject::Missing
+        | Reject::Lost
             if taken("again") < AGAIN =>
         {
             next(Rung::Again, highest)

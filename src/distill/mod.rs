@@ -5,6 +5,7 @@
 
 mod approval;
 mod asking;
+mod books;
 mod direct;
 mod error;
 mod estimate;
@@ -22,12 +23,13 @@ mod submit;
 
 pub use approval::Approval;
 pub use asking::{Asking, Kind, PairSet, Question};
+pub use books::examine_books;
 pub use error::DistillError;
 pub use estimate::{Basis, Forecast};
 pub use import::{import_file, scan};
 pub use pace::{Pace, WallPace};
-pub use polarise::{ArticleSet, titles_digest};
 pub use plan::{Estimate, PilotRule, Plan, Sample, Wanted};
+pub use polarise::{ArticleSet, titles_digest};
 pub use receipt::{Receipt, ReceiptLine, receipt, spent};
 pub use run::{Desk, Distilled, Distiller, Step, Tools};
 pub use scope::{Scope, Which, stratified};

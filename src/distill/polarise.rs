@@ -253,7 +253,14 @@ mod tests {
             "m"
         }
         fn limits(&self) -> Limits {
-            Limits { requests: 1, bytes: 1, poll: std::time::Duration::ZERO, expires: None, settle: std::time::Duration::ZERO, concurrency: 1 }
+            Limits {
+                requests: 1,
+                bytes: 1,
+                poll: std::time::Duration::ZERO,
+                expires: None,
+                settle: std::time::Duration::ZERO,
+                concurrency: 1,
+            }
         }
         fn batches(&self) -> Option<&dyn Batches> {
             None

@@ -188,7 +188,9 @@ impl<'a> Distiller<'a> {
         rungs.sort_unstable();
         for (rung, (count, prompt, output)) in rungs {
             let most = plan.estimate.price.most(prompt, output, self.tools.asking.teacher().writes_cache());
-            self.tools.conduct.warn(format!("{count} answers could not be used and are asked once more ({rung}), for at most {most}"));
+            self.tools
+                .conduct
+                .warn(format!("{count} answers could not be used and are asked once more ({rung}), for at most {most}"));
         }
     }
 
@@ -213,7 +215,9 @@ impl<'a> Distiller<'a> {
             if self.tools.conduct.gate() == Gate::Stop {
                 return Gate::Stop;
             }
-            let asked = |s: &crate::workspace::SubmissionRow| s.cancel == crate::workspace::Cancel::Asked && s.state == SubmissionState::Submitted;
+            let asked = |s: &crate::workspace::SubmissionRow| {
+                s.cancel == crate::workspace::Cancel::Asked && s.state == SubmissionState::Submitted
+            };
             if self.tools.ledger.open_submissions().is_ok_and(|open| open.iter().any(asked)) {
                 break;
             }

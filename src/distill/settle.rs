@@ -3,14 +3,12 @@
 
 use std::time::Duration;
 
+use super::DistillError;
 use super::import::{Absent, Verdict, import_results};
 use super::run::{Distiller, Look};
-use super::DistillError;
 use crate::domain::{Reject, UnixMillis};
 use crate::teacher::{BatchState, RemoteBatch, Teacher, TeacherError, Trouble};
-use crate::workspace::{
-    Answered, Billed, Cancel, Ledger, PlanRow, SubmissionRow, SubmissionState,
-};
+use crate::workspace::{Answered, Billed, Cancel, Ledger, PlanRow, SubmissionRow, SubmissionState};
 
 /// Clocks of two machines differ by less than this.
 const SKEW_MS: i64 = 10 * 60 * 1000;
@@ -48,7 +46,9 @@ impl Distiller<'_> {
                 continue;
             }
             match submission.state {
-                SubmissionState::Submitting | SubmissionState::Unknown => self.reconcile(&submission, &plan, teacher.as_ref()).await?,
+                SubmissionState::Submitting | SubmissionState::Unknown => {
+                    self.reconcile(&submission, &plan, teacher.as_ref()).await?
+                }
                 SubmissionState::Submitted => self.look(&submission, &plan, teacher.as_ref()).await?,
                 SubmissionState::Downloaded => self.import(&submission, &plan, teacher.as_ref(), &Absent::Incomplete)?,
                 SubmissionState::NotSubmitted | SubmissionState::Imported => {}
@@ -102,7 +102,8 @@ impl Distiller<'_> {
         };
         self.looks.remove(&submission.id);
         let known: Vec<String> = self.tools.ledger.submissions()?.into_iter().filter_map(|s| s.remote).collect();
-        let candidates: Vec<RemoteBatch> = listed.into_iter().filter(|b| !known.contains(&b.id) && could_be(b, submission)).collect();
+        let candidates: Vec<RemoteBatch> =
+            listed.into_iter().filter(|b| !known.contains(&b.id) && could_be(b, submission)).collect();
         let now = self.tools.clock.now();
         match candidates.as_slice() {
             [batch] => {

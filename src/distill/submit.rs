@@ -102,8 +102,7 @@ impl Distiller<'_> {
         if !wants {
             return Ok(Some(planned));
         }
-        let mine: Vec<SubmissionRow> =
-            self.tools.ledger.submissions()?.into_iter().filter(|s| s.plan == plan.digest).collect();
+        let mine: Vec<SubmissionRow> = self.tools.ledger.submissions()?.into_iter().filter(|s| s.plan == plan.digest).collect();
         let made = |s: &&SubmissionRow| s.state != SubmissionState::NotSubmitted;
         match mine.iter().filter(made).count() {
             0 => {

@@ -26,7 +26,6 @@ pub enum Command {
         plan: Digest,
         ceiling: Usd,
     },
-    /// Says that the statistics of this dataset were read; training may start on it.
     /// Runs a piece of distillation that is not a phase.
     Errand {
         errand: Errand,
@@ -45,6 +44,7 @@ pub enum Command {
         path: PathBuf,
         partial: bool,
     },
+    /// Says that the statistics of this dataset were read; training may start on it.
     Acknowledge {
         dataset: Digest,
     },

@@ -100,7 +100,11 @@ pub enum ApprovalRequest {
         notice: Option<String>,
         how: String,
     },
-    Dataset { dataset: Digest, rows: usize, how: String },
+    Dataset {
+        dataset: Digest,
+        rows: usize,
+        how: String,
+    },
 }
 
 impl ApprovalRequest {

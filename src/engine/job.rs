@@ -33,10 +33,15 @@ pub(super) enum JobMessage {
 /// How a phase ended.
 #[derive(Debug)]
 pub(super) enum PhaseEnd {
-    Done { output: Digest, headline: String },
+    Done {
+        output: Digest,
+        headline: String,
+    },
     NeedsApproval(super::event::ApprovalRequest),
     /// An errand came to its end; no phase is recorded.
-    Aside { headline: String },
+    Aside {
+        headline: String,
+    },
     Stopped,
 }
 

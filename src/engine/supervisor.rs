@@ -248,7 +248,8 @@ impl Supervisor {
             let Some(run) = &mut self.run else { return Ok(()) };
             if let Some(errand) = run.errand.clone() {
                 // Readers and articles have to be there, whatever the errand is.
-                let missing = [Phase::Profiles, Phase::Articles].into_iter().find(|p| self.standings[p.index()].state != PhaseState::Done);
+                let missing =
+                    [Phase::Profiles, Phase::Articles].into_iter().find(|p| self.standings[p.index()].state != PhaseState::Done);
                 return match missing {
                     Some(phase) if !run.told.contains(&phase) => self.start_job(phase, None),
                     _ => self.start_job(errand.phase(), Some(errand)),

@@ -44,7 +44,8 @@ pub(super) fn teacher_of(workspace: &Workspace, provider: &str, model: &str) -> 
     let fits = |c: &&TeacherChoice| c.provider == provider && c.model == model;
     let same_provider = || all.clone().find(|c| c.provider == provider).cloned();
     let choice = all.clone().find(fits).cloned().or_else(|| same_provider().map(|c| TeacherChoice { model: model.into(), ..c }));
-    let choice = choice.unwrap_or_else(|| TeacherChoice { provider: provider.into(), model: model.into(), ..TeacherChoice::default() });
+    let choice =
+        choice.unwrap_or_else(|| TeacherChoice { provider: provider.into(), model: model.into(), ..TeacherChoice::default() });
     Ok(Arc::from(built(workspace, &choice)?))
 }
 
@@ -55,6 +56,24 @@ fn unknown(workspace: &Workspace, name: &str) -> Failure {
         format!("there is no teacher '{}' in stratos.toml; {known}", one_line(name, 40)),
         format!("Add a table [teachers.{}] with provider and model.", one_line(name, 40)),
     )
+}
+
+/// Where the main teacher's key would come from, in words; empty where none is needed. Only the environment is looked at: a
+/// keyring may ask the person, and a view must not.
+pub(super) fn key_place(workspace: &Workspace) -> String {
+    let choice = &workspace.config.teacher;
+    let usual: &[&str] = match choice.provider.as_str() {
+        "anthropic" => &["ANTHROPIC_API_KEY"],
+        "openai" => &["OPENAI_API_KEY"],
+        "gemini" => &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
+        _ => &[],
+    };
+    let names: Vec<&str> = choice.key_env.as_deref().map_or_else(|| usual.to_vec(), |name| vec![name]);
+    match names.iter().find(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty())) {
+        Some(name) => format!("from {name}"),
+        None if names.is_empty() => String::new(),
+        None => format!("{} is not set; the keyring is asked", names[0]),
+    }
 }
 
 fn settings(choice: &TeacherChoice) -> Settings {

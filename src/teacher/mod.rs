@@ -20,8 +20,8 @@ mod settings;
 mod testing;
 mod wire;
 
-pub use prices::{Mode, Price, PriceError, PriceTable};
 pub use crate::domain::ErrorKind;
+pub use prices::{Mode, Price, PriceError, PriceTable};
 pub use rehearsal_batches::{RehearsalTeacher, RehearsalTeacherError};
 pub use settings::{BuildError, Settings, build};
 
@@ -277,11 +277,7 @@ pub trait Batches: Send + Sync {
     fn cancel<'a>(&'a self, remote: &'a str) -> Pending<'a, Result<(), TeacherError>>;
 
     /// Writes the whole result file, byte for byte as it comes; several files one after the other.
-    fn fetch<'a>(
-        &'a self,
-        batch: &'a RemoteBatch,
-        into: &'a mut (dyn Write + Send),
-    ) -> Pending<'a, Result<(), TeacherError>>;
+    fn fetch<'a>(&'a self, batch: &'a RemoteBatch, into: &'a mut (dyn Write + Send)) -> Pending<'a, Result<(), TeacherError>>;
 
     /// Batches created at or after `since`, for settling an unclear submission.
     fn list(&self, since: UnixMillis) -> Pending<'_, Result<Vec<RemoteBatch>, TeacherError>>;

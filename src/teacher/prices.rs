@@ -80,7 +80,9 @@ impl PriceTable {
         for row in &table.price {
             for date in [Some(&row.verified), row.valid_from.as_ref(), row.valid_until.as_ref()].into_iter().flatten() {
                 let read: Result<jiff::civil::Date, _> = date.parse();
-                read.map_err(|_| PriceError::Toml(format!("'{date}' in the row of {} is not a date like 2026-11-21", row.model)))?;
+                read.map_err(|_| {
+                    PriceError::Toml(format!("'{date}' in the row of {} is not a date like 2026-11-21", row.model))
+                })?;
             }
         }
         Ok(table)
@@ -247,12 +249,19 @@ mod tests {
     fn two_rows_that_hold_on_one_day_are_refused_and_successive_ones_are_not() {
         let rows = |a: &str, b: &str| {
             let one = |more: &str| {
-                format!("[[price]]\nprovider='p'\nmodel='m'\nmode='batch'\ninput='1'\noutput='2'\nverified='2026-11-01'\nsource='s'\n{more}\n")
+                format!(
+                    "[[price]]\nprovider='p'\nmodel='m'\nmode='batch'\ninput='1'\noutput='2'\nverified='2026-11-01'\nsource='s'\n{more}\n"
+                )
             };
             PriceTable::from_toml(&format!("{}{}", one(a), one(b))).expect("reads").find("p", "m", Mode::Batch, NOW).cloned()
         };
         assert!(matches!(rows("", ""), Err(PriceError::Twice { .. })));
         assert!(rows("valid_until='2026-11-20'", "valid_from='2026-11-21'").is_ok());
-        assert!(PriceTable::from_toml("[[price]]\nprovider='p'\nmodel='m'\nmode='batch'\ninput='1'\noutput='2'\nverified='soon'\nsource='s'").is_err());
+        assert!(
+            PriceTable::from_toml(
+                "[[price]]\nprovider='p'\nmodel='m'\nmode='batch'\ninput='1'\noutput='2'\nverified='soon'\nsource='s'"
+            )
+            .is_err()
+        );
     }
 }

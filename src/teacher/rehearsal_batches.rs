@@ -18,7 +18,7 @@ use super::{
     SubmitError, Teacher, TeacherError,
 };
 use crate::domain::{
-    Article, Bands, DepthRules, Digest, Digester, Prism, Profile, Clock as _, SystemClock, Tokens, UnixMillis, estimate_tokens,
+    Article, Bands, Clock as _, DepthRules, Digest, Digester, Prism, Profile, SystemClock, Tokens, UnixMillis, estimate_tokens,
 };
 
 /// Looks until a batch has ended; a real one takes hours, a rehearsed one shows its states and is done.
@@ -264,7 +264,10 @@ impl Teacher for RehearsalTeacher {
 impl Batches for RehearsalTeacher {
     fn submit<'a>(&'a self, batch: &'a NewBatch<'a>) -> Pending<'a, Result<RemoteBatch, SubmitError>> {
         Box::pin(async move {
-            let id = format!("rehearsal_{}", Digester::new().field(batch.label).field(Digest::of_json(&batch.requests).as_str()).finish().short());
+            let id = format!(
+                "rehearsal_{}",
+                Digester::new().field(batch.label).field(Digest::of_json(&batch.requests).as_str()).finish().short()
+            );
             let (label, requests) = (batch.label.to_owned(), batch.requests.to_vec());
             let batch = Batch { id, label, created: SystemClock.now(), looks: 0, canceled: false, requests };
             self.store(&batch).map_err(|e| SubmitError::Refused {
@@ -287,11 +290,7 @@ impl Batches for RehearsalTeacher {
         })
     }
 
-    fn fetch<'a>(
-        &'a self,
-        batch: &'a RemoteBatch,
-        into: &'a mut (dyn Write + Send),
-    ) -> Pending<'a, Result<(), TeacherError>> {
+    fn fetch<'a>(&'a self, batch: &'a RemoteBatch, into: &'a mut (dyn Write + Send)) -> Pending<'a, Result<(), TeacherError>> {
         Box::pin(async move {
             let bytes = self.results(&batch.id)?;
             into.write_all(&bytes).map_err(|e| TeacherError::passing(format!("cannot store the results: {e}")))

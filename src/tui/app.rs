@@ -271,6 +271,7 @@ impl App {
 
     /// Time must pass for what is on the screen: a job's age, a message's end.
     pub fn wants_tick(&self) -> bool {
-        self.live_job().is_some() || self.toasts.any_expires()
+        let waits = self.phase() == Phase::Distill && self.snapshot().distill.batches.iter().any(|b| b.ended.is_none());
+        waits || self.live_job().is_some() || self.toasts.any_expires()
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use super::emulator::{AnswerMix, Body, Fault, Finish, Options, Truncation};
+use super::world::{self, Ear, World};
 use stratos::distill::{DistillError, Kind, PilotRule, Scope, Step};
 use stratos::domain::Usd;
 use stratos::workspace::{Cancel, RequestState, SubmissionState};
-use super::emulator::{AnswerMix, Body, Fault, Finish, Options, Truncation};
-use super::world::{self, Ear, World};
 
 const PROVIDERS: [(&str, &str); 3] =
     [("anthropic", "claude-haiku-4-5"), ("openai", "gpt-6-luna"), ("gemini", "gemini-2.5-flash")];

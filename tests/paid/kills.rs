@@ -14,7 +14,8 @@ use super::binary::{command, emulator, plan, stratos, workspace};
 use super::common::{Workspace, text};
 use super::emulator::{AnswerMix, Emulator};
 
-const MIX: AnswerMix = AnswerMix { truncated: 0.03, refused: 0.02, malformed: 0.03, forbidden: 0.02, errored: 0.03, expired: 0.02 };
+const MIX: AnswerMix =
+    AnswerMix { truncated: 0.03, refused: 0.02, malformed: 0.03, forbidden: 0.02, errored: 0.03, expired: 0.02 };
 
 fn approved(emulator: &Emulator, max_batch: usize) -> Workspace {
     let workspace = workspace(emulator, max_batch);
@@ -124,6 +125,8 @@ fn a_storm_of_kills() {
         runs += 1;
         answers += billed;
         batches += made;
-        eprintln!("{kills} kills, {runs} distillations, {answers} paid answers in the ledger, {batches} batches, 0 lost, 0 twice");
+        eprintln!(
+            "{kills} kills, {runs} distillations, {answers} paid answers in the ledger, {batches} batches, 0 lost, 0 twice"
+        );
     }
 }

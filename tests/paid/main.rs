@@ -1,10 +1,10 @@
 //! Distillation with paid teachers against the emulator: nothing bought twice, nothing lost, no surprise on the bill.
 
+mod binary;
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../emulator/mod.rs"]
 mod emulator;
-mod binary;
 mod faults;
 mod kills;
 mod properties;

@@ -11,7 +11,8 @@ const ARTICLES: usize = 590;
 /// The shipped articles, then real ones where they are to be had, then made-up ones.
 fn articles() -> Vec<Article> {
     let mut articles = some_articles(152);
-    let real = std::env::var("STRATOS_TEST_DATA").ok().and_then(|dir| std::fs::read_to_string(format!("{dir}/articles.jsonl")).ok());
+    let real =
+        std::env::var("STRATOS_TEST_DATA").ok().and_then(|dir| std::fs::read_to_string(format!("{dir}/articles.jsonl")).ok());
     match real {
         Some(text) => articles.extend(text.lines().filter_map(|line| serde_json::from_str::<Article>(line).ok())),
         None => eprintln!("STRATOS_TEST_DATA is not set: made-up articles take the place of real ones"),

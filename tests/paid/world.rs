@@ -13,10 +13,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use stratos::distill::{
-    Approval, Desk, DistillError, Distilled, Distiller, Pace, PairSet, PilotRule, Plan, Receipt, Scope, Step, Tools,
-    Wanted, receipt, spent,
+    Approval, Desk, DistillError, Distilled, Distiller, Pace, PairSet, PilotRule, Plan, Receipt, Scope, Step, Tools, Wanted,
+    receipt, spent,
 };
-use stratos::domain::{Article, Clock, Conduct, Digest, Gate, Profile, ProfileRow, Recipe, Renderer, SystemClock, Tokens, UnixMillis, Usd};
+use stratos::domain::{
+    Article, Clock, Conduct, Digest, Gate, Profile, ProfileRow, Recipe, Renderer, SystemClock, Tokens, UnixMillis, Usd,
+};
 use stratos::teacher::keys::{Key, KeySource};
 use stratos::teacher::{PriceTable, Settings, Teacher, build};
 use stratos::workspace::{Ledger, RawStore, RequestState};
@@ -284,7 +286,11 @@ impl World {
             bills.iter().map(|b| b.cache_read).sum::<u64>(),
             bills.iter().map(|b| b.output).sum::<u64>(),
         );
-        assert_eq!((ours.input, ours.cache_write_5m + ours.cache_write_1h, ours.cache_read, ours.output), theirs, "bill and receipt differ");
+        assert_eq!(
+            (ours.input, ours.cache_write_5m + ours.cache_write_1h, ours.cache_read, ours.output),
+            theirs,
+            "bill and receipt differ"
+        );
     }
 }
 

@@ -1,21 +1,20 @@
 //! Phase 3: every pair is asked about, under an approved plan; kept answers become traces.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::super::errand::Errand;
 use super::super::event::ApprovalRequest;
 use super::super::job::{Failure, JobContext, JobMessage, PhaseEnd};
 use super::super::{views, wiring};
-use super::selection;
+use super::{import_guards, selection};
 use crate::dataset::checks::d13;
-use crate::distill::quality::{Premises, Scored, examine_rows};
 use crate::distill::{
-    Asking, Desk, DistillError, Estimate, Distilled, Distiller, Kind, PairSet, PilotRule, Plan, Scope, Step, Tools, WallPace, Wanted,
+    Asking, Desk, DistillError, Distilled, Distiller, Estimate, Kind, PairSet, PilotRule, Plan, Scope, Step, Tools, WallPace,
+    Wanted,
 };
-use crate::domain::{Article, ArticleId, Digest, Digester, PairKey, Phase, Usd};
+use crate::domain::{Digest, Digester, Phase, Usd};
 use crate::teacher::Teacher;
-use crate::workspace::{Ledger, Pilot, RequestState, StoredTrace, TeacherChoice, Workspace};
+use crate::workspace::{Ledger, Pilot, TeacherChoice, Workspace};
 
 /// Teachers of earlier plans, by what `stratos.toml` says of them now.
 struct WorkspaceDesk<'a>(&'a Workspace);
@@ -47,7 +46,7 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
     match step {
         Step::Stopped => Ok(PhaseEnd::Stopped),
         Step::NeedsApproval(plan) => Ok(PhaseEnd::NeedsApproval(spend_request(&context.ledger, &plan)?)),
-        Step::Done => finish(context),
+        Step::Done => finish(context, input),
     }
 }
 
@@ -89,13 +88,7 @@ fn aside_input(input: &Digest, teacher: &str) -> Digest {
     Digester::new().field("second opinion").field(teacher).field(input.as_str()).finish()
 }
 
-fn pairs(
-    context: &mut JobContext,
-    input: &Digest,
-    teacher: Option<&str>,
-    scope: &Scope,
-    reach: Reach,
-) -> Result<Step, Failure> {
+fn pairs(context: &mut JobContext, input: &Digest, teacher: Option<&str>, scope: &Scope, reach: Reach) -> Result<Step, Failure> {
     let workspace = context.workspace.clone();
     let (profiles, articles) = selection(context)?;
     let mut prompts = Vec::with_capacity(profiles.len());
@@ -172,7 +165,9 @@ fn notice(ledger: &Ledger, provider: &str) -> Result<Option<String>, Failure> {
         "gemini" => "Google's Gemini API terms",
         _ => return Ok(None),
     };
-    let text = format!("First use of {provider}: {terms} restrict training models that compete with the provider's. Read them before you approve.");
+    let text = format!(
+        "First use of {provider}: {terms} restrict training models that compete with the provider's. Read them before you approve."
+    );
     Ok((!ledger.has_used(provider)?).then_some(text))
 }
 
@@ -208,7 +203,7 @@ pub fn suggested_ceiling(estimate: &Estimate) -> Usd {
     Usd::new(amount.amount().round_dp_with_strategy(2, rust_decimal::RoundingStrategy::AwayFromZero))
 }
 
-fn finish(context: &mut JobContext) -> Result<PhaseEnd, Failure> {
+fn finish(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure> {
     let workspace = context.workspace.clone();
     let (profiles, articles) = selection(context)?;
     let teacher = wiring::teacher(&workspace)?;
@@ -217,44 +212,9 @@ fn finish(context: &mut JobContext) -> Result<PhaseEnd, Failure> {
     if done.traces.is_empty() {
         return Err(Failure::new("no answer was kept", "Read the rejects in the Distill tab; every raw answer is stored."));
     }
-    hold_quality(context, &done, &articles)?;
+    import_guards::hold_quality(context, &done, &articles)?;
+    import_guards::hold_books(context, input)?;
     let missing = done.pairs - done.traces.len();
     let lack = if missing == 0 { String::new() } else { format!(", {missing} pairs without a usable answer") };
     Ok(PhaseEnd::Done { output: done.digest.clone(), headline: format!("{} traces{lack}", done.traces.len()) })
-}
-
-/// The import guards over the kept traces; other teachers' traces count where they judged the same pairs.
-fn hold_quality(context: &mut JobContext, done: &Distilled, articles: &[Article]) -> Result<(), Failure> {
-    let Some((provider, model)) = done.traces.first().map(|t| (t.provider.clone(), t.model.clone())) else { return Ok(()) };
-    let workspace = context.workspace.clone();
-    let plans = context.ledger.plans()?;
-    let mut batch_of: HashMap<Digest, usize> = HashMap::new();
-    let own = plans.iter().filter(|p| p.provider == provider && p.model == model);
-    for (batch, plan) in own.enumerate() {
-        let kept = context.ledger.requests_in(&plan.digest, RequestState::Kept)?;
-        batch_of.extend(kept.into_iter().map(|row| (row.request.cache_key, batch)));
-    }
-    let rows: Vec<Scored> =
-        done.traces.iter().map(|t| scored(t, batch_of.get(&t.cache_key).copied().unwrap_or_default())).collect();
-    let pairs: HashSet<&PairKey> = rows.iter().map(|r| &r.pair).collect();
-    let models: BTreeSet<(&str, &str)> = plans.iter().map(|p| (p.provider.as_str(), p.model.as_str())).collect();
-    let mut others: Vec<Vec<Scored>> = Vec::new();
-    for (other, its) in models.into_iter().filter(|m| *m != (provider.as_str(), model.as_str())) {
-        let traces = context.ledger.traces_by(other, its)?;
-        others.push(traces.iter().filter(|t| pairs.contains(&t.trace.pair)).map(|t| scored(t, 0)).collect());
-    }
-    let others: Vec<&[Scored]> = others.iter().map(Vec::as_slice).collect();
-    let texts: HashMap<&ArticleId, &Article> = articles.iter().map(|a| (&a.id, a)).collect();
-    let recipe = &workspace.recipe;
-    let article = |id: &ArticleId| texts.get(id).map(|a| format!("{} {}", a.title, a.summary));
-    let premises = Premises { scale: &recipe.scale, languages: &recipe.data.languages, article: &article };
-    let findings = examine_rows(&rows, &others, &premises);
-    context.hold(&done.digest, &findings)
-}
-
-/// A kept trace as a judgement; its annotator is the model.
-pub(in crate::engine) fn scored(stored: &StoredTrace, batch: usize) -> Scored {
-    let answer = &stored.trace.answer;
-    let annotator = format!("{}/{}", stored.provider, stored.model);
-    Scored { pair: stored.trace.pair.clone(), score: answer.score, reason: answer.reason.clone(), annotator, batch }
 }

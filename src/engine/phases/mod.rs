@@ -6,6 +6,7 @@ mod audit;
 mod dataset;
 mod deploy;
 mod distill;
+mod import_guards;
 mod polarise;
 mod profiles;
 mod train;
@@ -22,7 +23,8 @@ use crate::workspace::{Ledger, Select, StoredTrace, Workspace, WorkspaceError};
 
 pub(super) use dataset::{codec, load as load_dataset};
 pub(super) use deploy::served_dir;
-pub(super) use distill::{scored, spend_request, suggested_ceiling};
+pub(super) use distill::{spend_request, suggested_ceiling};
+pub(super) use import_guards::scored;
 pub(super) use train::train_history;
 pub(super) use validate::last_evaluation;
 
@@ -70,9 +72,13 @@ pub(super) fn selected_articles(stored: Vec<(Article, String)>, select: &Select,
 
 /// The readers and articles that take part in this workspace.
 pub(super) fn selection(context: &JobContext) -> Result<(Vec<Profile>, Vec<Article>), WorkspaceError> {
-    let config = &context.workspace.config;
-    let profiles = selected_profiles(context.ledger.profiles()?, &config.select);
-    let articles = selected_articles(context.ledger.articles()?, &config.select, config.seed);
+    taking_part(&context.workspace, &context.ledger)
+}
+
+fn taking_part(workspace: &Workspace, ledger: &Ledger) -> Result<(Vec<Profile>, Vec<Article>), WorkspaceError> {
+    let config = &workspace.config;
+    let profiles = selected_profiles(ledger.profiles()?, &config.select);
+    let articles = selected_articles(ledger.articles()?, &config.select, config.seed);
     Ok((profiles, articles))
 }
 
@@ -89,9 +95,7 @@ pub(super) fn current_traces(
 }
 
 fn traces_of(workspace: &Workspace, ledger: &Ledger) -> Result<Vec<StoredTrace>, WorkspaceError> {
-    let config = &workspace.config;
-    let profiles = selected_profiles(ledger.profiles()?, &config.select);
-    let articles = selected_articles(ledger.articles()?, &config.select, config.seed);
+    let (profiles, articles) = taking_part(workspace, ledger)?;
     let Ok(teacher) = wiring::teacher(workspace) else { return Ok(Vec::new()) };
     let set = PairSet::new(&workspace.recipe, &workspace.renderer, teacher.as_ref(), &profiles, &articles);
     let mut traces = ledger.traces(&set.keys())?;

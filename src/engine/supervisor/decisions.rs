@@ -130,7 +130,6 @@ impl Supervisor {
         self.refresh_view(phase)
     }
 
-
     /// Cancels open batches. The provider is told by the job that watches them, or by one started for it.
     fn cancel_batches_marked(&mut self, submission: Option<i64>) -> Result<usize, WorkspaceError> {
         let open = self.ledger.open_submissions()?;
@@ -186,7 +185,10 @@ impl Supervisor {
         match imported {
             Ok(event) => self.imported(Phase::Distill, event),
             Err(failure) => {
-                self.emit(Event::Log { level: Level::Error, text: format!("{} {}", failure.reason, failure.next).trim().to_owned() });
+                self.emit(Event::Log {
+                    level: Level::Error,
+                    text: format!("{} {}", failure.reason, failure.next).trim().to_owned(),
+                });
                 Ok(())
             }
         }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::super::phases::current_traces;
 use super::super::phases;
+use super::super::phases::current_traces;
 use super::super::snapshot::{BatchView, DistillView, PlanView, RejectView};
 use super::super::state::Standing;
+use super::super::wiring;
 use crate::distill::{self, Plan};
 use crate::domain::{Phase, Usd};
 use crate::workspace::{Cancel, Ledger, PlanRow, SubmissionRow, Workspace, WorkspaceError};
@@ -23,6 +24,7 @@ pub(super) fn view(workspace: &Workspace, ledger: &Ledger, standings: &[Standing
     let traces = current_traces(workspace, ledger, standings)?;
     let mut view = DistillView {
         batches: ledger.submissions()?.iter().map(batch).collect(),
+        key: wiring::key_place(workspace),
         kept: traces.len(),
         flagged: traces.iter().filter(|t| !t.trace.flags.is_empty()).count(),
         ..DistillView::default()

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use super::event::ApprovalRequest;
 use super::job::Failure;
+use super::phases;
 use super::snapshot::{FindingView, MaskView, Snapshot, WorkspaceView};
 use super::state::Standing;
-use super::phases;
 use crate::distill::Plan;
 use crate::domain::{Digest, Phase, Usd};
 use crate::guards::{self, Severity};
@@ -64,7 +64,8 @@ pub(super) fn workspace(workspace: &Workspace, ledger: &Ledger) -> Result<Worksp
     let (teacher, student) = (&workspace.config.teacher, &workspace.config.student);
     let plans = ledger.plans()?;
     let spent = crate::distill::receipt(ledger, &plans).map(|r| r.billed + r.perhaps).unwrap_or_default();
-    let ceiling = plans.iter().rev().find(|p| p.void.is_none()).map(|p| ledger.approved_ceiling(&p.digest)).transpose()?.flatten();
+    let ceiling =
+        plans.iter().rev().find(|p| p.void.is_none()).map(|p| ledger.approved_ceiling(&p.digest)).transpose()?.flatten();
     Ok(WorkspaceView {
         root: workspace.root().display().to_string(),
         recipe: workspace.recipe.name.clone(),

@@ -153,7 +153,13 @@ impl<'a> Importer<'a> {
             Ok(Kept::Trace(trace)) => {
                 let body = serde_json::to_string(trace).unwrap_or_default();
                 let pair = &trace.pair;
-                self.trace.execute(params![a.cache_key.as_str(), a.custom_id, pair.article.as_str(), pair.profile.as_str(), body])?;
+                self.trace.execute(params![
+                    a.cache_key.as_str(),
+                    a.custom_id,
+                    pair.article.as_str(),
+                    pair.profile.as_str(),
+                    body
+                ])?;
                 RequestState::Kept
             }
             Ok(Kept::Articles(articles)) => {
@@ -221,7 +227,13 @@ impl Ledger {
             for row in rows {
                 let (body, key, provider, model) = row?;
                 if let Ok(trace) = serde_json::from_str(&body) {
-                    found.push(StoredTrace { trace, cache_key: Digest::from_hex(key), digest: Digest::of(&body), provider, model });
+                    found.push(StoredTrace {
+                        trace,
+                        cache_key: Digest::from_hex(key),
+                        digest: Digest::of(&body),
+                        provider,
+                        model,
+                    });
                 }
             }
             Ok(found)

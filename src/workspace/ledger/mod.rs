@@ -81,7 +81,11 @@ impl Ledger {
         let file = self.file.clone();
         let done = self.db.transaction().and_then(|t| {
             let keep = work(&t)?;
-            if keep { t.commit()? } else { t.rollback()? }
+            if keep {
+                t.commit()?
+            } else {
+                t.rollback()?
+            }
             Ok(keep)
         });
         done.map_err(|e| WorkspaceError::Ledger { file, why: explain(&e) })

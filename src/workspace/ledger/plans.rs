@@ -84,9 +84,8 @@ impl Ledger {
 
     /// The newest plan made for an input that is not void.
     pub fn plan_for(&self, input: &Digest) -> Result<Option<PlanRow>, WorkspaceError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM plan WHERE input = ?1 AND void IS NULL ORDER BY created DESC, rowid DESC LIMIT 1"
-        );
+        let sql =
+            format!("SELECT {COLUMNS} FROM plan WHERE input = ?1 AND void IS NULL ORDER BY created DESC, rowid DESC LIMIT 1");
         self.run(|db| db.query_row(&sql, [input.as_str()], plan_of).optional())
     }
 

@@ -74,8 +74,7 @@ pub struct Past {
     pub reject: Option<Reject>,
 }
 
-const COLUMNS: &str =
-    "rowid, state, sent, custom_id, cache_key, article, profile, attempt, rung, why, max_output, body, prompt_estimate, prompt_most";
+const COLUMNS: &str = "rowid, state, sent, custom_id, cache_key, article, profile, attempt, rung, why, max_output, body, prompt_estimate, prompt_most";
 
 fn request_of(r: &rusqlite::Row<'_>) -> Sql<RequestRow> {
     let count = |i| r.get::<_, i64>(i).map(|n| u64::try_from(n).unwrap_or(0));
