@@ -30,11 +30,18 @@ struct Console {
 
 impl Console {
     fn open(workspace: &Workspace, rows: u16, cols: u16, no_color: bool) -> Self {
+        Self::open_with(workspace, rows, cols, no_color, &[])
+    }
+
+    fn open_with(workspace: &Workspace, rows: u16, cols: u16, no_color: bool, environment: &[(&str, &str)]) -> Self {
         let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).expect("a pty");
         let mut command = CommandBuilder::new(common::BINARY);
         command.args(["--workspace", &workspace.path().to_string_lossy()]);
         command.env("TERM", "xterm-256color");
+        for (name, value) in environment {
+            command.env(name, value);
+        }
         if no_color {
             command.env("NO_COLOR", "1");
         } else {
@@ -181,4 +188,31 @@ fn a_terminated_console_gives_the_terminal_back() {
     let pid = console.child.process_id().expect("a process").to_string();
     std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("signals");
     console.end();
+}
+
+#[test]
+fn a_paid_plan_is_made_without_its_provider_and_the_key_is_never_drawn() {
+    const SECRET: &str = "sk-ant-planted-5d1c77aa90e34b12";
+    let workspace = Workspace::small();
+    // Nobody listens there.
+    let config = "[teacher]\nprovider = \"anthropic\"\nmodel = \"claude-haiku-4-5\"\nbase_url = \"http://127.0.0.1:9\"\n";
+    workspace.file("stratos.toml", config);
+    let mut console = Console::open_with(&workspace, 40, 120, true, &[("ANTHROPIC_API_KEY", SECRET)]);
+    console.wait_for("stratos-v19");
+    console.press("3");
+    console.press("R");
+    console.wait_for("press a");
+    console.wait_for("from ANTHROPIC_API_KEY");
+    console.press("a");
+    console.wait_for("Approve the pilot");
+    console.wait_for("First use of anthropic");
+    console.press("\u{1b}");
+    console.wait("the dialog closed", |s| !s.contains("Approve the pilot"));
+    console.press("?");
+    console.wait_for("search:");
+    assert!(!console.raw.windows(SECRET.len()).any(|w| w == SECRET.as_bytes()), "the key was drawn");
+    console.press("\u{1b}");
+    console.wait("the help closed", |s| !s.contains("search:"));
+    console.press("q");
+    assert!(console.end());
 }

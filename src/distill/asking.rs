@@ -3,6 +3,7 @@
 //! Owns the step from nouns to requests: prompt, cache key, body, custom id. Which questions are planned is `plan`'s.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
@@ -105,8 +106,10 @@ pub trait Asking {
     fn encode(&self, question: &Question, key: &Digest, attempt: u32, restated: Option<&str>, max_output: u64) -> Outgoing {
         let mut prompt = question.prompt.clone();
         if let Some(why) = restated {
-            prompt.user +=
-                &format!("\n\nYour previous answer was not usable: {why}. Answer again, in exactly the required form.");
+            let _ = write!(
+                prompt.user,
+                "\n\nYour previous answer was not usable: {why}. Answer again, in exactly the required form."
+            );
         }
         let ask = Ask { prompt: &prompt, schema: self.schema(), max_output_tokens: max_output, material: &question.material };
         Outgoing { custom_id: custom_id(key, attempt), body: self.teacher().encode(&ask) }

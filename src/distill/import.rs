@@ -4,22 +4,15 @@
 //! A file is read in blocks, so that memory stays flat whatever its size; each block is examined on all cores.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use rayon::prelude::*;
-
 use super::DistillError;
-use super::asking::Kind;
-use crate::domain::{Article, ErrorKind, Form, PairKey, Prism, Recipe, Reject, SourceType, UnixMillis, examine, one_line};
-use crate::teacher::{Outcome, ResultLine, Stop, Teacher};
+use super::results::{Line, Lines, Reading};
+use crate::domain::{ErrorKind, Recipe, Reject, UnixMillis};
+use crate::teacher::Teacher;
 use crate::workspace::{
-    Answered, Billed, Kept, Ledger, MAX_LINE_BYTES, PlanRow, RawStore, RequestRow, SubmissionRow, WorkspaceError,
+    Answered, Billed, Importer, Kept, Ledger, PlanRow, RawStore, RequestRow, Sql, SubmissionRow, SubmissionState, WorkspaceError,
 };
-
-/// Lines examined together; large enough to keep the cores busy, small enough to be nothing in memory.
-const BLOCK: usize = 1024;
 
 /// Remarks kept of one import; the counts are over all.
 const REMARKS: usize = 20;
@@ -95,15 +88,67 @@ impl Summary {
     }
 }
 
-/// One line, read and examined.
-enum Read1 {
-    Answer(usize, Box<Answered>),
-    Unknown(String),
-    Unreadable(String),
+/// What an import has taken so far.
+struct Tally<'a> {
+    rows: &'a [RequestRow],
+    seen: Vec<bool>,
+    unknown: usize,
+    summary: Summary,
 }
 
+impl Tally<'_> {
+    fn take(&mut self, importer: &mut Importer<'_>, number: usize, line: Line) -> Sql<()> {
+        match line {
+            Line::Answer(i, _) if self.seen[i] => {
+                let id = &self.rows[i].request.custom_id;
+                self.summary.remark(format!("result line {number}: a second answer to {id}; the first one counts"));
+                Ok(())
+            }
+            Line::Answer(i, answer) => {
+                self.seen[i] = true;
+                self.summary.count(&answer.result);
+                importer.put(&answer)
+            }
+            Line::Unknown(id) => {
+                self.unknown += 1;
+                self.summary.remark(format!("result line {number}: id {id} was never asked in this batch; its bytes are kept"));
+                Ok(())
+            }
+            Line::Unreadable(why) => {
+                self.summary.remark(format!("result line {number}: {why}; its bytes are kept"));
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends what has no line. False: the file is incomplete, or most of it is not ours; nothing is to be recorded.
+    fn end(&mut self, importer: &mut Importer<'_>, absent: &Absent) -> Sql<bool> {
+        for i in (0..self.rows.len()).filter(|i| !self.seen[*i]) {
+            let row = &self.rows[i];
+            let (reject, billed) = match absent {
+                Absent::Incomplete => return Ok(false),
+                Absent::Canceled => (Reject::Canceled, Billed::No),
+                Absent::Expired => (Reject::Expired, Billed::No),
+                Absent::Missing => (Reject::Missing, Billed::Perhaps),
+                Absent::Known(known) => known.get(&row.request.custom_id).cloned().unwrap_or((Reject::Missing, Billed::No)),
+            };
+            let answer = Answered::without(row, reject, billed);
+            self.summary.count(&answer.result);
+            importer.put(&answer)?;
+        }
+        Ok(!self.is_foreign())
+    }
+
+    fn is_foreign(&self) -> bool {
+        self.unknown > self.rows.len() / 2
+    }
+}
+
+/// Blocks examined ahead of the one that is being stored.
+const AHEAD: usize = 2;
+
 /// Imports a result file of one submission.
-#[allow(clippy::too_many_arguments, reason = "one call from settle, one from the command line; each part is its own noun")]
+#[expect(clippy::too_many_arguments, reason = "one call from settle, one from the command line; each part is its own noun")]
 pub(super) fn import_results(
     ledger: &mut Ledger,
     recipe: &Recipe,
@@ -115,201 +160,49 @@ pub(super) fn import_results(
     at: UnixMillis,
 ) -> Result<Verdict, DistillError> {
     let rows = ledger.requests_of(submission.id)?;
-    let index: HashMap<&str, usize> = rows.iter().enumerate().map(|(i, r)| (r.request.custom_id.as_str(), i)).collect();
-    let file = File::open(path).map_err(|e| WorkspaceError::io("open", path, e))?;
-    let mut lines = Lines { reader: BufReader::with_capacity(1 << 18, file), number: 0 };
-    let (kind, form) = (Kind::from_id(&plan.kind), plan.form);
-    let (mut seen, mut summary) = (vec![false; rows.len()], Summary::default());
-    let (mut unknown, mut failed) = (0, None);
-    let complete = ledger.import(submission.id, at, |importer| {
-        loop {
-            let block = match lines.block() {
-                Ok(block) if block.is_empty() => break,
-                Ok(block) => block,
-                Err(e) => {
-                    failed = Some(e);
-                    return Ok(false);
-                }
-            };
-            let read: Vec<(usize, Read1)> = block
-                .into_par_iter()
-                .map(|(number, line)| (number, read_one(&line, &index, &rows, teacher, recipe, kind, form)))
-                .collect();
-            for (number, one) in read {
-                match one {
-                    Read1::Answer(i, _) if seen[i] => {
-                        summary.remark(format!(
-                            "result line {number}: a second answer to {}; the first one counts",
-                            rows[i].request.custom_id
-                        ));
-                    }
-                    Read1::Answer(i, answer) => {
-                        seen[i] = true;
-                        summary.count(&answer.result);
-                        importer.put(&answer)?;
-                    }
-                    Read1::Unknown(id) => {
-                        unknown += 1;
-                        summary
-                            .remark(format!("result line {number}: id {id} was never asked in this batch; its bytes are kept"));
-                    }
-                    Read1::Unreadable(why) => summary.remark(format!("result line {number}: {why}; its bytes are kept")),
+    let reading = Reading::new(&rows, teacher, recipe, plan);
+    let mut lines = Lines::open(path)?;
+    let mut tally = Tally { rows: &rows, seen: vec![false; rows.len()], unknown: 0, summary: Summary::default() };
+    let mut failed = None;
+    let complete = std::thread::scope(|scope| {
+        let (send, blocks) = std::sync::mpsc::sync_channel(AHEAD);
+        // Examined on another thread; a storer that gave up hangs up, and this one ends with it.
+        scope.spawn(move || {
+            loop {
+                let block = reading.block(&mut lines);
+                let last = block.as_ref().map_or(true, Vec::is_empty);
+                if send.send(block).is_err() || last {
+                    break;
                 }
             }
-        }
-        for (i, row) in rows.iter().enumerate().filter(|(i, _)| !seen[*i]) {
-            let (reject, billed) = match absent {
-                Absent::Incomplete => return Ok(false),
-                Absent::Canceled => (Reject::Canceled, Billed::No),
-                Absent::Expired => (Reject::Expired, Billed::No),
-                Absent::Missing => (Reject::Missing, Billed::Perhaps),
-                Absent::Known(known) => known.get(&rows[i].request.custom_id).cloned().unwrap_or((Reject::Missing, Billed::No)),
-            };
-            let answer = Answered::without(row, reject, billed);
-            summary.count(&answer.result);
-            importer.put(&answer)?;
-        }
-        Ok(unknown <= rows.len() / 2)
+        });
+        ledger.import(submission.id, at, |importer| {
+            for block in blocks {
+                match block {
+                    Ok(block) => block.into_iter().try_for_each(|(number, line)| tally.take(importer, number, line))?,
+                    Err(e) => {
+                        failed = Some(e);
+                        return Ok(false);
+                    }
+                }
+            }
+            tally.end(importer, absent)
+        })
     })?;
     if let Some(e) = failed {
         return Err(WorkspaceError::io("read", path, e).into());
     }
-    let got = seen.iter().filter(|s| **s).count();
+    let got = tally.seen.iter().filter(|s| **s).count();
     Ok(match complete {
-        true => Verdict::Imported(summary),
-        false if unknown > rows.len() / 2 => Verdict::NotOurs { unknown },
+        true => Verdict::Imported(tally.summary),
+        false if tally.is_foreign() => Verdict::NotOurs { unknown: tally.unknown },
         false => Verdict::Incomplete { got, wanted: rows.len() },
     })
 }
 
-fn read_one(
-    line: &[u8],
-    index: &HashMap<&str, usize>,
-    rows: &[RequestRow],
-    teacher: &dyn Teacher,
-    recipe: &Recipe,
-    kind: Kind,
-    form: Form,
-) -> Read1 {
-    if line.len() > MAX_LINE_BYTES {
-        return Read1::Unreadable(format!("it is longer than {} MiB", MAX_LINE_BYTES >> 20));
-    }
-    match teacher.read_line(line) {
-        Err(why) => Read1::Unreadable(one_line(&why, 200)),
-        Ok(ResultLine { custom_id, outcome }) => match index.get(custom_id.as_str()) {
-            None => Read1::Unknown(one_line(&custom_id, 80)),
-            Some(i) => Read1::Answer(*i, Box::new(answered(&rows[*i], outcome, recipe, kind, form))),
-        },
-    }
-}
-
-fn answered(row: &RequestRow, outcome: Outcome, recipe: &Recipe, kind: Kind, form: Form) -> Answered {
-    match outcome {
-        Outcome::Answered { text, stop, tokens } => {
-            let result = match stop {
-                Stop::End => judge(row, &text, recipe, kind, form),
-                Stop::TokenLimit => Err(Reject::Truncated { tokens: tokens.output }),
-                Stop::Refusal => Err(Reject::Refused { why: one_line(&text, 200) }),
-            };
-            let q = &row.request;
-            Answered {
-                row: row.row,
-                custom_id: q.custom_id.clone(),
-                cache_key: q.cache_key.clone(),
-                text,
-                stop: stop.id().into(),
-                tokens,
-                billed: Billed::Yes,
-                result,
-            }
-        }
-        Outcome::Errored { why, kind } => Answered::without(row, Reject::Failed { why: one_line(&why, 300), kind }, Billed::No),
-        Outcome::Expired => Answered::without(row, Reject::Expired, Billed::No),
-        Outcome::Canceled => Answered::without(row, Reject::Canceled, Billed::No),
-    }
-}
-
-/// Whether an answer can be used, by the recipe's rules.
-fn judge(row: &RequestRow, text: &str, recipe: &Recipe, kind: Kind, form: Form) -> Result<Kept, Reject> {
-    let format = |defect| Reject::Format { defect };
-    if kind == Kind::Articles {
-        return articles(&row.request.pair, text).map(Kept::Articles).map_err(format);
-    }
-    let rendered = match form {
-        Form::Text => None,
-        Form::Fields => Some(Prism::from_json(text).map_err(|_| format(crate::domain::AnswerDefect::NotFields))?.answer()),
-    };
-    examine(recipe, row.request.pair.clone(), rendered.as_deref().unwrap_or(text)).map(Kept::Trace)
-}
-
-/// The articles of a written answer: those that are whole.
-fn articles(pair: &PairKey, text: &str) -> Result<Vec<Article>, crate::domain::AnswerDefect> {
-    #[derive(serde::Deserialize)]
-    struct Written {
-        articles: Vec<One>,
-    }
-    #[derive(serde::Deserialize)]
-    struct One {
-        title: String,
-        summary: String,
-        source: String,
-        source_type: SourceType,
-    }
-    let text = text.trim().trim_start_matches("```json").trim_start_matches("```").trim_end_matches("```");
-    let written: Written = serde_json::from_str(text).map_err(|_| crate::domain::AnswerDefect::NotFields)?;
-    let whole = written
-        .articles
-        .into_iter()
-        .filter_map(|one| Article::written(&one.title, &one.summary, &one.source, one.source_type, &pair.profile).ok());
-    let articles: Vec<Article> = whole.collect();
-    if articles.is_empty() { Err(crate::domain::AnswerDefect::Empty) } else { Ok(articles) }
-}
-
-/// Blocks of lines of a file, numbered from 1; blank lines are passed over.
-struct Lines {
-    reader: BufReader<File>,
-    number: usize,
-}
-
-impl Lines {
-    fn block(&mut self) -> std::io::Result<Vec<(usize, Vec<u8>)>> {
-        let mut block = Vec::with_capacity(BLOCK);
-        while block.len() < BLOCK {
-            let mut line = Vec::new();
-            // One byte more than is accepted, so that a longer line shows; its rest is skipped.
-            if self.reader.by_ref().take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut line)? == 0 {
-                break;
-            }
-            if line.len() > MAX_LINE_BYTES && line.last() != Some(&b'\n') {
-                self.skip_line()?;
-            }
-            self.number += 1;
-            if !line.trim_ascii().is_empty() {
-                block.push((self.number, line));
-            }
-        }
-        Ok(block)
-    }
-
-    fn skip_line(&mut self) -> std::io::Result<()> {
-        loop {
-            let buffer = self.reader.fill_buf()?;
-            let (used, done) = match buffer.iter().position(|b| *b == b'\n') {
-                Some(end) => (end + 1, true),
-                None => (buffer.len(), buffer.is_empty()),
-            };
-            self.reader.consume(used);
-            if done {
-                return Ok(());
-            }
-        }
-    }
-}
-
 /// Finds the submission that a file of results belongs to: the one that asked its first known id.
 pub fn scan(ledger: &Ledger, teacher: &dyn Teacher, path: &Path) -> Result<Option<i64>, DistillError> {
-    let file = File::open(path).map_err(|e| WorkspaceError::io("open", path, e))?;
-    let mut lines = Lines { reader: BufReader::new(file), number: 0 };
+    let mut lines = Lines::open(path)?;
     let block = lines.block().map_err(|e| WorkspaceError::io("read", path, e))?;
     for (_, line) in block {
         if let Ok(read) = teacher.read_line(&line)
@@ -346,7 +239,7 @@ pub fn import_file(
     };
     let plan = ledger.plan(&submission.plan)?.ok_or_else(|| refused("its plan is gone from the ledger".into()))?;
     let stored = raw.copy(&submission.label, path)?;
-    let done = submission.state == crate::workspace::SubmissionState::Imported;
+    let done = submission.state == SubmissionState::Imported;
     ledger.put_raw(submission.id, &stored, at)?;
     let absent = if partial || done { Absent::Missing } else { Absent::Incomplete };
     match import_results(ledger, recipe, teacher, &submission, &plan, &raw.path(&stored.name), &absent, at)? {

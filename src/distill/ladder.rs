@@ -57,9 +57,7 @@ pub fn next(history: &[Past], cap: u64, max_attempts: u32, afresh: bool) -> Opti
     let highest = history.iter().map(|p| p.max_output).max().unwrap_or(cap).max(cap);
     let next = |rung, max_output| Some(Next { attempt: last.attempt + 1, rung, max_output });
     match last.reject.as_ref()? {
-        Reject::Refused { .. } => None,
         Reject::Truncated { .. } if taken("higher cap") == 0 => next(Rung::HigherCap, highest * 2),
-        Reject::Truncated { .. } => None,
         Reject::Format { .. } | Reject::Forbidden { .. } | Reject::TooShort { .. } | Reject::TooLong { .. } => {
             let why = last.reject.as_ref().map(ToString::to_string).unwrap_or_default();
             if taken("reason stated") == 0 { next(Rung::Restated { why }, highest) } else { None }
@@ -73,7 +71,14 @@ pub fn next(history: &[Past], cap: u64, max_attempts: u32, afresh: bool) -> Opti
             next(Rung::Again, highest)
         }
         Reject::Canceled if afresh => next(Rung::Again, highest),
-        Reject::Failed { .. } | Reject::Expired | Reject::Missing | Reject::Lost | Reject::Canceled => None,
+        // A refusal is an answer; the rest has used up its rung.
+        Reject::Refused { .. }
+        | Reject::Truncated { .. }
+        | Reject::Failed { .. }
+        | Reject::Expired
+        | Reject::Missing
+        | Reject::Lost
+        | Reject::Canceled => None,
     }
 }
 

@@ -16,6 +16,7 @@ mod plan;
 mod polarise;
 pub mod quality;
 mod receipt;
+mod results;
 mod run;
 mod scope;
 mod settle;

@@ -47,7 +47,7 @@ impl Distiller<'_> {
             }
             match submission.state {
                 SubmissionState::Submitting | SubmissionState::Unknown => {
-                    self.reconcile(&submission, &plan, teacher.as_ref()).await?
+                    self.reconcile(&submission, &plan, teacher.as_ref()).await?;
                 }
                 SubmissionState::Submitted => self.look(&submission, &plan, teacher.as_ref()).await?,
                 SubmissionState::Downloaded => self.import(&submission, &plan, teacher.as_ref(), &Absent::Incomplete)?,

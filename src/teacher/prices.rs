@@ -1,7 +1,7 @@
 //! Prices: rows of `data/prices.toml`. The price of a request comes from the model id that is sent; no row, no plan
 //! (guard M2).
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -181,7 +181,7 @@ impl Price {
             [("cache write", self.cache_write_5m), ("cache write 1 h", self.cache_write_1h), ("cache read", self.cache_read)]
         {
             if let Some(price) = price {
-                line += &format!(", {} $ {name}", price.amount().normalize());
+                let _ = write!(line, ", {} $ {name}", price.amount().normalize());
             }
         }
         format!("{line}, verified {}", self.verified)

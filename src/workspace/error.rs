@@ -34,7 +34,7 @@ impl WorkspaceError {
         use std::io::ErrorKind as K;
         let remedy = match source.kind() {
             K::PermissionDenied | K::ReadOnlyFilesystem => "Make the folder writable, or work in a copy of the workspace",
-            K::StorageFull | K::QuotaExceeded => "Free some disk space and run again; nothing recorded is lost",
+            K::StorageFull | K::QuotaExceeded | K::FileTooLarge => "Free some disk space and run again; nothing recorded is lost",
             K::NotFound => "Check the path",
             _ => "Run again; nothing recorded is lost",
         };

@@ -138,3 +138,41 @@ fn results_fetched_by_hand_are_imported_once() {
     let output = stratos(&workspace, &["distill", "import", &nonsense.to_string_lossy()]);
     assert!(!output.status.success() && text(&output).contains("nothing was stored"), "{}", text(&output));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_file_system_that_takes_no_more_says_so_and_going_on_works() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let emulator = emulator(dir.path(), |_| {});
+    let workspace = workspace(&emulator, 40);
+    let config = fs::read_to_string(workspace.path().join("stratos.toml")).expect("reads");
+    workspace.file("stratos.toml", format!("{config}pilot = \"never\"\n"));
+    let digest = plan(&workspace);
+    assert!(stratos(&workspace, &["distill", "approve", &digest, "--ceiling", "2"]).status.success());
+    let run = command(&workspace, &["distill", "run"]);
+    let mut failures = 0;
+    // No file may grow beyond so many blocks of 512 bytes: the ledger's first, then the results', then all fit.
+    for blocks in ["64", "160", "400", "800", "1600"] {
+        let mut limited = Command::new("sh");
+        limited
+            .args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"")])
+            .arg(run.get_program())
+            .args(run.get_args());
+        limited.env("ANTHROPIC_API_KEY", SECRET);
+        let output = limited.output().expect("runs");
+        if !output.status.success() {
+            failures += 1;
+            let said = text(&output);
+            assert!(!said.contains("panicked") && said.contains("un again"), "{said}");
+        }
+    }
+    assert!(failures > 0, "no limit was low enough");
+    let done = stratos(&workspace, &["distill", "run"]);
+    assert!(done.status.success(), "{}", text(&done));
+    let bills = emulator.billed();
+    let mut ids: Vec<&str> = bills.iter().map(|b| b.custom_id.as_str()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), bills.len(), "an attempt was billed twice");
+    assert_eq!(bills.len(), 112, "every pair was bought once");
+}

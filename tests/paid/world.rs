@@ -182,7 +182,7 @@ impl World {
         let teacher = build(self.settings.clone()).expect("a known provider");
         let set = PairSet::new(&self.recipe, &self.renderer, teacher.as_ref(), &self.profiles, &self.articles);
         let (mut ledger, raw) = (self.ledger(), RawStore::new(self.dir.path().join("raw")));
-        let input = self.input();
+        let input = Digest::of("the phase's input");
         let desk = OneDesk(&self.settings);
         let mut distiller = Distiller::new(Tools {
             asking: &set,
@@ -202,10 +202,6 @@ impl World {
 
     pub fn go(&self) -> Result<Step, DistillError> {
         self.process(&mut Ear::default(), usize::MAX).expect("lives to its end")
-    }
-
-    pub fn input(&self) -> Digest {
-        Digest::of("the phase's input")
     }
 
     /// Runs until a plan wants approval.

@@ -38,7 +38,7 @@ impl Supervisor {
                 self.refresh_view(Phase::Dataset)?;
                 Ok(true)
             }
-            _ => Ok(false),
+            ApprovalRequest::Dataset { .. } => Ok(false),
         }
     }
 

@@ -51,8 +51,8 @@ impl Ledger {
         // FULL: a paid answer that was reported as stored is on the disk, even if the power goes now.
         db.pragma_update(None, "synchronous", "FULL").map_err(wrap)?;
         db.pragma_update(None, "foreign_keys", true).map_err(wrap)?;
-        // Imports touch rows of a whole batch in random order; 24 MB keep them in memory.
-        db.pragma_update(None, "cache_size", -24_000).map_err(wrap)?;
+        // Imports touch rows of a whole batch in random order; 48 MB keep them in memory.
+        db.pragma_update(None, "cache_size", -48_000).map_err(wrap)?;
         migrate(&mut db).map_err(wrap)?;
         Ok(Self { db, file: file.to_owned() })
     }
@@ -82,9 +82,9 @@ impl Ledger {
         let done = self.db.transaction().and_then(|t| {
             let keep = work(&t)?;
             if keep {
-                t.commit()?
+                t.commit()?;
             } else {
-                t.rollback()?
+                t.rollback()?;
             }
             Ok(keep)
         });

@@ -133,7 +133,8 @@ fn styled(app: &App) -> String {
             _ => '.',
         };
         let marks: String = (0..80).map(mark).collect();
-        text += &format!("{}\n", line.trim_end());
+        text.push_str(line.trim_end());
+        text.push('\n');
         styles += format!("{y:>2} {}", marks.trim_end_matches('.')).trim_end();
         styles.push('\n');
     }

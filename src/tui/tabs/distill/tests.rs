@@ -24,7 +24,8 @@ fn styled(snapshot: &Snapshot, phase: Phase, tab: &TabState, size: (u16, u16)) -
             _ => '.',
         };
         let marks: String = (0..size.0).map(mark).collect();
-        text += &format!("{}\n", line.trim_end());
+        text.push_str(line.trim_end());
+        text.push('\n');
         styles += format!("{y:>2} {}", marks.trim_end_matches('.')).trim_end();
         styles.push('\n');
     }
