@@ -185,6 +185,13 @@ fn finish(snapshot: &Snapshot, complete: bool, output: Output) -> Result<()> {
     Ok(())
 }
 
+/// What the engine said beside its progress.
+pub fn news(snapshot: &Snapshot) {
+    for line in snapshot.log.iter().filter(|line| line.level == Level::Info) {
+        say(&clean(&line.text));
+    }
+}
+
 /// The snapshot after a run, from a receiver that was marked unchanged before the command was sent: the end is told before
 /// it is published.
 async fn settled(snapshot: &mut tokio::sync::watch::Receiver<Arc<Snapshot>>) -> Result<Arc<Snapshot>> {

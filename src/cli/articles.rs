@@ -9,7 +9,7 @@ use color_eyre::eyre::Result;
 
 use super::distill::plan_lines;
 use crate::domain::{Phase, ProfileId};
-use crate::engine::{ApprovalRequest, Command, Consent, Errand, Level, Snapshot, recorded_plan};
+use crate::engine::{ApprovalRequest, Command, Consent, Errand, Snapshot, recorded_plan};
 use crate::headless::{self, Output, say};
 use crate::workspace::Workspace;
 
@@ -40,7 +40,7 @@ pub fn polarise(workspace: &Arc<Workspace>, args: &PolariseArgs) -> Result<ExitC
     }
     let (complete, snapshot) = headless::conduct_and_look(workspace, command, Output::of(args.json))?;
     if !args.json {
-        news(&snapshot);
+        headless::news(&snapshot);
     }
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }
@@ -55,7 +55,7 @@ fn preview(workspace: &Workspace, args: &PolariseArgs, snapshot: &Snapshot) -> R
         if args.json {
             say("null");
         } else {
-            news(snapshot);
+            headless::news(snapshot);
         }
         return Ok(ExitCode::SUCCESS);
     };
@@ -69,11 +69,4 @@ fn preview(workspace: &Workspace, args: &PolariseArgs, snapshot: &Snapshot) -> R
     let names: Vec<&str> = args.profiles.iter().map(ProfileId::as_str).collect();
     say(&format!("  then: stratos articles polarise --profiles {} --count {} --send", names.join(","), args.count));
     Ok(ExitCode::SUCCESS)
-}
-
-/// What the errand said at its end.
-fn news(snapshot: &Snapshot) {
-    for line in snapshot.log.iter().filter(|line| line.level == Level::Info) {
-        say(&headless::clean(&line.text));
-    }
 }

@@ -119,17 +119,26 @@ pub fn distill(workspace: &Arc<Workspace>, act: Distill) -> Result<ExitCode> {
         Distill::Run { phase, teacher: None, .. } => single(workspace, Phase::Distill, &phase),
         Distill::Run { phase, teacher: Some(teacher), sample } => {
             let errand = Errand::SecondOpinion { teacher, scope: Scope { sample, ..Scope::default() }, send: true };
-            headless::conduct(workspace, Command::Errand { errand }, Output::of(phase.json))
+            errand_to_end(workspace, Command::Errand { errand }, Output::of(phase.json))
         }
         Distill::Batches { json } => batches(workspace, json),
-        Distill::Tend => headless::conduct(workspace, Command::Errand { errand: Errand::Tend }, Output::Bars),
-        Distill::Cancel { submission } => headless::conduct(workspace, Command::CancelBatches { submission }, Output::Bars),
+        Distill::Tend => errand_to_end(workspace, Command::Errand { errand: Errand::Tend }, Output::Bars),
+        Distill::Cancel { submission } => errand_to_end(workspace, Command::CancelBatches { submission }, Output::Bars),
         Distill::Settle { submission, adopt, none: _ } => headless::tell(workspace, Command::Settle { submission, adopt }),
         Distill::Import { file, partial } => headless::tell(workspace, Command::ImportAnswers { path: file, partial }),
         Distill::Compare(args) => super::compare::compare(workspace, &args),
         Distill::Rejects { json } => rejects(workspace, json),
         Distill::Receipt { json } => receipt(workspace, json),
     }
+}
+
+/// Runs an errand and says what came of it.
+fn errand_to_end(workspace: &Arc<Workspace>, command: Command, output: Output) -> Result<ExitCode> {
+    let (complete, snapshot) = headless::conduct_and_look(workspace, command, output)?;
+    if output == Output::Bars {
+        headless::news(&snapshot);
+    }
+    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }
 
 /// Makes a plan and shows it; nothing is sent.
@@ -229,7 +238,7 @@ pub fn plan_lines(plan: &PlanView) -> Vec<String> {
     let f = &e.forecast;
     let mut lines = vec![
         format!("plan {} · {} · {} · {}", plan.digest.short(), plan.kind, plan.teacher, plan.model),
-        format!("  scope      {}", plan.scope),
+        format!("  scope      {}", if plan.kind == "articles" { "new articles" } else { plan.scope.as_str() }),
         format!(
             "  requests   {} in {} batches ({} answered already, {} under way, {} given up)",
             e.requests, e.chunks, e.answered, e.under_way, e.given_up
@@ -238,6 +247,7 @@ pub fn plan_lines(plan: &PlanView) -> Vec<String> {
         format!("  expected   {}", f.expected),
         format!("  95 %       {}", f.p95),
         format!("  worst case {}", e.worst),
+        format!("  at once    {} as a ceiling sends everything at once; less sends it in turns", e.at_once),
     ];
     if let Some(before) = &e.before {
         lines.push(format!("  unmeasured {} expected, {} at 95 % ({})", before.expected, before.p95, before.basis.words()));

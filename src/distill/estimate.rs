@@ -38,9 +38,9 @@ pub enum Basis {
 impl Basis {
     pub fn words(self) -> String {
         match self {
-            Self::Assumed => format!("estimate: one token for four bytes in, {ASSUMED_OUTPUT_TOKENS:.0} tokens out assumed"),
+            Self::Assumed => "estimate: one token for four bytes in, answers of an assumed length".into(),
             Self::Counted { requests } => {
-                format!("prompts by the provider's counter on {requests} requests, {ASSUMED_OUTPUT_TOKENS:.0} tokens out assumed")
+                format!("prompts by the provider's counter on {requests} requests, answers of an assumed length")
             }
             Self::Measured { answers } => format!("measured on {answers} billed answers"),
         }

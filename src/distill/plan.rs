@@ -24,6 +24,8 @@ pub struct Sample {
 /// What a plan would cost, and how that was counted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
+    /// Pairs in scope, whatever is known of them.
+    pub pairs: usize,
     pub requests: usize,
     /// Pairs in scope whose question has its answer: not bought again.
     pub answered: usize,
@@ -40,6 +42,8 @@ pub struct Estimate {
     pub whole: Option<Forecast>,
     /// Every request at its token limit, every prompt at its bound, every rung of the ladder taken.
     pub worst: Usd,
+    /// Every first attempt at its bound: with a ceiling of this much all of them go out at once, with less in turns.
+    pub at_once: Usd,
     /// How many batches, or handfuls, it takes.
     pub chunks: usize,
     pub price: Price,
@@ -137,6 +141,7 @@ impl Plan {
         let size = wanted.pilot_requests.clamp(ENOUGH_MEASURED, 50);
         let pilot = asking.kind() == Kind::Traces && wants_pilot(wanted.pilot, price, measured.is_some(), found.open.len(), size);
         let all: u64 = found.open.iter().map(|o| prompt_estimate(&o.question.prompt)).sum();
+        let pairs = found.open.len() + found.answered + found.under_way + found.given_up;
         let whole = pilot.then(|| habits.forecast(found.open.len(), all, price));
         if pilot {
             found.open = few(found.open, size, wanted.seed);
@@ -144,7 +149,7 @@ impl Plan {
         let kind = if pilot { Kind::Pilot } else { asking.kind() };
         let drafts = draft(asking, &found.open, &PromptBound { worst_ratio: habits.worst_ratio });
         let before = measured.is_some().then_some(&assumed);
-        let estimate = estimate(asking, &found, &drafts, &habits, before, whole, price, remarks);
+        let estimate = Estimate { pairs, ..estimate(asking, &found, &drafts, &habits, before, whole, price, remarks) };
         let requests: Vec<NewRequest> = drafts.into_iter().map(|d| d.row).collect();
         let digest = bind(asking, &requests, kind, wanted, price, ledger.void_plans()?);
         let row = PlanRow {
@@ -274,6 +279,7 @@ fn estimate(
     let mut shown: Vec<usize> = vec![0, open.len() / 2, open.len() - 1];
     shown.dedup();
     Estimate {
+        pairs: open.len(),
         requests: open.len(),
         answered: found.answered,
         under_way: found.under_way,
@@ -283,6 +289,10 @@ fn estimate(
         before: before.map(|h| h.forecast(open.len(), prompts, price)),
         whole,
         worst: drafts.iter().map(|d| worst_of(asking, &d.row, price)).fold(Usd::ZERO, std::ops::Add::add),
+        at_once: drafts
+            .iter()
+            .map(|d| price.most(d.row.prompt_most, d.row.max_output, asking.teacher().writes_cache()))
+            .fold(Usd::ZERO, std::ops::Add::add),
         chunks: chunks(asking, drafts),
         price: price.clone(),
         remarks,

@@ -114,6 +114,11 @@ impl Supervisor {
                 self.log(Level::Error, error.to_string());
             }
         }
+        // What an earlier process waited for, this one waits for too.
+        let distill = Phase::Distill;
+        if matches!(self.standings[distill.index()].state, PhaseState::NeedsApproval(_)) {
+            self.snapshot.approval = views::approval(distill, &self.workspace, &self.ledger, &self.standings);
+        }
         self.snapshot.complete = true;
         self.publish();
         let mut tick = tokio::time::interval(TICK);

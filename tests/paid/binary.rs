@@ -93,6 +93,7 @@ fn the_whole_way_from_the_command_line_and_the_key_is_found_nowhere() {
     let receipt = run(&["distill", "receipt"]);
     assert!(text(&receipt).contains("billed") && text(&receipt).contains("kept answers"), "{}", text(&receipt));
     run(&["distill", "batches"]);
+    assert!(run(&["distill", "cancel"]).status.success(), "nothing to cancel is no failure");
     run(&["distill", "rejects"]);
     run(&["distill", "plan"]);
     run(&["keys", "status"]);

@@ -37,7 +37,9 @@ impl Comparison {
         let between = format!("scores between {:.1} and {:.1}, ends excluded", self.middle.0, self.middle.1);
         line(&between, share(a.middle_share), share(b.middle_share));
         line("forbidden scores", share(a.forbidden_share), share(b.forbidden_share));
-        let cost = |side: &Side| side.cost_per_kept.map_or_else(|| "unknown".into(), |usd| usd.to_string());
+        let cost = |side: &Side| {
+            side.cost_per_kept.map_or_else(|| "unknown".into(), |usd| format!("{} $", usd.amount().round_dp(5).normalize()))
+        };
         line("cost per kept trace", cost(a), cost(b));
         if let Some(ratio) = self.middle_ratio {
             lines.push(format!("B gives scores of that middle {ratio:.2} times as often as A"));

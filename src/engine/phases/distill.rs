@@ -66,7 +66,7 @@ pub fn run_errand(context: &mut JobContext, input: &Digest, errand: &Errand) -> 
         Step::Stopped => Ok(PhaseEnd::Stopped),
         Step::NeedsApproval(plan) => planned(context, *plan),
         Step::Done if matches!(errand, Errand::Tend) => aside("open batches were looked at".into()),
-        Step::Done => aside("nothing to ask: every pair in scope has its answer".into()),
+        Step::Done => aside("nothing is left to ask: every pair in scope has its answer, or is out of attempts".into()),
     }
 }
 
@@ -199,7 +199,8 @@ pub fn spend_request(ledger: &Ledger, plan: &Plan) -> Result<ApprovalRequest, Fa
 
 /// What will usually be enough, to the next whole cent.
 pub fn suggested_ceiling(estimate: &Estimate) -> Usd {
-    let amount = estimate.forecast.p95.min(estimate.worst);
+    // A pilot is worth going out at once; of the rest, what is usually enough.
+    let amount = if estimate.whole.is_some() { estimate.at_once } else { estimate.forecast.p95.min(estimate.worst) };
     Usd::new(amount.amount().round_dp_with_strategy(2, rust_decimal::RoundingStrategy::AwayFromZero))
 }
 

@@ -147,6 +147,7 @@ impl Supervisor {
         let count = self.cancel_batches_marked(submission)?;
         if count == 0 {
             self.emit(Event::Log { level: Level::Warn, text: "no such batch is open; nothing to cancel".into() });
+            self.emit(Event::RunEnded { complete: true });
             return Ok(());
         }
         let text = format!("{count} batches are cancelled; what the provider answered by then is billed, kept and imported");

@@ -34,11 +34,7 @@ pub(super) fn view(workspace: &Workspace, ledger: &Ledger, standings: &[Standing
         view.pairs = view.kept;
         return Ok(view);
     };
-    let estimate = &plan.estimate;
-    view.pairs = match &estimate.whole {
-        Some(_) => view.kept.max(estimate.requests + estimate.answered + estimate.given_up),
-        None => estimate.requests + estimate.answered + estimate.under_way + estimate.given_up,
-    };
+    view.pairs = plan.estimate.pairs;
     let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
     for plan in plans.iter().rev() {
         for reject in ledger.rejects(&plan.digest)? {

@@ -64,6 +64,8 @@ pub(super) fn distill() -> DistillView {
         teacher: "openai".into(),
         model: "gpt-6-luna".into(),
         estimate: Estimate {
+            pairs: 40,
+            at_once: usd("3"),
             requests: 40,
             answered: 10,
             under_way: 0,

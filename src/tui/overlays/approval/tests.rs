@@ -52,6 +52,8 @@ fn plan(digest: &str) -> PlanView {
         teacher: "anthropic".into(),
         model: "claude-sonnet-5".into(),
         estimate: Estimate {
+            pairs: 40,
+            at_once: usd("3"),
             requests: 120,
             answered: 0,
             under_way: 0,

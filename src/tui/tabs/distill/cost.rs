@@ -91,6 +91,11 @@ fn amounts(theme: &Theme, plan: &PlanView) -> Vec<Line<'static>> {
     lines.push(row("expected", e.forecast.expected, before.map(|b| money(b.expected))));
     lines.push(row("95 %", e.forecast.p95, before.map(|b| money(b.p95))));
     lines.push(row("at worst", e.worst, None));
+    if e.at_once > e.forecast.expected {
+        let words =
+            format!("{}  a ceiling of this much sends all at once, a lower one in turns", pad_left(&money(e.at_once), NOW));
+        lines.push(field(theme, "at once", &words, Role::Dim));
+    }
     lines.push(ceiling(theme, plan));
     lines.push(spent(theme, plan));
     lines
