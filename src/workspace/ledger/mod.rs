@@ -140,6 +140,31 @@ mod tests {
     }
 
     #[test]
+    fn a_ledger_of_the_first_schema_is_carried_over_with_what_it_holds() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let file = dir.path().join("ledger.sqlite");
+        let old = Connection::open(&file).expect("opens");
+        old.execute_batch(MIGRATIONS[0]).expect("the first schema");
+        old.execute_batch(
+            "INSERT INTO plan VALUES ('p', 'i', 'rehearsal', 'm', 1, '{}');
+             INSERT INTO submission (id, plan, attempt, state, remote, requests, bodies, created) VALUES (1, 'p', 1, 'imported', 'r', 1, 'b', 1);
+             INSERT INTO request VALUES ('c-1', 'p', 'k', 'a1', 'p1', 1, 'kept', 1);
+             INSERT INTO response VALUES ('c-1', 'text', 'end', 10, 5, 1);
+             INSERT INTO raw_result (submission, sha256, at, bytes) VALUES (1, 's', 1, x'00');
+             PRAGMA user_version = 1;",
+        )
+        .expect("rows of an older program");
+        drop(old);
+        let ledger = Ledger::open(&file).expect("opens");
+        let plan = ledger.plans().expect("reads").pop().expect("kept");
+        assert_eq!((plan.kind.as_str(), plan.void), ("traces", None));
+        assert_eq!(ledger.usage(&plan.digest).expect("reads").tokens, crate::domain::Tokens::plain(10, 5));
+        assert_eq!(ledger.requests_of(1).expect("reads").len(), 1);
+        let kept: i64 = ledger.db.query_row("SELECT count(*) FROM raw_result", [], |r| r.get(0)).expect("counts");
+        assert_eq!(kept, 1);
+    }
+
+    #[test]
     fn a_full_disk_loses_nothing_that_was_recorded() {
         let dir = tempfile::tempdir().expect("temp dir");
         let mut ledger = Ledger::open(&dir.path().join("ledger.sqlite")).expect("opens");

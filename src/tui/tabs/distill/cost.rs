@@ -92,8 +92,7 @@ fn amounts(theme: &Theme, plan: &PlanView) -> Vec<Line<'static>> {
     lines.push(row("95 %", e.forecast.p95, before.map(|b| money(b.p95))));
     lines.push(row("at worst", e.worst, None));
     if e.at_once > e.forecast.expected {
-        let words =
-            format!("{}  a ceiling of this much sends all at once, a lower one in turns", pad_left(&money(e.at_once), NOW));
+        let words = format!("{}  as a ceiling, this sends everything at once", pad_left(&money(e.at_once), NOW));
         lines.push(field(theme, "at once", &words, Role::Dim));
     }
     lines.push(ceiling(theme, plan));
