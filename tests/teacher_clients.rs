@@ -53,6 +53,7 @@ fn ended(results: &[&str]) -> RemoteBatch {
         created: None,
         expires: None,
         why: None,
+        short: false,
         results: results.iter().map(ToString::to_string).collect(),
     }
 }

@@ -5,16 +5,38 @@
 //! asked again under another attempt.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::DistillError;
 use super::import::Absent;
-use super::run::Distiller;
+use super::run::{Distiller, SLICE};
 use crate::domain::{ErrorKind, Gate, Reject, one_line};
 use crate::teacher::{Outgoing, Refusal, SubmitError, Teacher};
 use crate::workspace::{Billed, PlanRow, RequestRow, SubmissionRow, SubmissionState};
+
+/// What is known of requests without an answer, by custom id.
+type Known = HashMap<String, (Reject, Billed)>;
+
+/// A handful on its way.
+struct Round<'a> {
+    queue: VecDeque<(&'a RequestRow, Outgoing)>,
+    known: Known,
+    done: usize,
+    total: usize,
+    /// The server takes nothing for a while.
+    busy: Option<(String, Option<Duration>)>,
+    /// Nothing more is sent.
+    ended: Option<DistillError>,
+}
+
+impl Round<'_> {
+    fn goes_on(&self) -> bool {
+        self.busy.is_none() && self.ended.is_none()
+    }
+}
 
 impl Distiller<'_> {
     /// Asks what is left of a handful, then imports it.
@@ -37,7 +59,7 @@ impl Distiller<'_> {
         }
         let open: Vec<&RequestRow> = rows.iter().filter(|r| !answered.contains(&r.request.custom_id)).collect();
         // Sent by a process that died before the reply came.
-        let mut known: HashMap<String, (Reject, Billed)> = open
+        let mut known: Known = open
             .iter()
             .filter(|r| r.sent.is_some())
             .map(|r| (r.request.custom_id.clone(), (Reject::Lost, Billed::Perhaps)))
@@ -69,75 +91,103 @@ impl Distiller<'_> {
     }
 
     /// Asks a queue with bounded concurrency. `None`: stopped; the rest is asked when the run goes on. Otherwise what is
-    /// known of requests without an answer.
+    /// known of requests without an answer. Whatever ends it, replies under way are waited for and stored first.
     async fn ask_all(
         &mut self,
         submission: &SubmissionRow,
         teacher: &dyn Teacher,
-        mut queue: VecDeque<(&RequestRow, Outgoing)>,
-        mut done: usize,
+        queue: VecDeque<(&RequestRow, Outgoing)>,
+        done: usize,
         total: usize,
-    ) -> Result<Option<HashMap<String, (Reject, Billed)>>, DistillError> {
+    ) -> Result<Option<Known>, DistillError> {
         let most = teacher.limits().concurrency.max(1);
-        let mut failed = HashMap::new();
+        let mut round = Round { queue, known: Known::new(), done, total, busy: None, ended: None };
         let mut under_way = FuturesUnordered::new();
         let mut stopping = false;
         loop {
-            while !stopping && under_way.len() < most {
+            while !stopping && round.goes_on() && under_way.len() < most && !round.queue.is_empty() {
                 stopping = self.tools.conduct.gate() == Gate::Stop || self.is_cancelled(submission)?;
-                let Some((row, out)) = queue.pop_front().filter(|_| !stopping) else { break };
+                if stopping {
+                    break;
+                }
+                let Some((row, out)) = round.queue.pop_front() else { break };
                 self.tools.ledger.mark_sent(&out.custom_id, self.tools.clock.now())?;
                 under_way.push(async move {
                     let reply = teacher.ask(&out).await;
                     (row, out, reply)
                 });
             }
-            let Some((row, out, reply)) = under_way.next().await else { break };
-            match reply {
-                Ok(line) => {
-                    self.tools.raw.append_line(&submission.label, &line)?;
-                    done += 1;
-                    self.looks.remove(&0);
-                    self.tools.ledger.set_watched(submission.id, Some(done), None, self.tools.clock.now())?;
-                    self.tools.conduct.progress(
-                        done as u64,
-                        total as u64,
-                        "requests",
-                        &format!("{} one by one", teacher.provider()),
-                    );
-                }
-                Err(SubmitError::Refused { why, kind: Refusal::Busy { after } }) => {
-                    // Nothing was taken: the same request may go out again.
-                    self.tools.ledger.unmark_sent(&out.custom_id)?;
-                    let wait = self.hold_off(0, &why, after);
-                    queue.push_back((row, out));
-                    if let Err(error) = wait {
-                        drop(under_way);
-                        return Err(error);
-                    }
-                    self.tools.pace.sleep(after.unwrap_or(teacher.limits().poll)).await;
-                }
-                Err(SubmitError::Refused { why, kind: Refusal::Final }) => {
-                    self.tools.ledger.unmark_sent(&out.custom_id)?;
-                    return Err(DistillError::Refused { why });
-                }
-                Err(SubmitError::Refused { why, kind: Refusal::TooLarge }) => {
-                    let reject = Reject::Failed { why: one_line(&why, 300), kind: ErrorKind::Request };
-                    failed.insert(out.custom_id, (reject, Billed::No));
-                }
-                Err(SubmitError::Unclear(why)) => {
-                    self.tools
-                        .conduct
-                        .warn(format!("an answer was lost on the way ({why}); it may be billed, and is asked again"));
-                    failed.insert(out.custom_id, (Reject::Lost, Billed::Perhaps));
-                }
+            if let Some((row, out, reply)) = under_way.next().await {
+                self.hear(submission, teacher, &mut round, row, out, reply)?;
+                continue;
+            }
+            if let Some(error) = round.ended {
+                return Err(error);
+            }
+            let Some((why, after)) = round.busy.take().filter(|_| !stopping) else { break };
+            self.hold_off(0, &why, after)?;
+            stopping = self.hold().await == Gate::Stop;
+        }
+        let whole = round.queue.is_empty() || self.is_cancelled(submission)?;
+        for (_, out) in round.queue.iter().filter(|_| whole) {
+            round.known.insert(out.custom_id.clone(), (Reject::Canceled, Billed::No));
+        }
+        Ok(whole.then_some(round.known))
+    }
+
+    /// Takes one reply in.
+    fn hear<'r>(
+        &mut self,
+        submission: &SubmissionRow,
+        teacher: &dyn Teacher,
+        round: &mut Round<'r>,
+        row: &'r RequestRow,
+        out: Outgoing,
+        reply: Result<Vec<u8>, SubmitError>,
+    ) -> Result<(), DistillError> {
+        match reply {
+            Ok(line) => {
+                self.tools.raw.append_line(&submission.label, &line)?;
+                round.done += 1;
+                self.looks.remove(&0);
+                self.tools.ledger.set_watched(submission.id, Some(round.done), None, self.tools.clock.now())?;
+                let message = format!("{} one by one", teacher.provider());
+                self.tools.conduct.progress(round.done as u64, round.total as u64, "requests", &message);
+            }
+            Err(SubmitError::Refused { why, kind: Refusal::Busy { after } }) => {
+                // Nothing was taken: the same request may go out again.
+                self.tools.ledger.unmark_sent(&out.custom_id)?;
+                round.queue.push_back((row, out));
+                round.busy = Some((why, after));
+            }
+            Err(SubmitError::Refused { why, kind: Refusal::Final }) => {
+                self.tools.ledger.unmark_sent(&out.custom_id)?;
+                round.queue.push_back((row, out));
+                round.ended = Some(DistillError::Refused { why });
+            }
+            Err(SubmitError::Refused { why, kind: Refusal::TooLarge | Refusal::Request }) => {
+                let reject = Reject::Failed { why: one_line(&why, 300), kind: ErrorKind::Request };
+                round.known.insert(out.custom_id, (reject, Billed::No));
+            }
+            Err(SubmitError::Unclear(why)) => {
+                let told = format!("an answer was lost on the way ({why}); it may be billed, and is asked again");
+                self.tools.conduct.warn(told);
+                round.known.insert(out.custom_id, (Reject::Lost, Billed::Perhaps));
             }
         }
-        let whole = queue.is_empty() || self.is_cancelled(submission)?;
-        for (_, out) in queue.iter().filter(|_| whole) {
-            failed.insert(out.custom_id.clone(), (Reject::Canceled, Billed::No));
+        Ok(())
+    }
+
+    /// Waits, in slices, until the server may be asked again.
+    async fn hold(&mut self) -> Gate {
+        let until = self.looks.get(&0).map_or_else(|| self.tools.clock.now(), |look| look.not_before);
+        while self.tools.clock.now() < until {
+            self.tools.pace.sleep(SLICE).await;
+            if self.tools.conduct.gate() == Gate::Stop {
+                return Gate::Stop;
+            }
         }
-        Ok(whole.then_some(failed))
+        Gate::Continue
     }
 
     fn is_cancelled(&self, submission: &SubmissionRow) -> Result<bool, DistillError> {
@@ -149,7 +199,7 @@ impl Distiller<'_> {
         submission: &SubmissionRow,
         plan: &PlanRow,
         teacher: &dyn Teacher,
-        known: HashMap<String, (Reject, Billed)>,
+        known: Known,
     ) -> Result<(), DistillError> {
         let mut writer = self.tools.raw.begin(&submission.label)?;
         for line in self.tools.raw.lines(&submission.label)? {
@@ -160,12 +210,14 @@ impl Distiller<'_> {
             writer.write_all(b"\n").map_err(failed)?;
         }
         let raw = writer.finish()?;
-        self.tools.ledger.put_raw(submission.id, &raw, self.tools.clock.now())?;
+        let now = self.tools.clock.now();
+        self.tools.ledger.put_raw(submission.id, &raw, now)?;
+        self.tools.ledger.set_submission(submission.id, SubmissionState::Downloaded, None, None, now)?;
         self.import(submission, plan, teacher, &Absent::Known(known))
     }
 }
 
-fn lost(rows: &[RequestRow]) -> HashMap<String, (Reject, Billed)> {
+fn lost(rows: &[RequestRow]) -> Known {
     let sent = rows.iter().filter(|r| r.sent.is_some());
     sent.map(|r| (r.request.custom_id.clone(), (Reject::Lost, Billed::Perhaps))).collect()
 }

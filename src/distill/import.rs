@@ -22,8 +22,9 @@ const REMARKS: usize = 20;
 pub(super) enum Absent {
     /// The file was cut: record nothing.
     Incomplete,
-    Canceled,
-    Expired,
+    /// The provider leaves them out: it gave the batch up, or was told to. Fewer lines than it says it answered is still
+    /// a file that was cut.
+    LeftOut { canceled: bool, answered: usize },
     /// What is known of each, by custom id; the others are missing.
     Known(HashMap<String, (Reject, Billed)>),
     /// The operator says that this is all there is.
@@ -38,6 +39,8 @@ pub(super) enum Verdict {
     Incomplete {
         got: usize,
         wanted: usize,
+        /// Lines that could not be read.
+        unreadable: usize,
     },
     /// Most ids were never asked: it is somebody else's batch.
     NotOurs {
@@ -93,6 +96,7 @@ struct Tally<'a> {
     rows: &'a [RequestRow],
     seen: Vec<bool>,
     unknown: usize,
+    unreadable: usize,
     summary: Summary,
 }
 
@@ -106,8 +110,10 @@ impl Tally<'_> {
             }
             Line::Answer(i, answer) => {
                 self.seen[i] = true;
-                self.summary.count(&answer.result);
-                importer.put(&answer)
+                if importer.put(&answer)? {
+                    self.summary.count(&answer.result);
+                }
+                Ok(())
             }
             Line::Unknown(id) => {
                 self.unknown += 1;
@@ -115,6 +121,7 @@ impl Tally<'_> {
                 Ok(())
             }
             Line::Unreadable(why) => {
+                self.unreadable += 1;
                 self.summary.remark(format!("result line {number}: {why}; its bytes are kept"));
                 Ok(())
             }
@@ -123,18 +130,23 @@ impl Tally<'_> {
 
     /// Ends what has no line. False: the file is incomplete, or most of it is not ours; nothing is to be recorded.
     fn end(&mut self, importer: &mut Importer<'_>, absent: &Absent) -> Sql<bool> {
+        let got = self.seen.iter().filter(|s| **s).count();
+        if matches!(absent, Absent::LeftOut { answered, .. } if got < *answered) {
+            return Ok(false);
+        }
         for i in (0..self.rows.len()).filter(|i| !self.seen[*i]) {
             let row = &self.rows[i];
             let (reject, billed) = match absent {
                 Absent::Incomplete => return Ok(false),
-                Absent::Canceled => (Reject::Canceled, Billed::No),
-                Absent::Expired => (Reject::Expired, Billed::No),
+                Absent::LeftOut { canceled: true, .. } => (Reject::Canceled, Billed::No),
+                Absent::LeftOut { canceled: false, .. } => (Reject::Expired, Billed::No),
                 Absent::Missing => (Reject::Missing, Billed::Perhaps),
                 Absent::Known(known) => known.get(&row.request.custom_id).cloned().unwrap_or((Reject::Missing, Billed::No)),
             };
             let answer = Answered::without(row, reject, billed);
-            self.summary.count(&answer.result);
-            importer.put(&answer)?;
+            if importer.put(&answer)? {
+                self.summary.count(&answer.result);
+            }
         }
         Ok(!self.is_foreign())
     }
@@ -162,7 +174,7 @@ pub(super) fn import_results(
     let rows = ledger.requests_of(submission.id)?;
     let reading = Reading::new(&rows, teacher, recipe, plan);
     let mut lines = Lines::open(path)?;
-    let mut tally = Tally { rows: &rows, seen: vec![false; rows.len()], unknown: 0, summary: Summary::default() };
+    let mut tally = Tally { rows: &rows, seen: vec![false; rows.len()], unknown: 0, unreadable: 0, summary: Summary::default() };
     let mut failed = None;
     let complete = std::thread::scope(|scope| {
         let (send, blocks) = std::sync::mpsc::sync_channel(AHEAD);
@@ -196,7 +208,7 @@ pub(super) fn import_results(
     Ok(match complete {
         true => Verdict::Imported(tally.summary),
         false if tally.is_foreign() => Verdict::NotOurs { unknown: tally.unknown },
-        false => Verdict::Incomplete { got, wanted: rows.len() },
+        false => Verdict::Incomplete { got, wanted: rows.len(), unreadable: tally.unreadable },
     })
 }
 
@@ -244,7 +256,7 @@ pub fn import_file(
     let absent = if partial || done { Absent::Missing } else { Absent::Incomplete };
     match import_results(ledger, recipe, teacher, &submission, &plan, &raw.path(&stored.name), &absent, at)? {
         Verdict::Imported(summary) => Ok(summary),
-        Verdict::Incomplete { got, wanted } => Err(refused(format!(
+        Verdict::Incomplete { got, wanted, .. } => Err(refused(format!(
             "it answers {got} of the {wanted} requests of submission {}; its bytes are kept and nothing was imported. If this is all there \
              is: stratos distill import FILE --partial",
             submission.id

@@ -49,11 +49,16 @@ pub fn next(history: &[Past], cap: u64, max_attempts: u32, afresh: bool) -> Opti
     if history.iter().any(|p| matches!(p.state, RequestState::Kept | RequestState::Submitted | RequestState::Planned)) {
         return None;
     }
-    let canceled = history.iter().filter(|p| p.reject == Some(Reject::Canceled)).count();
-    if history.len() - canceled >= max_attempts as usize {
+    // What the operator took back was never asked; nor, for a new plan, what an account without credit was refused.
+    let counts = |p: &&Past| match &p.reject {
+        Some(Reject::Canceled) => false,
+        Some(Reject::Failed { kind: ErrorKind::Account, .. }) => !afresh,
+        _ => true,
+    };
+    if history.iter().filter(counts).count() >= max_attempts as usize {
         return None;
     }
-    let taken = |id: &str| history.iter().filter(|p| p.rung == id && p.reject != Some(Reject::Canceled)).count();
+    let taken = |id: &str| history.iter().filter(counts).filter(|p| p.rung == id).count();
     let highest = history.iter().map(|p| p.max_output).max().unwrap_or(cap).max(cap);
     let next = |rung, max_output| Some(Next { attempt: last.attempt + 1, rung, max_output });
     match last.reject.as_ref()? {
@@ -121,6 +126,14 @@ mod tests {
         high.max_output = 1400;
         let after = next(&[past(1, "first", Reject::Truncated { tokens: 700 }), high], 700, 3, false).expect("one more");
         assert_eq!((after.attempt, after.max_output), (3, 1400));
+    }
+
+    #[test]
+    fn an_account_without_credit_costs_no_attempt_once_it_is_mended() {
+        let refused = |attempt, rung| past(attempt, rung, Reject::Failed { why: "credit".into(), kind: ErrorKind::Account });
+        let history = [refused(1, "first"), refused(2, "again"), refused(3, "again")];
+        assert_eq!(next(&history, 700, 3, false), None);
+        assert_eq!(next(&history, 700, 3, true).map(|n| (n.attempt, n.rung)), Some((4, Rung::Again)));
     }
 
     #[test]

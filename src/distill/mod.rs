@@ -22,6 +22,9 @@ mod scope;
 mod settle;
 mod submit;
 
+/// Stands where a batch's id would, for requests asked one by one.
+pub const ONE_BY_ONE: &str = "one by one";
+
 pub use approval::Approval;
 pub use asking::{Asking, Kind, PairSet, Question};
 pub use books::examine_books;

@@ -1,7 +1,7 @@
 //! The run: settle what is open, submit what is approved, bring it home, retry what was rejected. It can be killed
 //! anywhere; run again, on this day or another, it goes on from what the ledger holds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,9 @@ use super::plan::Wanted;
 use super::{Approval, DistillError, Pace, PairSet, Plan, ladder};
 use crate::domain::{Clock, Conduct, Digest, Digester, Gate, Recipe, UnixMillis};
 use crate::teacher::{PriceTable, Teacher};
-use crate::workspace::{Ledger, NewRequest, PlanRow, RawStore, RequestState, StoredTrace, SubmissionState};
+use crate::workspace::{
+    Cancel, Ledger, NewRequest, PlanRow, RawStore, RequestState, StoredTrace, SubmissionRow, SubmissionState,
+};
 
 /// Where the teachers of earlier plans come from: what was sent to a provider is brought home from that provider, whatever
 /// `stratos.toml` says today.
@@ -40,12 +42,16 @@ pub(super) struct Look {
     pub missing: u32,
     /// Downloads that were cut.
     pub cuts: usize,
+    /// Downloads that failed.
+    pub fetches: u32,
     pub not_before: UnixMillis,
 }
 
 pub struct Distiller<'a> {
     pub(super) tools: Tools<'a>,
     pub(super) looks: HashMap<i64, Look>,
+    /// Open submissions whose provider cannot be asked now; they hold nothing else up.
+    pub(super) stuck: HashSet<i64>,
     /// Key and model were accepted, in this process.
     pub(super) checked: bool,
     /// Most requests in one batch, halved when the provider's queue is full.
@@ -84,12 +90,12 @@ impl Distilled {
 }
 
 /// A stop or a pause is heard this often while waiting.
-const SLICE: Duration = Duration::from_millis(250);
+pub(super) const SLICE: Duration = Duration::from_millis(250);
 
 impl<'a> Distiller<'a> {
     pub fn new(tools: Tools<'a>) -> Self {
         let chunk_cap = tools.asking.teacher().limits().requests.max(1);
-        Self { tools, looks: HashMap::new(), checked: false, chunk_cap, teachers: HashMap::new() }
+        Self { tools, looks: HashMap::new(), stuck: HashSet::new(), checked: false, chunk_cap, teachers: HashMap::new() }
     }
 
     /// Goes as far as it can: to the end, to a plan that wants approval, or to the operator's stop.
@@ -103,7 +109,7 @@ impl<'a> Distiller<'a> {
                 Some(plan) => plan,
                 None => match self.new_plan(wanted).await? {
                     Some(plan) => plan,
-                    None if self.tools.ledger.open_submissions()?.is_empty() => return Ok(Step::Done),
+                    None if self.open()?.is_empty() => return Ok(Step::Done),
                     None => {
                         if self.wait().await == Gate::Stop {
                             return Ok(Step::Stopped);
@@ -194,6 +200,12 @@ impl<'a> Distiller<'a> {
         }
     }
 
+    /// Submissions that are not finished and can be asked about.
+    pub(super) fn open(&self) -> Result<Vec<SubmissionRow>, DistillError> {
+        let open = self.tools.ledger.open_submissions()?;
+        Ok(open.into_iter().filter(|s| !self.stuck.contains(&s.id)).collect())
+    }
+
     /// The teacher that a plan's requests went to.
     pub(super) fn teacher_of(&mut self, plan: &PlanRow) -> Result<Arc<dyn Teacher>, DistillError> {
         let key = (plan.provider.clone(), plan.model.clone());
@@ -215,10 +227,8 @@ impl<'a> Distiller<'a> {
             if self.tools.conduct.gate() == Gate::Stop {
                 return Gate::Stop;
             }
-            let asked = |s: &crate::workspace::SubmissionRow| {
-                s.cancel == crate::workspace::Cancel::Asked && s.state == SubmissionState::Submitted
-            };
-            if self.tools.ledger.open_submissions().is_ok_and(|open| open.iter().any(asked)) {
+            let asked = |s: &SubmissionRow| s.cancel == Cancel::Asked && s.state == SubmissionState::Submitted;
+            if self.open().is_ok_and(|open| open.iter().any(asked)) {
                 break;
             }
         }

@@ -7,7 +7,7 @@ use super::DistillError;
 use super::import::{Absent, Verdict, import_results};
 use super::run::{Distiller, Look};
 use crate::domain::{Reject, UnixMillis};
-use crate::teacher::{BatchState, RemoteBatch, Teacher, TeacherError, Trouble};
+use crate::teacher::{BatchState, Batches, RemoteBatch, Teacher, TeacherError, Trouble};
 use crate::workspace::{Answered, Billed, Cancel, Ledger, PlanRow, SubmissionRow, SubmissionState};
 
 /// Clocks of two machines differ by less than this.
@@ -33,8 +33,10 @@ impl Distiller<'_> {
             let teacher = match self.teacher_of(&plan) {
                 Ok(teacher) => teacher,
                 Err(error) => {
-                    let (id, provider) = (submission.id, &plan.provider);
-                    self.tools.conduct.warn(format!("submission {id} at {provider} cannot be brought home now: {error}"));
+                    if self.stuck.insert(submission.id) {
+                        let (id, provider) = (submission.id, &plan.provider);
+                        self.tools.conduct.warn(format!("submission {id} at {provider} cannot be brought home now: {error}"));
+                    }
                     continue;
                 }
             };
@@ -47,6 +49,9 @@ impl Distiller<'_> {
             }
             match submission.state {
                 SubmissionState::Submitting | SubmissionState::Unknown => {
+                    self.reconcile(&submission, &plan, teacher.as_ref()).await?;
+                }
+                SubmissionState::Submitted if submission.remote.is_none() => {
                     self.reconcile(&submission, &plan, teacher.as_ref()).await?;
                 }
                 SubmissionState::Submitted => self.look(&submission, &plan, teacher.as_ref()).await?,
@@ -117,13 +122,13 @@ impl Distiller<'_> {
                 self.tools.ledger.set_submission(submission.id, SubmissionState::NotSubmitted, None, why, now)?;
                 Ok(())
             }
-            [] if now.seconds_since(submission.created) < teacher.limits().settle.as_secs_f64() => {
-                if submission.state == SubmissionState::Submitting {
-                    let why = "the program ended before the provider answered";
-                    self.tools.ledger.set_submission(submission.id, SubmissionState::Unknown, None, Some(why), now)?;
-                }
-                Ok(())
+            [] if submission.state == SubmissionState::Submitting => {
+                let why = "the program ended before the provider answered";
+                self.tools.ledger.set_submission(submission.id, SubmissionState::Unknown, None, Some(why), now)?;
+                Ok(self.tools.ledger.set_watched(submission.id, None, None, now)?)
             }
+            // Counted from when the call ended without a clear answer: an upload may have taken long.
+            [] if now.seconds_since(unclear_since(submission)) < teacher.limits().settle.as_secs_f64() => Ok(()),
             [] => {
                 give_up(self.tools.ledger, submission, now)?;
                 self.tools.conduct.warn(format!(
@@ -145,25 +150,17 @@ impl Distiller<'_> {
     /// One look at a batch; downloads and imports it when it is over.
     async fn look(&mut self, submission: &SubmissionRow, plan: &PlanRow, teacher: &dyn Teacher) -> Result<(), DistillError> {
         let (Some(batches), Some(remote)) = (teacher.batches(), submission.remote.as_deref()) else { return Ok(()) };
-        if submission.cancel == Cancel::Asked {
-            match batches.cancel(remote).await {
-                Ok(()) => {
-                    self.tools.ledger.set_cancel(submission.id, Cancel::Told)?;
-                    self.tools.conduct.warn(format!("batch {remote}: the provider was told to cancel; what it answered is kept"));
-                }
-                Err(error) => return self.read_failed(submission, error),
-            }
-        }
         let batch = match batches.watch(remote).await {
             Ok(batch) => batch,
             Err(error) => return self.read_failed(submission, error),
         };
         let now = self.tools.clock.now();
         let look = self.looks.entry(submission.id).or_default();
-        *look = Look { cuts: look.cuts, ..Look::default() };
+        *look = Look { cuts: look.cuts, fetches: look.fetches, ..Look::default() };
         self.tools.ledger.set_watched(submission.id, batch.answered, batch.expires, now)?;
         self.tell_progress(submission, &batch)?;
         match batch.state {
+            BatchState::InProgress if submission.cancel == Cancel::Asked => self.cancel(submission, batches, remote).await,
             BatchState::InProgress | BatchState::Canceling => Ok(()),
             BatchState::Failed => self.failed(submission, &batch),
             BatchState::Archived => {
@@ -172,6 +169,20 @@ impl Distiller<'_> {
             }
             BatchState::Ended => self.bring_home(submission, plan, teacher, &batch).await,
         }
+    }
+
+    /// Passes a cancellation on. A provider that will not cancel any more is about to have the results.
+    async fn cancel(&mut self, submission: &SubmissionRow, batches: &dyn Batches, remote: &str) -> Result<(), DistillError> {
+        let told = match batches.cancel(remote).await {
+            Ok(()) => "the provider was told to cancel; what it answered is kept".to_owned(),
+            Err(error) if error.trouble == Trouble::Final => {
+                format!("it could not be cancelled ({error}); its results are brought home")
+            }
+            Err(error) => return self.read_failed(submission, error),
+        };
+        self.tools.ledger.set_cancel(submission.id, Cancel::Told)?;
+        self.tools.conduct.warn(format!("batch {remote}: {told}"));
+        Ok(())
     }
 
     /// Progress over all open batches, and honest words where a provider gives none.
@@ -210,15 +221,26 @@ impl Distiller<'_> {
         let Some(batches) = teacher.batches() else { return Ok(()) };
         let mut writer = self.tools.raw.begin(&submission.label)?;
         if let Err(error) = batches.fetch(batch, &mut writer).await {
-            return self.read_failed(submission, error);
+            // Looks go well meanwhile, so downloads that fail are counted on their own.
+            let look = self.looks.entry(submission.id).or_default();
+            look.fetches += 1;
+            let (tries, why) = (look.fetches as usize, error.why.clone());
+            if look.fetches < MOST_FAILURES {
+                return self.read_failed(submission, error);
+            }
+            return Err(match error.trouble {
+                Trouble::Missing => DistillError::Gone { submission: submission.id, remote: batch.id.clone(), why },
+                _ => DistillError::Unreachable { tries, why },
+            });
         }
-        let raw = writer.finish()?;
-        self.tools.ledger.put_raw(submission.id, &raw, self.tools.clock.now())?;
-        let absent = match (submission.cancel, raw.bytes) {
-            (Cancel::Asked | Cancel::Told, _) => Absent::Canceled,
-            // A batch that ended without a single result expired as a whole.
-            (Cancel::No, 0) => Absent::Expired,
-            _ => Absent::Incomplete,
+        let (raw, now) = (writer.finish()?, self.tools.clock.now());
+        self.tools.ledger.put_raw(submission.id, &raw, now)?;
+        self.tools.ledger.set_submission(submission.id, SubmissionState::Downloaded, None, None, now)?;
+        let absent = if batch.short {
+            let answered = if batch.results.is_empty() { 0 } else { batch.answered.unwrap_or(0) };
+            Absent::LeftOut { canceled: submission.cancel != Cancel::No, answered }
+        } else {
+            Absent::Incomplete
         };
         self.import(submission, plan, teacher, &absent)
     }
@@ -251,11 +273,16 @@ impl Distiller<'_> {
                 self.tools.conduct.warn(format!("submission {}: {why}", submission.id));
                 Ok(())
             }
-            Verdict::Incomplete { got, wanted } => {
+            Verdict::Incomplete { got, wanted, unreadable } => {
                 let look = self.looks.entry(submission.id).or_default();
                 look.cuts += 1;
                 let times = look.cuts;
                 self.tools.ledger.set_submission(submission.id, SubmissionState::Submitted, None, None, now)?;
+                if times >= MOST_CUTS && wanted - got <= unreadable {
+                    // Not cut, but spoilt: what cannot be read stays unread however often it is fetched.
+                    self.tools.ledger.set_submission(submission.id, SubmissionState::Downloaded, None, None, now)?;
+                    return self.import(submission, plan, teacher, &Absent::Missing);
+                }
                 if times >= MOST_CUTS {
                     return Err(DistillError::Incomplete { remote, got, wanted, times });
                 }
@@ -275,8 +302,13 @@ fn could_be(batch: &RemoteBatch, submission: &SubmissionRow) -> bool {
         return label == submission.label;
     }
     let at = batch.created.unwrap_or(submission.created).0;
-    let in_window = at >= submission.created.0 - SKEW_MS && at <= submission.created.0 + SKEW_MS;
+    let in_window = at >= submission.created.0 - SKEW_MS && at <= unclear_since(submission).0 + SKEW_MS;
     batch.total == Some(submission.requests) && in_window
+}
+
+/// When the call for a submission ended without a clear answer.
+fn unclear_since(submission: &SubmissionRow) -> UnixMillis {
+    submission.watched.map_or(submission.created, |at| at.max(submission.created))
 }
 
 fn words_of(seconds: f64) -> String {
@@ -295,7 +327,7 @@ pub fn give_up(ledger: &mut Ledger, submission: &SubmissionRow, at: UnixMillis) 
     let requests = ledger.requests_of(submission.id)?;
     let billed = if submission.remote.is_some() { Billed::Perhaps } else { Billed::No };
     ledger.import(submission.id, at, |importer| {
-        requests.iter().try_for_each(|row| importer.put(&Answered::without(row, Reject::Lost, billed))).map(|()| true)
+        requests.iter().try_for_each(|row| importer.put(&Answered::without(row, Reject::Lost, billed)).map(|_| ())).map(|()| true)
     })?;
     let why = format!("submission {} was given up", submission.id);
     if submission.remote.is_none() {

@@ -28,7 +28,7 @@ impl Distiller<'_> {
     /// Sends the next chunk of an approved plan, once. False: nothing can be sent now; look at what is under way.
     pub(super) async fn submit_some(&mut self, plan: &Plan, approval: &Approval) -> Result<bool, DistillError> {
         let planned = self.tools.ledger.requests_in(&plan.digest, RequestState::Planned)?;
-        let open = self.tools.ledger.open_submissions()?;
+        let open = self.open()?;
         let unsettled = |s: &SubmissionRow| matches!(s.state, SubmissionState::Unknown | SubmissionState::Submitting);
         let held_off = self.looks.get(&0).is_some_and(|l| self.tools.clock.now() < l.not_before);
         if held_off || planned.is_empty() || open.len() >= MOST_OPEN || open.iter().any(unsettled) {
@@ -56,7 +56,7 @@ impl Distiller<'_> {
             self.tools.ledger.set_submission(
                 submission.id,
                 SubmissionState::Submitted,
-                Some("one by one"),
+                Some(super::ONE_BY_ONE),
                 None,
                 self.tools.clock.now(),
             )?;
@@ -98,19 +98,23 @@ impl Distiller<'_> {
     fn candidates(&self, plan: &Plan, planned: Vec<RequestRow>) -> Result<Option<Vec<RequestRow>>, DistillError> {
         let teacher = self.tools.asking.teacher();
         let unmeasured = !matches!(plan.estimate.forecast.basis, super::Basis::Measured { .. });
-        let wants = teacher.batches().is_some() && plan.estimate.requests > CANARY_FROM && (unmeasured || teacher.writes_cache());
+        let wants = teacher.batches().is_some()
+            && plan.estimate.requests > CANARY_FROM
+            && (unmeasured || teacher.writes_cache() || plan.estimate.chunks > 1);
         if !wants {
             return Ok(Some(planned));
         }
         let mine: Vec<SubmissionRow> = self.tools.ledger.submissions()?.into_iter().filter(|s| s.plan == plan.digest).collect();
         let made = |s: &&SubmissionRow| s.state != SubmissionState::NotSubmitted;
+        let kept = self.tools.ledger.usage(&plan.digest)?.kept;
         match mine.iter().filter(made).count() {
-            0 => {
+            // Also after a canary of which nothing could be kept: the cause may not be mended yet.
+            _ if kept == 0 && !mine.iter().any(|s| s.state.is_open()) => {
                 let mut seen = HashSet::new();
                 let first = planned.into_iter().filter(|r| seen.insert(r.request.pair.profile.clone()));
                 Ok(Some(first.take(CANARY_MOST).collect()))
             }
-            1 if mine.iter().filter(made).any(|s| s.state.is_open()) => Ok(None),
+            0 | 1 if mine.iter().any(|s| s.state.is_open()) => Ok(None),
             _ => Ok(Some(planned)),
         }
     }
@@ -191,6 +195,7 @@ impl Distiller<'_> {
             }
             Err(SubmitError::Unclear(why)) => {
                 ledger.set_submission(submission.id, SubmissionState::Unknown, None, Some(&why), now)?;
+                ledger.set_watched(submission.id, None, None, now)?;
                 self.tools.conduct.warn(format!(
                     "no clear answer to submission {} ({why}); it may have been made. It is looked for at the provider before anything \
                      else is sent",
@@ -210,7 +215,7 @@ impl Distiller<'_> {
                         self.hold_off(0, &why, after)?;
                         Ok(false)
                     }
-                    Refusal::TooLarge | Refusal::Final => Err(DistillError::Refused { why }),
+                    Refusal::TooLarge | Refusal::Request | Refusal::Final => Err(DistillError::Refused { why }),
                 }
             }
         }

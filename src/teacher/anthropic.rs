@@ -235,6 +235,7 @@ fn batch(value: &Value) -> Result<RemoteBatch, String> {
         created: wire::rfc3339(&value["created_at"]),
         expires: wire::rfc3339(&value["expires_at"]),
         why: None,
+        short: false,
         results: wire::present(&value["results_url"]).into_iter().filter(|_| !archived).collect(),
     })
 }

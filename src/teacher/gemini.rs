@@ -250,6 +250,7 @@ fn operation(value: &Value) -> Result<RemoteBatch, String> {
         created: wire::rfc3339(&about["createTime"]),
         expires: None,
         why: error.map(|e| one_line(&Complaint::of(e).text(), 300)),
+        short: ["CANCELLED", "EXPIRED"].iter().any(|end| about["state"].as_str().is_some_and(|s| s.ends_with(end))),
         results: file.or_else(|| wire::present(&value["output"]["responsesFile"])).into_iter().collect(),
     })
 }

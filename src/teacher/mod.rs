@@ -82,6 +82,8 @@ pub struct RemoteBatch {
     pub expires: Option<UnixMillis>,
     /// What the provider says of a batch that failed.
     pub why: Option<String>,
+    /// The provider expired or cancelled it, and then leaves requests out of the results.
+    pub short: bool,
     /// Where the results are: urls or file ids, as the provider spells them.
     pub results: Vec<String>,
 }
@@ -158,7 +160,9 @@ pub enum Refusal {
     TooLarge,
     /// Not now: a rate or queue limit.
     Busy { after: Option<Duration> },
-    /// Spend limit, key, permission, a bad request: stop.
+    /// This request is not accepted (its content, its parameters); another one may be.
+    Request,
+    /// Spend limit, key, permission: stop.
     Final,
 }
 

@@ -207,6 +207,7 @@ fn batch(value: &Value) -> Result<RemoteBatch, String> {
         created: time("created_at"),
         expires: time("expires_at"),
         why: why(value),
+        short: matches!(value["status"].as_str(), Some("expired" | "cancelled")),
         results: files.collect(),
     })
 }

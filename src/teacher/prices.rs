@@ -32,7 +32,8 @@ pub struct Price {
     pub mode: Mode,
     pub input: Usd,
     pub output: Usd,
-    /// Absent where the provider has no such price: such tokens are then charged as input.
+    /// Absent where nobody looked it up: a write is then charged at 1.25 times the input, one for an hour at twice, as
+    /// Anthropic's multipliers are; a read as input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write_5m: Option<Usd>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,19 +122,25 @@ fn day(at: UnixMillis) -> String {
 
 impl Price {
     pub fn cost(&self, tokens: &Tokens) -> Usd {
-        let or_input = |price: Option<Usd>| price.unwrap_or(self.input);
         self.input.per_million(tokens.input)
-            + or_input(self.cache_write_5m).per_million(tokens.cache_write_5m)
-            + or_input(self.cache_write_1h).per_million(tokens.cache_write_1h)
-            + or_input(self.cache_read).per_million(tokens.cache_read)
+            + self.write_5m().per_million(tokens.cache_write_5m)
+            + self.write_1h().per_million(tokens.cache_write_1h)
+            + self.cache_read.unwrap_or(self.input).per_million(tokens.cache_read)
             + self.output.per_million(tokens.output)
     }
 
     /// The most that this many tokens can cost, whatever a cache does with the prompt.
     pub fn most(&self, prompt: u64, output: u64, writes_cache: bool) -> Usd {
-        let written = [self.cache_write_5m, self.cache_write_1h].into_iter().flatten().filter(|_| writes_cache);
-        let dearest = written.fold(self.input, Usd::max);
+        let dearest = if writes_cache { self.input.max(self.write_5m()).max(self.write_1h()) } else { self.input };
         dearest.per_million(prompt) + self.output.per_million(output)
+    }
+
+    fn write_5m(&self) -> Usd {
+        self.cache_write_5m.unwrap_or_else(|| Usd::new(self.input.amount() * rust_decimal::Decimal::new(125, 2)))
+    }
+
+    fn write_1h(&self) -> Usd {
+        self.cache_write_1h.unwrap_or_else(|| self.input.times(2))
     }
 
     pub fn is_free(&self) -> bool {

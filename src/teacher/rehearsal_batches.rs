@@ -104,6 +104,7 @@ impl RehearsalTeacher {
             created: Some(batch.created),
             expires: None,
             why: None,
+            short: false,
             results: Vec::new(),
         }
     }

@@ -62,6 +62,7 @@ impl Reply {
             // Gateways say these of requests that they passed on and saw no end of.
             408 | 499 => Err(SubmitError::Unclear(says)),
             300..500 if complaint.is_too_large() => refused(says, Refusal::TooLarge),
+            400 | 422 if !complaint.is_spent() => refused(says, Refusal::Request),
             300..500 => refused(says, Refusal::Final),
             _ => Err(SubmitError::Unclear(says)),
         }

@@ -4,7 +4,7 @@
 //! name and never deleted. Which bytes count is the ledger's.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, Read, Write};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -47,7 +47,11 @@ impl RawStore {
         let mut whole = line.to_vec();
         whole.push(b'\n');
         let write = || -> std::io::Result<()> {
-            let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+            let mut file = OpenOptions::new().create(true).read(true).append(true).open(&path)?;
+            if !ends_a_line(&mut file)? {
+                // A crash cut the last line: it is no answer, and must not swallow this one.
+                file.write_all(b"\n")?;
+            }
             file.write_all(&whole)?;
             file.sync_data()
         };
@@ -79,6 +83,16 @@ impl RawStore {
             writer.write_all(&buffer[..n]).map_err(|e| WorkspaceError::io("write", &self.dir, e))?;
         }
     }
+}
+
+fn ends_a_line(file: &mut File) -> std::io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(true);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
 }
 
 /// A download under way. Dropped unfinished, it leaves a `.part` file that the next download of the same batch replaces.
@@ -153,5 +167,7 @@ mod tests {
         let path = dir.path().join("s1.lines");
         OpenOptions::new().append(true).open(path).and_then(|mut f| f.write_all(b"thr")).expect("writes");
         assert_eq!(store.lines("s1").expect("reads"), [b"one".to_vec(), b"two".to_vec()]);
+        store.append_line("s1", b"four").expect("appends");
+        assert_eq!(store.lines("s1").expect("reads").last(), Some(&b"four".to_vec()), "the cut line swallowed an answer");
     }
 }

@@ -165,6 +165,13 @@ impl Supervisor {
             self.emit(Event::Log { level: Level::Error, text });
             return Ok(());
         };
+        if row.remote.as_deref() == Some(crate::distill::ONE_BY_ONE) {
+            let text = format!(
+                "submission {submission} is asked one by one: run the phase to end it, or 'stratos distill cancel {submission}'"
+            );
+            self.emit(Event::Log { level: Level::Error, text });
+            return Ok(());
+        }
         let now = self.clock.now();
         let text = if let Some(remote) = adopt {
             self.ledger.set_submission(submission, SubmissionState::Submitted, Some(remote), None, now)?;

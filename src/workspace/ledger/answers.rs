@@ -108,6 +108,7 @@ pub struct Importer<'a> {
     trace: CachedStatement<'a>,
     draft: CachedStatement<'a>,
     reject: CachedStatement<'a>,
+    unreject: CachedStatement<'a>,
     state: CachedStatement<'a>,
     pub written: usize,
 }
@@ -116,21 +117,27 @@ impl<'a> Importer<'a> {
     fn new(db: &'a Connection) -> Sql<Self> {
         Ok(Self {
             response: db.prepare_cached(
-                "INSERT OR IGNORE INTO response (custom_id, text, stop, input_tokens, output_tokens, billed, cache_write_5m, cache_write_1h, cache_read) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                // An answer that comes after all takes the place of the row that said there was none.
+                "INSERT INTO response (custom_id, text, stop, input_tokens, output_tokens, billed, cache_write_5m, cache_write_1h, cache_read) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
+                 ON CONFLICT (custom_id) DO UPDATE SET text = excluded.text, stop = excluded.stop, input_tokens = excluded.input_tokens, \
+                 output_tokens = excluded.output_tokens, billed = excluded.billed, cache_write_5m = excluded.cache_write_5m, \
+                 cache_write_1h = excluded.cache_write_1h, cache_read = excluded.cache_read \
+                 WHERE response.stop = 'none' AND excluded.stop != 'none'",
             )?,
             trace: db.prepare_cached(
                 "INSERT OR IGNORE INTO trace (cache_key, custom_id, article, profile, body) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?,
             draft: db.prepare_cached("INSERT OR IGNORE INTO draft (cache_key, custom_id, body) VALUES (?1, ?2, ?3)")?,
-            reject: db.prepare_cached("INSERT OR IGNORE INTO reject (custom_id, reason) VALUES (?1, ?2)")?,
-            state: db.prepare_cached("UPDATE request SET state = ?2 WHERE rowid = ?1 AND state IN ('planned', 'submitted')")?,
+            reject: db.prepare_cached("INSERT OR REPLACE INTO reject (custom_id, reason) VALUES (?1, ?2)")?,
+            unreject: db.prepare_cached("DELETE FROM reject WHERE custom_id = ?1")?,
+            state: db.prepare_cached("UPDATE request SET state = ?2 WHERE rowid = ?1 AND state != 'kept'")?,
             written: 0,
         })
     }
 
-    /// Writes one answer. An id that has its answer already keeps it.
-    pub fn put(&mut self, a: &Answered) -> Sql<()> {
+    /// Writes one answer; false: the id has its answer already, and keeps it.
+    pub fn put(&mut self, a: &Answered) -> Sql<bool> {
         // A kept answer's text is in its trace, and every byte is in the raw file.
         let text = if a.result.is_ok() { "" } else { a.text.as_str() };
         let t = a.tokens;
@@ -146,9 +153,12 @@ impl<'a> Importer<'a> {
             t.cache_read as i64
         ];
         if self.response.execute(values)? == 0 {
-            return Ok(());
+            return Ok(false);
         }
         self.written += 1;
+        if a.result.is_ok() {
+            self.unreject.execute([&a.custom_id])?;
+        }
         let state = match &a.result {
             Ok(Kept::Trace(trace)) => {
                 let body = serde_json::to_string(trace).unwrap_or_default();
@@ -172,7 +182,7 @@ impl<'a> Importer<'a> {
                 RequestState::Rejected
             }
         };
-        self.state.execute(params![a.row, state.id()]).map(|_| ())
+        self.state.execute(params![a.row, state.id()]).map(|_| true)
     }
 }
 

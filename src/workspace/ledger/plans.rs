@@ -73,7 +73,12 @@ impl Ledger {
                 plan.void
             ];
             db.execute(&sql, values)?;
-            insert_requests(db, &plan.digest, requests)
+            insert_requests(db, &plan.digest, requests)?;
+            // One plan at a time may send: what an earlier one of this input was approved for and did not send is over.
+            let replaced = "UPDATE plan SET void = ?3 WHERE input = ?1 AND digest != ?2 AND void IS NULL \
+                            AND EXISTS (SELECT 1 FROM request q WHERE q.plan = plan.digest AND q.state = 'planned')";
+            let why = format!("replaced by plan {}", plan.digest.short());
+            db.execute(replaced, params![plan.input.as_str(), plan.digest.as_str(), why]).map(|_| ())
         })
     }
 

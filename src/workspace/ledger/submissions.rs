@@ -200,19 +200,18 @@ impl Ledger {
         self.run(|db| db.prepare(&sql)?.query_map([], submission_of)?.collect())
     }
 
-    /// Records result bytes that are on the disk, before anything reads them; the same bytes twice are one row.
+    /// Records result bytes that are on the disk, before anything reads them; the same bytes twice are one row, the newer.
     pub fn put_raw(&mut self, submission: i64, raw: &RawFile, at: UnixMillis) -> Result<(), WorkspaceError> {
         self.transaction(|db| {
-            let sql = "INSERT OR IGNORE INTO raw_file (submission, sha256, bytes, file, at) VALUES (?1, ?2, ?3, ?4, ?5)";
-            db.execute(sql, params![submission, raw.sha256.as_str(), raw.bytes as i64, raw.name, at.0])?;
-            db.execute("UPDATE submission SET state = 'downloaded' WHERE id = ?1 AND state != 'imported'", [submission])
-                .map(|_| ())
+            let sql = "INSERT INTO raw_file (submission, sha256, bytes, file, at) VALUES (?1, ?2, ?3, ?4, ?5) \
+                       ON CONFLICT (submission, sha256) DO UPDATE SET at = max(at, excluded.at)";
+            db.execute(sql, params![submission, raw.sha256.as_str(), raw.bytes as i64, raw.name, at.0]).map(|_| ())
         })
     }
 
     /// The newest stored download of a submission.
     pub fn raw_of(&self, submission: i64) -> Result<Option<RawFile>, WorkspaceError> {
-        let sql = "SELECT file, sha256, bytes FROM raw_file WHERE submission = ?1 ORDER BY id DESC LIMIT 1";
+        let sql = "SELECT file, sha256, bytes FROM raw_file WHERE submission = ?1 ORDER BY at DESC, id DESC LIMIT 1";
         self.run(|db| {
             db.query_row(sql, [submission], |r| {
                 let sha256 = Digest::from_hex(r.get::<_, String>(1)?);
