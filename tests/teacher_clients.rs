@@ -157,7 +157,7 @@ async fn clear_refusals_are_told_from_unclear_ends() {
         (reply(413, &[], HTML), Some(Refusal::TooLarge)),
         (reply(502, &[], HTML), None),
         (reply(529, &[], "{}"), None),
-        (reply(400, &[], r#"{"error":{"type":"invalid_request_error","message":"no"}}"#), Some(Refusal::Final)),
+        (reply(400, &[], r#"{"error":{"type":"invalid_request_error","message":"no"}}"#), Some(Refusal::Request)),
         (reply(429, &["retry-after: 7"], "{}"), Some(Refusal::Busy { after: Some(Duration::from_secs(7)) })),
         (reply(429, &["retry-after: 7"], spent), Some(Refusal::Final)),
     ];

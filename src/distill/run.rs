@@ -107,7 +107,8 @@ impl<'a> Distiller<'a> {
             self.tend().await?;
             let plan = match self.open_plan(wanted)? {
                 Some(plan) => plan,
-                None => match self.new_plan(wanted).await? {
+                // What was cancelled belongs into the next plan, once it is known what of it was answered.
+                None => match if self.cancelling()? { None } else { self.new_plan(wanted).await? } {
                     Some(plan) => plan,
                     None if self.open()?.is_empty() => return Ok(Step::Done),
                     None => {
@@ -198,6 +199,10 @@ impl<'a> Distiller<'a> {
                 .conduct
                 .warn(format!("{count} answers could not be used and are asked once more ({rung}), for at most {most}"));
         }
+    }
+
+    fn cancelling(&self) -> Result<bool, DistillError> {
+        Ok(self.open()?.iter().any(|s| s.cancel != Cancel::No))
     }
 
     /// Submissions that are not finished and can be asked about.

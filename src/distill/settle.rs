@@ -150,17 +150,23 @@ impl Distiller<'_> {
     /// One look at a batch; downloads and imports it when it is over.
     async fn look(&mut self, submission: &SubmissionRow, plan: &PlanRow, teacher: &dyn Teacher) -> Result<(), DistillError> {
         let (Some(batches), Some(remote)) = (teacher.batches(), submission.remote.as_deref()) else { return Ok(()) };
-        let batch = match batches.watch(remote).await {
+        let mut batch = match batches.watch(remote).await {
             Ok(batch) => batch,
             Err(error) => return self.read_failed(submission, error),
         };
+        if batch.state == BatchState::InProgress && submission.cancel == Cancel::Asked {
+            self.cancel(submission, batches, remote).await?;
+            batch = match batches.watch(remote).await {
+                Ok(batch) => batch,
+                Err(error) => return self.read_failed(submission, error),
+            };
+        }
         let now = self.tools.clock.now();
         let look = self.looks.entry(submission.id).or_default();
         *look = Look { cuts: look.cuts, fetches: look.fetches, ..Look::default() };
         self.tools.ledger.set_watched(submission.id, batch.answered, batch.expires, now)?;
         self.tell_progress(submission, &batch)?;
         match batch.state {
-            BatchState::InProgress if submission.cancel == Cancel::Asked => self.cancel(submission, batches, remote).await,
             BatchState::InProgress | BatchState::Canceling => Ok(()),
             BatchState::Failed => self.failed(submission, &batch),
             BatchState::Archived => {

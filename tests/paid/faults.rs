@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::emulator::{AnswerMix, Body, Fault, Finish, Options, Truncation};
+use super::emulator::{AnswerMix, Body, Fault, Finish, Op, Options, Truncation};
 use super::world::{self, Ear, World};
 use stratos::distill::{DistillError, Kind, PilotRule, Scope, Step};
 use stratos::domain::Usd;
@@ -359,4 +359,67 @@ fn two_batches_that_could_be_ours_are_put_to_the_operator() {
     world.emulator(|e| e.fault(Fault::Status { code: 504, times: 1, body: Body::Provider, retry_after: None }));
     let _ = world.go();
     world.books_balance();
+}
+
+#[test]
+fn a_cancellation_that_comes_too_late_still_brings_the_results_home() {
+    for (provider, model) in PROVIDERS {
+        let world = World::new(provider, model, 6, 4, |o| o.finish = Finish::Never);
+        let plan = world.plan();
+        world.approve(&plan, plan.estimate.worst);
+        let mut ear = Ear { stop_after: Some(30), ..Ear::default() };
+        assert!(matches!(world.process(&mut ear, usize::MAX), Some(Ok(Step::Stopped))));
+        world.emulator(|e| e.restart_with(|o| o.finish = Finish::AfterLooks(0)));
+        let mut ledger = world.ledger();
+        for s in ledger.open_submissions().expect("reads") {
+            ledger.set_cancel(s.id, Cancel::Asked).expect("recorded");
+        }
+        drop(ledger);
+        world.finish();
+        world.all_came_home();
+        assert_eq!(world.distilled().traces.len(), 24, "{provider}");
+    }
+}
+
+#[test]
+fn results_that_cannot_be_fetched_end_the_run_instead_of_looping() {
+    let world = small("openai", "gpt-6-luna");
+    let plan = world.plan();
+    world.approve(&plan, plan.estimate.worst);
+    world.emulator(|e| e.fault_on(Op::Results, Fault::status(404, 200)));
+    let error = world.go().expect_err("ends");
+    assert!(matches!(error, DistillError::Gone { .. }), "{error}");
+    world.emulator(|e| e.clear_faults());
+    world.finish();
+    world.all_came_home();
+}
+
+#[test]
+fn one_request_that_a_server_does_not_take_leaves_the_others_alone() {
+    let mut world = World::new("compatible", "gpt-4.1-mini", 4, 4, |_| {});
+    let row = "[[price]]\nprovider = 'compatible'\nmodel = 'gpt-4.1-mini'\nmode = 'standard'\ninput = '1'\noutput = '2'\nverified = '2026-11-01'\nsource = 'test'\n";
+    world.prices = stratos::teacher::PriceTable::from_toml(row).expect("reads");
+    let plan = world.plan();
+    world.approve(&plan, plan.estimate.worst);
+    world.emulator(|e| e.fault_on(Op::Sync, Fault::status(400, 1)));
+    assert!(matches!(world.go(), Ok(Step::Done)));
+    world.books_balance();
+    assert_eq!(world.distilled().traces.len(), 15);
+}
+
+#[test]
+fn a_plan_that_was_replaced_sends_nothing_more() {
+    let mut world = small("anthropic", "claude-haiku-4-5");
+    let all = world.plan();
+    world.approve(&all, all.estimate.worst);
+    world.scope = Scope { sample: Some(10), ..Scope::default() };
+    let few = world.plan();
+    assert_eq!(few.estimate.requests, 10);
+    assert!(world.ledger().approved_ceiling(&all.digest).expect("reads").is_none(), "the approval of all is over");
+    world.approve(&few, few.estimate.worst);
+    world.finish();
+    world.scope = Scope::default();
+    let rest = world.plan();
+    assert_eq!(rest.estimate.requests, 50);
+    world.all_came_home();
 }
