@@ -3,7 +3,6 @@
 //! Owns the step from nouns to requests: prompt, cache key, body, custom id. Which questions are planned is `plan`'s.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
@@ -70,6 +69,8 @@ pub trait Asking {
     /// All questions, in a stable order.
     fn pairs(&self) -> Vec<PairKey>;
     fn question(&self, pair: &PairKey) -> Option<Question>;
+    /// What is added to a question that is asked once more, in the recipe's words.
+    fn restated(&self, why: &str) -> String;
     /// Digest of what all questions share; answers to one family measure each other's tokens.
     fn family(&self) -> Digest;
 
@@ -105,11 +106,9 @@ pub trait Asking {
 
     fn encode(&self, question: &Question, key: &Digest, attempt: u32, restated: Option<&str>, max_output: u64) -> Outgoing {
         let mut prompt = question.prompt.clone();
-        if let Some(why) = restated {
-            let _ = write!(
-                prompt.user,
-                "\n\nYour previous answer was not usable: {why}. Answer again, in exactly the required form."
-            );
+        if let Some(sentence) = restated.map(|why| self.restated(why)).filter(|s| !s.is_empty()) {
+            prompt.user.push_str("\n\n");
+            prompt.user.push_str(&sentence);
         }
         let ask = Ask { prompt: &prompt, schema: self.schema(), max_output_tokens: max_output, material: &question.material };
         Outgoing { custom_id: custom_id(key, attempt), body: self.teacher().encode(&ask) }
@@ -247,6 +246,10 @@ impl Asking for PairSet<'_> {
 
     fn question(&self, pair: &PairKey) -> Option<Question> {
         Some(self.ask(self.by_profile.get(&pair.profile)?, self.by_article.get(&pair.article)?))
+    }
+
+    fn restated(&self, why: &str) -> String {
+        self.renderer.restated(why)
     }
 
     fn family(&self) -> Digest {

@@ -12,7 +12,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::DistillError;
 use super::import::Absent;
-use super::run::{Distiller, SLICE};
+use super::run::{Distiller, PROVIDER, SLICE};
 use crate::domain::{ErrorKind, Gate, Reject, one_line};
 use crate::teacher::{Outgoing, Refusal, SubmitError, Teacher};
 use crate::workspace::{Billed, PlanRow, RequestRow, SubmissionRow, SubmissionState};
@@ -125,7 +125,7 @@ impl Distiller<'_> {
                 return Err(error);
             }
             let Some((why, after)) = round.busy.take().filter(|_| !stopping) else { break };
-            self.hold_off(0, &why, after)?;
+            self.hold_off(PROVIDER, &why, after)?;
             stopping = self.hold().await == Gate::Stop;
         }
         let whole = round.queue.is_empty() || self.is_cancelled(submission)?;
@@ -149,7 +149,7 @@ impl Distiller<'_> {
             Ok(line) => {
                 self.tools.raw.append_line(&submission.label, &line)?;
                 round.done += 1;
-                self.looks.remove(&0);
+                self.looks.remove(&PROVIDER);
                 self.tools.ledger.set_watched(submission.id, Some(round.done), None, self.tools.clock.now())?;
                 let message = format!("{} one by one", teacher.provider());
                 self.tools.conduct.progress(round.done as u64, round.total as u64, "requests", &message);
@@ -180,7 +180,7 @@ impl Distiller<'_> {
 
     /// Waits, in slices, until the server may be asked again.
     async fn hold(&mut self) -> Gate {
-        let until = self.looks.get(&0).map_or_else(|| self.tools.clock.now(), |look| look.not_before);
+        let until = self.looks.get(&PROVIDER).map_or_else(|| self.tools.clock.now(), |look| look.not_before);
         while self.tools.clock.now() < until {
             self.tools.pace.sleep(SLICE).await;
             if self.tools.conduct.gate() == Gate::Stop {

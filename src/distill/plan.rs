@@ -258,7 +258,7 @@ fn draft(asking: &dyn Asking, open: &[Open], bound: &PromptBound) -> Vec<Draft> 
     open.iter().map(draft).collect()
 }
 
-#[allow(clippy::too_many_arguments, reason = "the parts of one report, each computed once by its caller")]
+#[expect(clippy::too_many_arguments, reason = "the parts of one report, each computed once by its caller")]
 fn estimate(
     asking: &dyn Asking,
     found: &Found,

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::asking::{Asking, Kind, Question};
 use crate::domain::{
-    Article, ArticleId, Digest, Digester, Form, PairKey, Profile, ProfileId, Recipe, Renderer, TeacherPrompt, one_line,
+    Article, ArticleId, Digest, Digester, Form, PairKey, Profile, ProfileId, Recipe, Renderer, TeacherPrompt, WriterRequest,
+    one_line,
 };
 use crate::teacher::{Schema, Teacher};
 
@@ -25,14 +26,6 @@ const LIKELY_TOKENS: f64 = 150.0;
 /// Titles and other readers that a prompt names; more would cost more than they help.
 const MOST_TITLES: usize = 40;
 const MOST_OTHERS: usize = 12;
-
-/// What several sets for one reader are told to be about, so that they differ.
-const ANGLES: [&str; 4] = [
-    "openings and deadlines the reader can use",
-    "news of what the reader follows by name",
-    "courses, events and meetings in the reader's field and place",
-    "results, launches and decisions in the reader's interests",
-];
 
 /// One request's share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,26 +102,15 @@ impl<'a> ArticleSet<'a> {
     }
 
     fn user(&self, reader: &Profile, batch: Batch, avoid: &[String]) -> String {
-        let n = batch.articles;
-        let items = if n == 1 { "article" } else { "articles" };
-        let mut text = format!(
-            "Write {n} {items} for the reader above. Exactly {n}. This is set {} of {}: {}.",
-            batch.set + 1,
-            batch.sets,
-            ANGLES[batch.set % ANGLES.len()],
-        );
-        let others = self.others(&reader.id);
-        if !others.is_empty() {
-            let blocks: Vec<String> = others.iter().map(|p| short(&self.renderer.reader(p))).collect();
-            text.push_str("\n\nOf no use to these other readers:\n");
-            text.push_str(&blocks.join("\n"));
-        }
-        if !avoid.is_empty() {
-            text.push_str("\n\nAvoid these titles:\n<titles>\n- ");
-            text.push_str(&avoid.join("\n- "));
-            text.push_str("\n</titles>");
-        }
-        text
+        let angles = &self.recipe.teacher.writer_angles;
+        self.renderer.writer_request(&WriterRequest {
+            n: batch.articles,
+            set: batch.set + 1,
+            sets: batch.sets,
+            angle: angles.get(batch.set % angles.len().max(1)).cloned().unwrap_or_default(),
+            others: self.others(&reader.id).into_iter().map(|p| short(&self.renderer.reader(p))).collect(),
+            avoid: avoid.to_vec(),
+        })
     }
 }
 
@@ -230,9 +212,14 @@ impl Asking for ArticleSet<'_> {
         Some(Question { pair: pair.clone(), prompt, material })
     }
 
+    fn restated(&self, why: &str) -> String {
+        self.renderer.restated(why)
+    }
+
     fn family(&self) -> Digest {
-        let (writer, options) = (&self.recipe.teacher.writer, self.teacher.options());
-        Digester::new().field("articles").field(self.form.id()).field(writer).field(options).finish()
+        let (rules, options) = (&self.recipe.teacher, self.teacher.options());
+        let words = Digester::new().field("articles").field(self.form.id()).field(&rules.writer);
+        words.field(&rules.writer_request).field(options).finish()
     }
 }
 

@@ -33,6 +33,9 @@ pub struct Tools<'a> {
     pub conduct: &'a mut dyn Conduct,
 }
 
+/// Stands for the provider as such among the looks; ids of submissions begin at 1.
+pub(super) const PROVIDER: i64 = 0;
+
 /// What this process knows of a batch it watches.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Look {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::receipt::spent;
-use super::run::Distiller;
+use super::run::{Distiller, PROVIDER};
 use super::{Approval, DistillError, Plan};
 use crate::domain::{Digest, Usd};
 use crate::teacher::{NewBatch, Outgoing, Refusal, SubmitError, TeacherError, Trouble};
@@ -30,7 +30,7 @@ impl Distiller<'_> {
         let planned = self.tools.ledger.requests_in(&plan.digest, RequestState::Planned)?;
         let open = self.open()?;
         let unsettled = |s: &SubmissionRow| matches!(s.state, SubmissionState::Unknown | SubmissionState::Submitting);
-        let held_off = self.looks.get(&0).is_some_and(|l| self.tools.clock.now() < l.not_before);
+        let held_off = self.looks.get(&PROVIDER).is_some_and(|l| self.tools.clock.now() < l.not_before);
         if held_off || planned.is_empty() || open.len() >= MOST_OPEN || open.iter().any(unsettled) {
             return Ok(false);
         }
@@ -75,7 +75,7 @@ impl Distiller<'_> {
                 Ok(true)
             }
             Err(TeacherError { why, trouble: Trouble::Passing { after } }) => {
-                self.hold_off(0, &why, after)?;
+                self.hold_off(PROVIDER, &why, after)?;
                 Ok(false)
             }
             Err(error) => Err(error.into()),
@@ -190,7 +190,7 @@ impl Distiller<'_> {
         match answer {
             Ok(batch) => {
                 ledger.set_submission(submission.id, SubmissionState::Submitted, Some(&batch.id), None, now)?;
-                self.looks.remove(&0);
+                self.looks.remove(&PROVIDER);
                 Ok(true)
             }
             Err(SubmitError::Unclear(why)) => {
@@ -212,7 +212,7 @@ impl Distiller<'_> {
                         Ok(true)
                     }
                     Refusal::Busy { after } => {
-                        self.hold_off(0, &why, after)?;
+                        self.hold_off(PROVIDER, &why, after)?;
                         Ok(false)
                     }
                     Refusal::TooLarge | Refusal::Request | Refusal::Final => Err(DistillError::Refused { why }),

@@ -37,7 +37,7 @@ pub use phase::{Phase, PhaseState};
 pub use prism::{Prism, Signal, SignalKind, Weight};
 pub use profile::{Motivation, Profile, ProfileError, ProfileRow, Seniority};
 pub use recipe::Recipe;
-pub use render::{ChatMessage, Form, Renderer, Role, StudentPrompt, TeacherPrompt};
+pub use render::{ChatMessage, Form, Renderer, Role, StudentPrompt, TeacherPrompt, WriterRequest};
 pub use text::{one_line, safe_text, word_count};
 pub use tokens::{Tokens, estimate_tokens};
 pub use trace::{ErrorKind, Flag, Reject, Trace, examine};

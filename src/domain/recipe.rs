@@ -76,6 +76,15 @@ pub struct TeacherRules {
     /// What a teacher is told who writes new articles. Empty: this recipe has no writer.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub writer: String,
+    /// Template of one request to the writer. Variables: n, set, sets, angle, others (readers as text), avoid (titles).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub writer_request: String,
+    /// What several requests for one reader are told to be about in turn, so that they differ.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub writer_angles: Vec<String>,
+    /// Template of what is added to a request that is asked once more. Variable: why. Empty: it is asked as it was.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub restate: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

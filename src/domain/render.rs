@@ -86,6 +86,23 @@ pub struct Renderer {
     digest: Digest,
 }
 
+/// One request for new articles, as the recipe's template knows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WriterRequest {
+    /// How many articles.
+    pub n: usize,
+    /// From 1, of `sets` for this reader.
+    pub set: usize,
+    pub sets: usize,
+    pub angle: String,
+    /// Readers whom the articles should not concern, as text.
+    pub others: Vec<String>,
+    /// Titles that exist already.
+    pub avoid: Vec<String>,
+}
+
+const RESTATE: &str = "teacher.restate";
+const WRITER_REQUEST: &str = "teacher.writer_request";
 const SYSTEM: &str = "student.system";
 const USER: &str = "student.user";
 
@@ -96,14 +113,36 @@ impl Renderer {
         let mut env = Environment::new();
         env.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
         env.add_function("article_for", |noun: &str| with_article(noun));
-        for (name, source) in [(SYSTEM, &recipe.student.system), (USER, &recipe.student.user)] {
+        let teacher = &recipe.teacher;
+        let sources = [
+            (SYSTEM, &recipe.student.system),
+            (USER, &recipe.student.user),
+            (RESTATE, &teacher.restate),
+            (WRITER_REQUEST, &teacher.writer_request),
+        ];
+        for (name, source) in sources {
             let source = source.trim_start_matches('\n').to_owned();
             env.add_template_owned(name, source).map_err(|e| RecipeError::Template { name: name.into(), why: e.to_string() })?;
         }
         let digest = Digester::new().field(&recipe.student.system).field(&recipe.student.user).finish();
         let rubric = recipe.teacher.rubric.trim().to_owned();
         let structured_rubric = recipe.teacher.structured_rubric.trim().to_owned();
-        Ok(Self { env, rubric, structured_rubric, digest })
+        let renderer = Self { env, rubric, structured_rubric, digest };
+        // Rendered once, so that an unknown variable shows now and the two below cannot fail later.
+        let trial = WriterRequest { n: 1, set: 1, sets: 1, angle: "a".into(), others: vec!["o".into()], avoid: vec!["t".into()] };
+        renderer.render(RESTATE, context! { why => "w" })?;
+        renderer.render(WRITER_REQUEST, Value::from(Serde(trial)))?;
+        Ok(renderer)
+    }
+
+    /// What a request that is asked once more adds, in the recipe's words; empty where the recipe has none.
+    pub fn restated(&self, why: &str) -> String {
+        self.render(RESTATE, context! { why }).unwrap_or_default().trim().to_owned()
+    }
+
+    /// What the writer of new articles is asked.
+    pub fn writer_request(&self, request: &WriterRequest) -> String {
+        self.render(WRITER_REQUEST, Value::from(Serde(request))).unwrap_or_default().trim().to_owned()
     }
 
     /// Digest of the student templates; it travels with every model trained on them.

@@ -62,17 +62,10 @@ fn unknown(workspace: &Workspace, name: &str) -> Failure {
 /// keyring may ask the person, and a view must not.
 pub(super) fn key_place(workspace: &Workspace) -> String {
     let choice = &workspace.config.teacher;
-    let usual: &[&str] = match choice.provider.as_str() {
-        "anthropic" => &["ANTHROPIC_API_KEY"],
-        "openai" => &["OPENAI_API_KEY"],
-        "gemini" => &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
-        _ => &[],
-    };
-    let names: Vec<&str> = choice.key_env.as_deref().map_or_else(|| usual.to_vec(), |name| vec![name]);
-    match names.iter().find(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty())) {
-        Some(name) => format!("from {name}"),
-        None if names.is_empty() => String::new(),
-        None => format!("{} is not set; the keyring is asked", names[0]),
+    match teacher::keys::variable_set(&choice.provider, choice.key_env.as_deref()) {
+        Ok(name) => format!("from {name}"),
+        Err(Some(name)) => format!("{name} is not set; the keyring is asked"),
+        Err(None) => String::new(),
     }
 }
 

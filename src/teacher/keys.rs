@@ -127,6 +127,16 @@ pub fn forget(provider: &str) -> Result<bool, KeyError> {
     }
 }
 
+/// The environment variable that holds a provider's key, without looking at the key or asking the keyring. `Err`: none is
+/// set; the one that could be, or nothing for a provider that needs no key.
+pub fn variable_set(provider: &str, env_name: Option<&str>) -> Result<String, Option<String>> {
+    let names = variables(provider, env_name);
+    match names.iter().find(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty())) {
+        Some(name) => Ok(name.clone()),
+        None => Err(names.into_iter().next()),
+    }
+}
+
 /// The variables that may hold a provider's key, the first one set wins.
 fn variables(provider: &str, env_name: Option<&str>) -> Vec<String> {
     let usual: &[&str] = match provider {

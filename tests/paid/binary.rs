@@ -134,7 +134,7 @@ fn results_fetched_by_hand_are_imported_once() {
     let raw = fs::read_dir(workspace.path().join(".stratos/raw")).expect("lists").flatten().next().expect("a download").path();
     let copy = workspace.file("by-hand.jsonl", fs::read(raw).expect("reads"));
     let output = stratos(&workspace, &["distill", "import", &copy.to_string_lossy()]);
-    assert!(output.status.success() && text(&output).contains("0 added"), "{}", text(&output));
+    assert!(output.status.success() && text(&output).contains(": 0 added"), "{}", text(&output));
     let nonsense = workspace.file("nonsense.jsonl", b"{\"custom_id\":\"x\"}\n");
     let output = stratos(&workspace, &["distill", "import", &nonsense.to_string_lossy()]);
     assert!(!output.status.success() && text(&output).contains("nothing was stored"), "{}", text(&output));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::emulator::{AnswerMix, Body, Fault, Finish, Op, Options, Truncation};
+use super::emulator::{AnswerMix, Fault, Finish, Op, Options, Truncation};
 use super::world::{self, Ear, World};
 use stratos::distill::{DistillError, Kind, PilotRule, Scope, Step};
 use stratos::domain::Usd;
@@ -353,12 +353,42 @@ fn the_retired_model_is_named_before_anything_is_sent() {
 
 #[test]
 fn two_batches_that_could_be_ours_are_put_to_the_operator() {
-    let world = small("anthropic", "claude-haiku-4-5");
+    let world = World::new("anthropic", "claude-haiku-4-5", 4, 4, |_| {});
     let plan = world.plan();
     world.approve(&plan, plan.estimate.worst);
-    world.emulator(|e| e.fault(Fault::Status { code: 504, times: 1, body: Body::Provider, retry_after: None }));
-    let _ = world.go();
-    world.books_balance();
+    let foreign: Vec<String> = (0..2).map(|_| world.somebody_elses_batch(16)).collect();
+    world.emulator(|e| e.fault(Fault::DropBeforeCommit));
+    let error = world.go().expect_err("it cannot tell").to_string();
+    assert!(foreign.iter().all(|id| error.contains(id)) && error.contains("stratos distill settle"), "{error}");
+    assert_eq!(world.emulator(|e| e.batches()).len(), 2, "nothing is sent before it is settled");
+
+    // The operator says that it is none of them.
+    let mut ledger = world.ledger();
+    let open = ledger.open_submissions().expect("reads").pop().expect("unsettled");
+    stratos::distill::give_up(&mut ledger, &open, open.created).expect("settled");
+    drop(ledger);
+    let again = world.plan();
+    assert_ne!(again.digest, plan.digest);
+    world.approve(&again, again.estimate.worst);
+    world.finish();
+    assert_eq!(world.distilled().traces.len(), 16);
+}
+
+#[test]
+fn a_batch_of_somebody_else_is_disowned_when_its_results_arrive() {
+    let world = World::new("anthropic", "claude-haiku-4-5", 4, 4, |_| {});
+    let plan = world.plan();
+    world.approve(&plan, plan.estimate.worst);
+    let foreign = world.somebody_elses_batch(16);
+    world.emulator(|e| e.fault(Fault::DropBeforeCommit));
+    // Adopted by its count, disowned by its ids, given up after five minutes: the plan wants a new approval.
+    let mut ear = Ear::default();
+    let end = world.process(&mut ear, usize::MAX).expect("lives").expect("goes on");
+    let Step::NeedsApproval(again) = end else { panic!("{end:?}") };
+    assert!(ear.said.iter().any(|s| s.contains("not ours") && s.contains(&foreign)), "{:?}", ear.said);
+    world.approve(&again, again.estimate.worst);
+    world.finish();
+    assert_eq!(world.distilled().traces.len(), 16);
 }
 
 #[test]

@@ -20,7 +20,7 @@ use stratos::domain::{
     Article, Clock, Conduct, Digest, Gate, Profile, ProfileRow, Recipe, Renderer, SystemClock, Tokens, UnixMillis, Usd,
 };
 use stratos::teacher::keys::{Key, KeySource};
-use stratos::teacher::{PriceTable, Settings, Teacher, build};
+use stratos::teacher::{NewBatch, Outgoing, PriceTable, Settings, Teacher, build};
 use stratos::workspace::{Ledger, RawStore, RequestState};
 
 use super::emulator::{Emulator, Options};
@@ -198,6 +198,19 @@ impl World {
         let wanted = Wanted { input: &input, scope: &self.scope, seed: 19, pilot: self.pilot, pilot_requests: 40 };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(Dies { inner: Box::pin(distiller.run(&wanted)), polls })
+    }
+
+    /// A batch of another program under the same key; its id.
+    pub fn somebody_elses_batch(&self, requests: usize) -> String {
+        let teacher = build(self.settings.clone()).expect("a known provider");
+        let body = serde_json::json!({
+            "model": self.settings.model, "max_tokens": 10, "messages": [{"role": "user", "content": "Good day"}],
+        });
+        let requests: Vec<Outgoing> =
+            (0..requests).map(|i| Outgoing { custom_id: format!("theirs-{i}"), body: body.clone() }).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let batches = teacher.batches().expect("a batch API");
+        runtime.block_on(batches.submit(&NewBatch { label: "theirs", requests: &requests })).expect("made").id
     }
 
     pub fn go(&self) -> Result<Step, DistillError> {

@@ -24,8 +24,9 @@ const FILE: &str = "articles_generated.jsonl";
 
 pub fn run(context: &mut JobContext, ids: &[ProfileId], count: usize, send: bool) -> Result<PhaseEnd, Failure> {
     let workspace = context.workspace.clone();
-    if workspace.recipe.teacher.writer.trim().is_empty() {
-        let reason = format!("the recipe {} has no teacher.writer prompt", workspace.recipe.name);
+    let rules = &workspace.recipe.teacher;
+    if rules.writer.trim().is_empty() || rules.writer_request.trim().is_empty() {
+        let reason = format!("the recipe {} has no teacher.writer or no teacher.writer_request prompt", workspace.recipe.name);
         return Err(Failure::new(reason, "Add one to the recipe; data/recipes/stratos-v19.toml has an example."));
     }
     if !(1..=MOST_PER_READER).contains(&count) {

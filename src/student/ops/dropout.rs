@@ -25,7 +25,7 @@ impl Dropout {
 }
 
 #[inline(always)]
-#[allow(clippy::inline_always)]
+#[expect(clippy::inline_always, reason = "becomes part of the loop that is compiled once for each instruction set")]
 fn mix(value: u32) -> u32 {
     let value = (value ^ (value >> 16)).wrapping_mul(0x7FEB_352D);
     let value = (value ^ (value >> 15)).wrapping_mul(0x846C_A68B);
