@@ -153,7 +153,7 @@ impl Backprop {
         };
         Self {
             names: (0..config.num_hidden_layers).map(names).collect(),
-            rope: RopeTable::new(config.head_dim, config.max_position_embeddings, config.rope_theta),
+            rope: RopeTable::new(config.head_dim, config.max_position_embeddings, config.rope.theta),
             spare: Mutex::default(),
             config: config.clone(),
         }

@@ -125,7 +125,7 @@ impl Decoder {
             layers: (0..config.num_hidden_layers).map(layer).collect::<std::result::Result<_, _>>()?,
             norm: get(NORM.into())?,
             head: projection(if config.tie_word_embeddings { EMBED } else { HEAD }.into())?,
-            rope: Arc::new(RopeTable::new(config.head_dim, config.max_position_embeddings, config.rope_theta)),
+            rope: Arc::new(RopeTable::new(config.head_dim, config.max_position_embeddings, config.rope.theta)),
             config: config.clone(),
         })
     }

@@ -4,12 +4,14 @@
 //! (`domain::render`) or what an answer means (`domain::answer`).
 
 pub mod backprop;
+pub mod base;
 pub mod cache;
 pub mod codec;
 pub mod config;
 pub mod decoder;
 mod error;
 pub mod generate;
+pub mod matrix;
 pub mod ops;
 pub mod parameters;
 pub mod random;
@@ -94,8 +96,7 @@ pub(crate) mod tests {
     /// An untrained toy that can write.
     pub fn toy(seed: u64) -> Student {
         let codec = codec::tests::toy();
-        let mut config = config::tests::toy(codec.tokenizer.vocab_size());
-        config.eos_token_id = Some(codec.tokenizer.end());
+        let config = config::tests::toy(codec.tokenizer.vocab_size()).with_ends(&[codec.tokenizer.end()], None);
         let weights = weights::fresh(&config, seed).expect("weights");
         Student::new(config, codec, &weights).expect("student")
     }

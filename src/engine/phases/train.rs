@@ -89,7 +89,7 @@ fn t10(job: &TrainJob) -> Result<Finding, Failure> {
     };
     let encoded = job.codec.example(&first.messages)?;
     let closes = encoded.ids.last() == Some(&end) && encoded.loss_tokens() > 0;
-    let stops = job.config.eos_token_id == Some(end);
+    let stops = job.config.eos_token_ids.contains(&end);
     Ok(if closes && stops {
         Finding::pass("T10", format!("{TURN_END} (id {end}) ends every target, carries loss and ends generation"))
     } else {
@@ -98,7 +98,7 @@ fn t10(job: &TrainJob) -> Result<Finding, Failure> {
             format!(
                 "targets end with token {:?}, generation stops at {:?}, {TURN_END} is {end}",
                 encoded.ids.last(),
-                job.config.eos_token_id
+                job.config.eos_token_ids
             ),
             "Use one end token in the chat template and the configuration.",
         )

@@ -14,20 +14,18 @@ const NAME: &str = "causal_attention";
 const BLOCK: usize = 48;
 
 /// How the columns of q, k and v divide into heads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Heads {
     pub query: usize,
     pub key: usize,
     pub width: usize,
+    /// What scores are multiplied by.
+    pub scale: f32,
 }
 
 impl Heads {
     fn group(&self) -> usize {
         self.query / self.key.max(1)
-    }
-
-    fn scale(&self) -> f32 {
-        1.0 / (self.width as f32).sqrt()
     }
 }
 
@@ -94,7 +92,7 @@ fn softmax_rows<'a>(scores: &'a mut [f32], width: usize, first: usize, scale: f3
 impl Attention {
     fn check(&self, q: &Layout, k: &Layout, v: &Layout) -> Result<usize> {
         let ((tokens, qw), kd, vd) = (q.shape().dims2()?, k.shape().dims2()?, v.shape().dims2()?);
-        let Heads { query, key, width } = self.heads;
+        let Heads { query, key, width, .. } = self.heads;
         let mut end = 0;
         let gapless = self.texts.iter().all(|t| std::mem::replace(&mut end, t.end) == t.start && t.start <= t.end);
         let heads = key > 0 && query.is_multiple_of(key) && qw == query * width && kd == (tokens, key * width) && vd == kd;
@@ -108,7 +106,7 @@ impl Attention {
 /// Attention on plain slices, replacing what `out` held.
 pub(in crate::student) fn forward(qkv: [&[f32]; 3], heads: Heads, texts: &[Range<usize>], out: &mut [f32]) {
     let [q, k, v] = qkv;
-    let Heads { query, key, width } = heads;
+    let Heads { query, key, width, .. } = heads;
     let (qw, kw) = (query * width, key * width);
     let longest = texts.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
     let mut probs = vec![0.0; BLOCK * longest];
@@ -122,7 +120,7 @@ pub(in crate::student) fn forward(qkv: [&[f32]; 3], heads: Heads, texts: &[Range
                     let rows = BLOCK.min(text.len() - first);
                     let (from, visible) = ((text.start + first) * qw + head * width, first + rows);
                     let probs = &mut probs[..rows * visible];
-                    probabilities(&q[from..], qw, rows, first, &keys, heads.scale(), probs);
+                    probabilities(&q[from..], qw, rows, first, &keys, heads.scale, probs);
                     let left = Left { data: probs, row: visible, col: 1 };
                     let (cols, out) = (width, &mut out[from..]);
                     Product { left, right: &values, rows, inner: visible, cols, out, stride: qw, add: false }.run();
@@ -141,11 +139,11 @@ pub(in crate::student) fn backward(
     [dq, dk, dv]: [&mut [f32]; 3],
 ) {
     let [q, k, v] = qkv;
-    let Heads { query, key, width } = heads;
+    let Heads { query, key, width, .. } = heads;
     let (qw, kw) = (query * width, key * width);
     let longest = texts.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
     let (mut probs, mut scores) = (vec![0.0; BLOCK * longest], vec![0.0; BLOCK * longest]);
-    let scale = heads.scale();
+    let scale = heads.scale;
     for text in texts.iter().filter(|t| !t.is_empty()) {
         for kv in 0..key {
             let at = text.start * kw + kv * width;
@@ -295,7 +293,7 @@ impl Span {
 /// Attention of the last tokens of one text (`q`, rows of `query heads·width`) to everything in `spans`, which already
 /// hold those tokens' own keys and values at their end.
 pub fn attend_cached(q: &[f32], spans: &[&Span], heads: Heads, out: &mut [f32]) {
-    let Heads { query, key, width } = heads;
+    let Heads { query, key, width, .. } = heads;
     let (stride, total) = (query * width, spans.iter().map(|s| s.len).sum::<usize>());
     let rows = q.len() / stride.max(1);
     if rows == 1 {
@@ -303,7 +301,7 @@ pub fn attend_cached(q: &[f32], spans: &[&Span], heads: Heads, out: &mut [f32]) 
         for head in 0..query {
             let at = head * width;
             let (q, out) = (&q[at..][..width], &mut out[at..][..width]);
-            single(q, spans, head / heads.group(), heads.scale(), &mut scores, out);
+            single(q, spans, head / heads.group(), heads.scale, &mut scores, out);
         }
         return;
     }
@@ -325,7 +323,7 @@ pub fn attend_cached(q: &[f32], spans: &[&Span], heads: Heads, out: &mut [f32]) 
                 let count = BLOCK.min(rows - first);
                 let (from, visible) = (first * stride + head * width, past + first + count);
                 let probs = &mut probs[..count * visible];
-                probabilities(&q[from..], stride, count, past + first, &keys, heads.scale(), probs);
+                probabilities(&q[from..], stride, count, past + first, &keys, heads.scale, probs);
                 let left = Left { data: probs, row: visible, col: 1 };
                 let (inner, cols, out) = (visible, width, &mut out[from..]);
                 Product { left, right: &values, rows: count, inner, cols, out, stride, add: false }.run();
@@ -380,19 +378,17 @@ mod tests {
     use super::*;
     use candle_core::Device;
 
-    const HEADS: Heads = Heads { query: 4, key: 2, width: 6 };
+    const HEADS: Heads = Heads { query: 4, key: 2, width: 6, scale: 0.408 };
 
     /// The definition, one number at a time.
     fn plain(q: &[f32], k: &[f32], v: &[f32], heads: Heads, texts: &[Range<usize>]) -> Vec<f32> {
-        let Heads { query, key, width } = heads;
+        let Heads { query, key, width, scale } = heads;
         let mut out = vec![0.0; q.len()];
         for text in texts {
             for (i, head) in text.clone().flat_map(|i| (0..query).map(move |h| (i, h))) {
                 let kv = head / (query / key);
                 let at = |j: usize, d: usize| (j * key + kv) * width + d;
-                let score = |j: usize| {
-                    (0..width).map(|d| q[(i * query + head) * width + d] * k[at(j, d)]).sum::<f32>() / (width as f32).sqrt()
-                };
+                let score = |j: usize| (0..width).map(|d| q[(i * query + head) * width + d] * k[at(j, d)]).sum::<f32>() * scale;
                 let weights: Vec<f32> = (text.start..=i).map(|j| score(j).exp()).collect();
                 let sum: f32 = weights.iter().sum();
                 for d in 0..width {
@@ -416,7 +412,7 @@ mod tests {
 
     #[test]
     fn its_gradients_are_the_numeric_ones() {
-        let heads = Heads { query: 2, key: 1, width: 4 };
+        let heads = Heads { query: 2, key: 1, width: 4, scale: 0.5 };
         let texts: Arc<[Range<usize>]> = [0..4, 4..6].into();
         let inputs = [noise_tensor(&[6, 8], 1), noise_tensor(&[6, 4], 2), noise_tensor(&[6, 4], 3)];
         gradients(&inputs, 3e-3, |t| causal_attention(&t[0], &t[1], &t[2], heads, &texts));
@@ -425,7 +421,7 @@ mod tests {
     #[test]
     fn a_long_text_has_the_gradient_of_its_blocks() {
         // Past one block: backward against candle's own autograd on the definition.
-        let heads = Heads { query: 1, key: 1, width: 16 };
+        let heads = Heads { query: 1, key: 1, width: 16, scale: 0.25 };
         let n = 70;
         let var = |seed| candle_core::Var::from_tensor(&noise_tensor(&[n, 16], seed)).unwrap();
         let (q, k, v, mix) = (var(1), var(2), var(3), noise_tensor(&[n, 16], 4));
