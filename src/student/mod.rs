@@ -5,6 +5,7 @@
 
 pub mod backprop;
 pub mod base;
+pub mod blocks;
 pub mod cache;
 pub mod codec;
 pub mod config;
