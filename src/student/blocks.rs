@@ -10,7 +10,7 @@ const LARGE: usize = 256;
 const SMALL: usize = 32;
 
 /// One kind of block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Blocks {
     kind: GgmlDType,
     /// As reports spell it.

@@ -127,6 +127,26 @@ impl Matrix {
         }
     }
 
+    /// Row `n` of the result is row `order[n]` of this; indices beyond the last row are an error.
+    pub(super) fn rows_in_order(self, order: &[usize]) -> Result<Self, StudentError> {
+        fn picked<T: Copy>(numbers: &[T], width: usize, order: &[usize]) -> Arc<Vec<T>> {
+            Arc::new(order.iter().flat_map(|row| &numbers[row * width..(row + 1) * width]).copied().collect())
+        }
+        if order.len() != self.out || order.iter().any(|row| *row >= self.out) {
+            return Err(StudentError::Config(format!("an order of {} rows is not one of {}", order.len(), self.out)));
+        }
+        let storage = match &self.storage {
+            Storage::F32(n) => Storage::F32(picked(n, self.inner, order)),
+            Storage::Bf16(n) => Storage::Bf16(picked(n, self.inner, order)),
+            Storage::F16(n) => Storage::F16(picked(n, self.inner, order)),
+            Storage::Blocks(blocks, bytes) => {
+                let row = self.inner / blocks.numbers * blocks.bytes;
+                Storage::Blocks(*blocks, picked(bytes, row, order))
+            }
+        };
+        Ok(Self { storage, ..self })
+    }
+
     /// No number is infinite or none.
     pub fn finite(&self) -> bool {
         match &self.storage {
