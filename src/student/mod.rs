@@ -5,12 +5,16 @@
 
 pub mod backprop;
 pub mod base;
+pub mod blocks;
 pub mod cache;
 pub mod codec;
 pub mod config;
 pub mod decoder;
+mod disk;
 mod error;
+pub mod folder;
 pub mod generate;
+pub mod load;
 pub mod matrix;
 pub mod ops;
 pub mod parameters;
