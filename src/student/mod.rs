@@ -14,6 +14,7 @@ mod disk;
 mod error;
 pub mod folder;
 pub mod generate;
+pub mod gguf;
 pub mod load;
 pub mod matrix;
 pub mod ops;
