@@ -218,7 +218,8 @@ pub(crate) mod tests {
 
     /// Bytes of a quantised `out × inner` matrix, and what candle reads in them.
     pub fn quantised(kind: GgmlDType, out: usize, inner: usize) -> (Vec<u8>, Vec<f32>) {
-        let numbers: Vec<f32> = (0..out * inner).map(|i| ((i * 37 % 101) as f32 - 50.0) / 23.0 * (1.0 + (i % 7) as f32)).collect();
+        let numbers: Vec<f32> =
+            (0..out * inner).map(|i| ((i * 37 % 101) as f32 - 50.0) / 23.0 * (1.0 + (i % 7) as f32)).collect();
         let tensor = Tensor::from_vec(numbers, (out, inner), &Device::Cpu).expect("tensor");
         let quantised = QTensor::quantize(&tensor, kind).expect("quantised");
         let widened = quantised.dequantize(&Device::Cpu).and_then(|t| t.flatten_all()?.to_vec1()).expect("widened");

@@ -1,8 +1,9 @@
 //! A weight file on disk: positioned reads that are proved to lie inside it before anything is allocated, and tensors as
 //! they are stored. Owns bytes → [`Matrix`]; knows neither safetensors nor GGUF.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::StudentError;
 use super::matrix::{Keep, Matrix, finite, numbers};
+use crate::domain::one_line;
 
 /// Bytes read at once; a multiple of every plain number's size.
 const PIECE: u64 = 1 << 20;
@@ -41,6 +43,19 @@ pub(super) fn bytes_of(kind: GgmlDType, shape: &[usize]) -> Option<u64> {
     let block = kind.block_size() as u64;
     let whole = count.is_multiple_of(block) && (block == 1 || shape.last().is_some_and(|n| (*n as u64).is_multiple_of(block)));
     whole.then(|| (count / block).checked_mul(kind.type_size() as u64))?
+}
+
+/// No two tensors share bytes.
+pub(super) fn apart(path: &Path, tensors: &BTreeMap<String, Stored>) -> Result<(), StudentError> {
+    let mut places: Vec<_> = tensors.iter().filter(|(_, s)| !s.bytes.is_empty()).collect();
+    places.sort_by_key(|(_, stored)| stored.bytes.start);
+    match places.windows(2).find(|pair| pair[0].1.bytes.end > pair[1].1.bytes.start) {
+        Some(pair) => {
+            let why = format!("overlaps '{}'; the file is damaged; fetch it again", one_line(pair[0].0, 80));
+            Err(StudentError::tensor(path, pair[1].0, why))
+        }
+        None => Ok(()),
+    }
 }
 
 impl WeightFile {
@@ -105,14 +120,10 @@ impl WeightFile {
                 Matrix::bf16(out, inner, self.collect(range, |b| bf16::from_f32(f32::from_le_bytes(b)))?)?
             }
             (GgmlDType::F32, _) => Matrix::f32(out, inner, self.collect(range, f32::from_le_bytes)?)?,
-            (GgmlDType::BF16, Keep::F32) => {
-                Matrix::f32(out, inner, self.collect(range, |b| bf16::from_le_bytes(b).to_f32())?)?
-            }
+            (GgmlDType::BF16, Keep::F32) => Matrix::f32(out, inner, self.collect(range, |b| bf16::from_le_bytes(b).to_f32())?)?,
             (GgmlDType::BF16, _) => Matrix::bf16(out, inner, self.collect(range, bf16::from_le_bytes)?)?,
             (GgmlDType::F16, Keep::AsStored) => Matrix::f16(out, inner, self.collect(range, f16::from_le_bytes)?)?,
-            (GgmlDType::F16, Keep::F32) => {
-                Matrix::f32(out, inner, self.collect(range, |b| f16::from_le_bytes(b).to_f32())?)?
-            }
+            (GgmlDType::F16, Keep::F32) => Matrix::f32(out, inner, self.collect(range, |b| f16::from_le_bytes(b).to_f32())?)?,
             (GgmlDType::F16, Keep::Bf16) => {
                 Matrix::bf16(out, inner, self.collect(range, |b| bf16::from_f32(f16::from_le_bytes(b).to_f32()))?)?
             }
@@ -159,7 +170,7 @@ impl WeightFile {
     }
 
     fn unread(&self, name: &str, stored: &Stored) -> StudentError {
-        let kind = crate::domain::one_line(&stored.kind_name, 40);
+        let kind = one_line(&stored.kind_name, 40);
         let why = format!(
             "is stored as {kind}, which is not read; F32, F16, BF16 and, in GGUF, Q4_0 to Q8_0 and Q2_K to Q6_K are: convert the \
              file, or take another of the same model"
@@ -176,6 +187,12 @@ impl WeightFile {
         Err(StudentError::tensor(&self.path, name, why))
     }
 
+    /// Reads it from its beginning, value by value.
+    pub fn scan(&mut self) -> Scan<'_> {
+        let (path, left) = (self.path.as_path(), self.len);
+        Scan { path, reader: BufReader::with_capacity(1 << 16, &self.file), at: 0, left }
+    }
+
     /// SHA-256 of the whole file, as hex.
     pub fn digest(&mut self) -> Result<String, StudentError> {
         let mut hasher = Sha256::new();
@@ -184,5 +201,74 @@ impl WeightFile {
             hex.extend([byte >> 4, byte & 15].map(|half| char::from_digit(u32::from(half), 16).unwrap_or('0')));
             hex
         }))
+    }
+}
+
+/// A file read value by value; nothing is read or allocated beyond its end.
+#[derive(Debug)]
+pub(super) struct Scan<'a> {
+    path: &'a Path,
+    reader: BufReader<&'a File>,
+    at: u64,
+    left: u64,
+}
+
+impl Scan<'_> {
+    pub fn path(&self) -> &Path {
+        self.path
+    }
+
+    /// Bytes read so far.
+    pub fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// Bytes to the end of the file.
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
+    fn advance(&mut self, count: u64) -> Result<(), StudentError> {
+        if count > self.left {
+            let why = format!(
+                "at byte {} it needs {count} more and has {}: it is cut off or damaged; fetch it again",
+                self.at, self.left
+            );
+            return Err(StudentError::file(self.path, why));
+        }
+        (self.at, self.left) = (self.at + count, self.left - count);
+        Ok(())
+    }
+
+    pub fn take<const N: usize>(&mut self) -> Result<[u8; N], StudentError> {
+        self.advance(N as u64)?;
+        let mut bytes = [0; N];
+        self.reader.read_exact(&mut bytes).map_err(StudentError::io(self.path))?;
+        Ok(bytes)
+    }
+
+    pub fn u32(&mut self) -> Result<u32, StudentError> {
+        self.take().map(u32::from_le_bytes)
+    }
+
+    pub fn u64(&mut self) -> Result<u64, StudentError> {
+        self.take().map(u64::from_le_bytes)
+    }
+
+    /// A text after its length in bytes.
+    pub fn text(&mut self) -> Result<String, StudentError> {
+        let length = self.u64()?;
+        self.advance(length)?;
+        let mut bytes = vec![0; length as usize];
+        self.reader.read_exact(&mut bytes).map_err(StudentError::io(self.path))?;
+        let at = self.at;
+        String::from_utf8(bytes).map_err(|_| {
+            StudentError::file(self.path, format!("the text before byte {at} is not UTF-8: it is damaged; fetch it again"))
+        })
+    }
+
+    pub fn skip(&mut self, count: u64) -> Result<(), StudentError> {
+        self.advance(count)?;
+        self.reader.seek_relative(count as i64).map_err(StudentError::io(self.path))
     }
 }

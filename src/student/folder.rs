@@ -11,7 +11,7 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
 
 use super::StudentError;
-use super::disk::{Stored, WeightFile, bytes_of};
+use super::disk::{Stored, WeightFile, apart, bytes_of};
 use super::load::TensorSource;
 use super::matrix::{Keep, Matrix};
 use crate::domain::one_line;
@@ -197,14 +197,4 @@ fn header(file: &mut WeightFile) -> Result<BTreeMap<String, Stored>, StudentErro
     }
     apart(&path, &tensors)?;
     Ok(tensors)
-}
-
-/// No two tensors share bytes.
-fn apart(path: &Path, tensors: &BTreeMap<String, Stored>) -> Result<(), StudentError> {
-    let mut places: Vec<_> = tensors.iter().filter(|(_, s)| !s.bytes.is_empty()).collect();
-    places.sort_by_key(|(_, stored)| stored.bytes.start);
-    match places.windows(2).find(|pair| pair[0].1.bytes.end > pair[1].1.bytes.start) {
-        Some(pair) => Err(StudentError::tensor(path, pair[1].0, format!("overlaps '{}'; {DAMAGED}", one_line(pair[0].0, 80)))),
-        None => Ok(()),
-    }
 }

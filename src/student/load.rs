@@ -140,9 +140,7 @@ fn layer(
 ) -> Result<BaseLayer, StudentError> {
     let name = |part: &str| format!("model.layers.{n}.{part}");
     let hidden = config.hidden_size;
-    let mut optional = |wanted: bool, part: &str, len: usize| {
-        wanted.then(|| norm(source, &name(part), len, offset)).transpose()
-    };
+    let mut optional = |wanted: bool, part: &str, len: usize| wanted.then(|| norm(source, &name(part), len, offset)).transpose();
     let sandwich = config.sandwich_norms();
     let (attention_out, before_gate) = ("post_attention_layernorm.weight", "pre_feedforward_layernorm.weight");
     let attention_norm = optional(true, "input_layernorm.weight", hidden)?.unwrap_or_default();
@@ -161,16 +159,7 @@ fn layer(
     let mut matrix = |p: Projection| source.matrix(&name(&format!("{}.weight", p.module())), shapes[p.index()], keep);
     let [q, k, v, o, gate, up, down] = Projection::ALL;
     let projections = [matrix(q)?, matrix(k)?, matrix(v)?, matrix(o)?, matrix(gate)?, matrix(up)?, matrix(down)?];
-    Ok(BaseLayer {
-        attention_norm,
-        mlp_norm,
-        attention_out_norm,
-        mlp_out_norm,
-        q_norm,
-        k_norm,
-        biases,
-        projections,
-    })
+    Ok(BaseLayer { attention_norm, mlp_norm, attention_out_norm, mlp_out_norm, q_norm, k_norm, biases, projections })
 }
 
 /// Rows × numbers of a row of the seven matrices of a layer, by [`Projection::index`].

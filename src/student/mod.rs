@@ -5,13 +5,17 @@
 
 pub mod adapter;
 pub mod base;
+mod blocks;
 pub mod cache;
 pub mod codec;
 pub mod config;
+mod disk;
 mod error;
 pub mod folder;
 pub mod full;
 pub mod generate;
+pub mod gguf;
+pub mod load;
 pub mod matrix;
 pub mod ops;
 pub mod parameters;
