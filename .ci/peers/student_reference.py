@@ -63,6 +63,11 @@ KINDS = {
     "rslora": dict(target_modules=SEVEN, use_rslora=True),
 }
 STEPS = 20
+# With rslora's scale of 4, runs like the others' (1e-2, 0.2) are chaotic: f32 and f64 differ by 0.04 in the loss after 20
+# steps, in PyTorch itself. Parity can only be asked of a run that forgets its rounding: --check asserts that all do.
+LEARNING_RATE = {"lora": 1e-2, "dora": 1e-2, "rslora": 1e-3}
+B_SIZE = {"lora": 0.2, "dora": 0.2, "rslora": 0.05}
+DECAY = 0.01
 
 
 def normal(name, shape):
@@ -93,7 +98,7 @@ def fill_adapter(model, family, kind):
         if "magnitude" in name:
             tensor.data.mul_(1 + 0.1 * noise)
         else:
-            tensor.data.copy_(noise * (0.2 if "lora_B" in name else tensor.shape[1] ** -0.5))
+            tensor.data.copy_(noise * (B_SIZE[kind] if "lora_B" in name else tensor.shape[1] ** -0.5))
 
 
 def adapter(model):
@@ -123,12 +128,12 @@ def logits_of(model, ids):
         return [model(torch.tensor([text])).logits[0] for text in ids]
 
 
-def train(model, ids):
+def train(model, ids, rate):
     """The same two texts STEPS times; every loss and gradient norm is from before its step's update."""
     tensors = list(adapter(model).values())
-    groups = [{"params": [t for t in tensors if t.ndim >= 2], "weight_decay": 0.01},
+    groups = [{"params": [t for t in tensors if t.ndim >= 2], "weight_decay": DECAY},
               {"params": [t for t in tensors if t.ndim < 2], "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=1e-2, betas=(0.9, 0.95), eps=1e-8)
+    optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=rate, betas=(0.9, 0.95), eps=1e-8)
     losses, norms = [], []
     for _ in range(STEPS):
         optimizer.zero_grad()
@@ -138,7 +143,8 @@ def train(model, ids):
         optimizer.step()
         losses.append(loss.item())
     with torch.no_grad():
-        return {"losses": losses, "grad_norms": norms, "loss_after": loss_of(model, ids).item()}
+        return {"learning_rate": rate, "weight_decay": DECAY, "betas": [0.9, 0.95], "eps": 1e-8, "max_grad_norm": 1.0,
+                "losses": losses, "grad_norms": norms, "loss_after": loss_of(model, ids).item()}
 
 
 def load_base(folder, dtype=torch.float32):
@@ -156,7 +162,7 @@ def measure(folder, kind, dtype=torch.float32):
     gradients = {name: tensor.grad.clone() for name, tensor in adapter(model).items()}
     assert all(gradient.abs().max() > 1e-6 for gradient in gradients.values()), "a gradient is missing or zero"
     result = {"loss": loss.item(), "logits": logits_of(model, ids)}
-    return result | {"steps": train(model, ids)}, gradients
+    return result | {"steps": train(model, ids, LEARNING_RATE[kind])}, gradients
 
 
 def old_style(config):
@@ -237,6 +243,7 @@ def distance(folder):
         print(f"  {folder.name} {kind}: f32 against f64: logits {logits:.1e}, gradients (relative) {relative:.1e}, "
               f"loss {abs(f32['loss'] - exact['loss']):.1e}, losses of {STEPS} steps {steps:.1e} "
               f"({f32['loss']:.3f} -> {f32['steps']['loss_after']:.3f})")
+        assert logits < 2e-5 and relative < 1e-5 and steps < 1e-5, "too near to chaos to ask for 1e-4"
 
 
 def main():
