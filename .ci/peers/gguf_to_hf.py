@@ -162,4 +162,5 @@ def main():
         check(args.outdir)
 
 
-main()
+if __name__ == "__main__":
+    main()
