@@ -74,6 +74,8 @@ def compare(folder, texts):
 
 def main():
     try:
+        import gguf  # noqa: F401 (for SmolLM2's tokenizer)
+        import safetensors  # noqa: F401
         import transformers
     except ImportError as missing:
         skip(f"{missing}; 'pip install transformers gguf safetensors' and run again")
