@@ -10,11 +10,13 @@ alpha 32 on the seven projections, batch 4 x 256, the first 60 % of the tokens m
 `seconds_per_step` is the median without the first step.
 
 --trl: rows are {"prompt": [messages], "completion": [messages]}. Everything is TRL's default (mixed bf16, gradient
-checkpointing, padding to the longest row of a batch, at most 1,024 tokens a row, logits everywhere, loss on the
-completion only, since rows are prompt and completion) but what the work asks for: --batch (4; TRL's default is 8), one
-epoch (3), the same DoRA (none), no checkpoints, the loss logged at every step, and --f32 and --no-recompute, to see TRL at
-its best on this CPU: bf16 helps where there is avx512_bf16 or AMX. Tokens are real ones, without padding; seconds are those of trainer.train() alone
-(`seconds`) and with loading and tokenising (`seconds_all`).
+checkpointing, padding to the longest row of a batch, at most 1,024 tokens a row, loss on the completion only, since rows
+are prompt and completion; TRL 1.16's fused head: on a CPU logits at every position, but a tile at a time and not kept)
+but what the work asks for:
+--batch (4; TRL's default is 8), one epoch (3), the same DoRA (none), no checkpoints, the loss logged at every step, and
+--f32 and --no-recompute, to see TRL at its best on this CPU: bf16 helps where there is avx512_bf16 or AMX.
+Tokens are real ones, without padding; seconds are those of trainer.train() alone (`seconds`) and with loading and
+tokenising (`seconds_all`).
 
 `peak_rss_mb` is the process's high-water mark; `rss_imported_mb` what the imports alone take of it.
 Needs torch, transformers, peft (and trl, datasets for --trl). Quiet machine, alternate with ours, quote ratios.
