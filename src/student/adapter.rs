@@ -144,7 +144,8 @@ impl<'a> Adapted<'a> {
                 for p in Projection::ALL.into_iter().filter(|p| rules.adapts(*p)) {
                     let norms = row_norms(adapted.matrix(n, p), &adapted.change(n, p));
                     let magnitudes = numbers.get(&name(n, p, "lora_magnitude_vector"));
-                    adapted.gains[n][p.index()] = magnitudes.iter().zip(norms).map(|(m, n)| m / n.max(f32::MIN_POSITIVE)).collect();
+                    adapted.gains[n][p.index()] =
+                        magnitudes.iter().zip(norms).map(|(m, n)| m / n.max(f32::MIN_POSITIVE)).collect();
                 }
             }
         }
@@ -248,7 +249,8 @@ impl Gradients for AdapterGradients<'_> {
             row.iter_mut().enumerate().for_each(|(r, v)| *v += gain(o) * turned[r * out + o]);
         }
         // A: what dY gives through B, against X.
-        let scaled: Vec<f32> = b.chunks_exact(rank).enumerate().flat_map(|(o, row)| row.iter().map(move |v| v * gain(o))).collect();
+        let scaled: Vec<f32> =
+            b.chunks_exact(rank).enumerate().flat_map(|(o, row)| row.iter().map(move |v| v * gain(o))).collect();
         times(dy, rows, &Packed::rows(&scaled, out, rank, rank), &mut low, false);
         add_transposed(&low, x, rows, self.into.get_mut(&name(n, p, "lora_A.weight")));
         if let Some(y) = y.filter(|_| rules.dora) {

@@ -1,13 +1,13 @@
 //! A student of which everything learns: its weights as one stretch of numbers, packed once for all micro-batches of an
 //! optimizer step, and its gradients as another. The seedling's way; a real base learns through `adapter`.
 
+use super::StudentConfig;
 use super::base::Projection;
 use super::ops::Packed;
+use super::ops::matmul::add_transposed;
 use super::parameters::Parameters;
 use super::pass::{Gradients, Norm, Vectors, Weights};
 use super::weights::{EMBED, HEAD, NORM};
-use super::StudentConfig;
-use super::ops::matmul::add_transposed;
 
 /// Weights prepared for products.
 #[derive(Debug)]
@@ -30,7 +30,11 @@ impl<'a> Full<'a> {
         let pack = |layer: usize, p: Projection, forward: bool| {
             let name = name(layer, p.module());
             let (shape, numbers) = (weights.shape(&name), weights.get(&name));
-            if forward { Packed::transposed(numbers, shape[0], shape[1], shape[1]) } else { Packed::rows(numbers, shape[0], shape[1], shape[1]) }
+            if forward {
+                Packed::transposed(numbers, shape[0], shape[1], shape[1])
+            } else {
+                Packed::rows(numbers, shape[0], shape[1], shape[1])
+            }
         };
         let all = |forward: bool| (0..config.num_hidden_layers).map(|n| Projection::ALL.map(|p| pack(n, p, forward))).collect();
         Self { config, weights, forward: all(true), backward: if learn { all(false) } else { Vec::new() } }

@@ -176,7 +176,10 @@ impl<'a> Writer<'a> {
                 index,
                 id: &prompts[index].id,
                 prompt,
-                cache: RowCache::new(prefix, TextCache::new(&self.student.config, room.min(FIRST_ROOM.max(prompt.len() - shared)))),
+                cache: RowCache::new(
+                    prefix,
+                    TextCache::new(&self.student.config, room.min(FIRST_ROOM.max(prompt.len() - shared))),
+                ),
                 sampler: Sampler::new(self.rules, self.seed, &prompts[index].id),
                 reader: ScoreReader::default(),
                 written: Vec::new(),
@@ -200,7 +203,8 @@ impl<'a> Writer<'a> {
     /// One pass: new rows read what is left of their prompts, and every row gets its next token. Returns rows that ended.
     fn step(&mut self) -> Result<Vec<(usize, Generated)>, StudentError> {
         let seen: Vec<usize> = self.rows.iter().map(|r| r.cache.len()).collect();
-        let unseen = |(row, seen): (&Row, &usize)| row.prompt.iter().chain(&row.written).skip(*seen).copied().collect::<Vec<u32>>();
+        let unseen =
+            |(row, seen): (&Row, &usize)| row.prompt.iter().chain(&row.written).skip(*seen).copied().collect::<Vec<u32>>();
         let next: Vec<Vec<u32>> = self.rows.iter().zip(&seen).map(unseen).collect();
         let batch = PackedTexts::new(next.iter().zip(&seen).map(|(ids, at)| (ids.as_slice(), *at)));
         let mut caches: Vec<RowCache> = self.rows.iter_mut().map(|r| r.cache.take()).collect();
@@ -286,7 +290,15 @@ mod tests {
     use crate::domain::Role;
 
     fn rules(temperature: f64) -> Sampling {
-        Sampling { temperature, top_p: 0.95, top_k: 20, max_new_tokens: 30, repeat_penalty: 1.1, temperature_floor: 0.5, stop: Vec::new() }
+        Sampling {
+            temperature,
+            top_p: 0.95,
+            top_k: 20,
+            max_new_tokens: 30,
+            repeat_penalty: 1.1,
+            temperature_floor: 0.5,
+            stop: Vec::new(),
+        }
     }
 
     fn prompts() -> Vec<Prompt> {

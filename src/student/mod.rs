@@ -105,7 +105,10 @@ impl Student {
             return Self::adapted(&Base::load(path, Keep::AsStored)?, None);
         }
         let record = Adapter::base_of(path)?.ok_or_else(|| {
-            StudentError::file(path, format!("it does not name its base; put {} beside it, or merge it with PEFT", peft::BASE_FILE))
+            StudentError::file(
+                path,
+                format!("it does not name its base; put {} beside it, or merge it with PEFT", peft::BASE_FILE),
+            )
         })?;
         let base = Base::load(&record.path, Keep::of_name(&record.precision))?;
         let adapter = Adapter::load(path, &base.weights)?;

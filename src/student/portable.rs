@@ -58,12 +58,8 @@ impl Portable {
         let vector = |v: &[f32]| tensor(v, &[v.len()], device);
         let layer = |l: &BaseLayer| {
             let mut norms = BTreeMap::from([("attention", vector(&l.attention_norm)?), ("mlp", vector(&l.mlp_norm)?)]);
-            let more = [
-                ("attention_out", &l.attention_out_norm),
-                ("mlp_out", &l.mlp_out_norm),
-                ("q", &l.q_norm),
-                ("k", &l.k_norm),
-            ];
+            let more =
+                [("attention_out", &l.attention_out_norm), ("mlp_out", &l.mlp_out_norm), ("q", &l.q_norm), ("k", &l.k_norm)];
             for (name, norm) in more {
                 if let Some(norm) = norm {
                     norms.insert(name, vector(norm)?);

@@ -42,8 +42,13 @@ fn expected(logits: &[f32], tokens: &[(u32, f64)]) -> (f64, f64) {
 enum Place {
     Before,
     /// The whole part was drawn; 1 may go on.
-    Whole { mean: f64, one: f64 },
-    Point { whole: f64 },
+    Whole {
+        mean: f64,
+        one: f64,
+    },
+    Point {
+        whole: f64,
+    },
     Done(f64),
 }
 
@@ -83,7 +88,11 @@ impl ScoreReader {
                 let ten = expected(logits, &digits.tenth[..1.min(digits.tenth.len())]).1;
                 // After 1, a 0 makes it ten.
                 let whole = if one > 0.0 { mean + one * 9.0 * ten } else { mean };
-                if value(&digits.tenth) == Some(0.0) && one > 0.0 { Place::Whole { mean: whole, one: 0.0 } } else { Place::Point { whole } }
+                if value(&digits.tenth) == Some(0.0) && one > 0.0 {
+                    Place::Whole { mean: whole, one: 0.0 }
+                } else {
+                    Place::Point { whole }
+                }
             }
             Place::Point { whole } => match value(&digits.tenth) {
                 Some(_) => Place::Done((whole + expected(logits, &digits.tenth).0 / 10.0).clamp(0.0, 10.0)),

@@ -117,11 +117,8 @@ struct Unit<'a> {
 
 /// Every text with every key head, long texts first so that cores end together.
 fn units(texts: &[Text], heads: Heads) -> Vec<Unit<'_>> {
-    let mut units: Vec<Unit> = texts
-        .iter()
-        .filter(|t| !t.own.is_empty())
-        .flat_map(|text| (0..heads.key).map(move |kv| Unit { text, kv }))
-        .collect();
+    let mut units: Vec<Unit> =
+        texts.iter().filter(|t| !t.own.is_empty()).flat_map(|text| (0..heads.key).map(move |kv| Unit { text, kv })).collect();
     units.sort_by_key(|u| std::cmp::Reverse(u.text.len()));
     units
 }
@@ -188,7 +185,8 @@ impl Unit<'_> {
             for (weights, source, sink) in [(&*scores, q, &mut gradients.k), (&*probs, dy, &mut gradients.v)] {
                 let right = Packed::rows(source, rows, width, stride);
                 let left = Left { data: weights, row: 1, col: visible };
-                Product { left, right: &right, rows: visible, inner: rows, cols: width, out: sink, stride: width, add: true }.run();
+                Product { left, right: &right, rows: visible, inner: rows, cols: width, out: sink, stride: width, add: true }
+                    .run();
             }
         }
         gradients
@@ -266,7 +264,8 @@ pub(super) mod tests {
                 let seen = &rows[visible.saturating_sub(rules.window.unwrap_or(visible))..visible];
                 for head in 0..query {
                     let at = |j: usize, d: usize| (j * key + head / (query / key)) * width + d;
-                    let score = |j: usize| (0..width).map(|d| q[(i * query + head) * width + d] * k[at(j, d)]).sum::<f32>() * scale;
+                    let score =
+                        |j: usize| (0..width).map(|d| q[(i * query + head) * width + d] * k[at(j, d)]).sum::<f32>() * scale;
                     let weights: Vec<f32> = seen.iter().map(|j| score(*j).exp()).collect();
                     let sum: f32 = weights.iter().sum();
                     for d in 0..width {
@@ -342,7 +341,12 @@ pub(super) mod tests {
                 let both = d_apart[which][i] + d_apart[which][55 * width + i];
                 assert!((d_shared[which][i] - both).abs() < 1e-4, "{which} at {i}");
             }
-            assert!(d_shared[which][p * width..55 * width].iter().zip(&d_apart[which][p * width..]).all(|(a, b)| (a - b).abs() < 1e-4));
+            assert!(
+                d_shared[which][p * width..55 * width]
+                    .iter()
+                    .zip(&d_apart[which][p * width..])
+                    .all(|(a, b)| (a - b).abs() < 1e-4)
+            );
         }
     }
 }

@@ -91,7 +91,9 @@ fn logits(picked: &[f32], rows: usize, head: Head) -> Vec<Vec<f32>> {
 /// Logits of some rows (`rows × vocab`).
 pub fn all_logits(picked: &[f32], rows: usize, head: Head) -> Vec<f32> {
     let blocks = logits(picked, rows, head);
-    let row = |i: usize| blocks.iter().enumerate().flat_map(move |(n, block)| &block[i * width_of(n, head.vocab)..][..width_of(n, head.vocab)]);
+    let row = |i: usize| {
+        blocks.iter().enumerate().flat_map(move |(n, block)| &block[i * width_of(n, head.vocab)..][..width_of(n, head.vocab)])
+    };
     (0..rows).flat_map(row).copied().collect()
 }
 

@@ -21,7 +21,15 @@ impl Pass {
     ) {
         let size = batch.tokens() * self.config.hidden_size;
         let dx = room(&mut space.dx, size);
-        rms_norm::backward(&space.x[..size], weights.norm(), self.eps(), &space.dh[..size], dx, gradients.norm(Norm::Last), false);
+        rms_norm::backward(
+            &space.x[..size],
+            weights.norm(),
+            self.eps(),
+            &space.dh[..size],
+            dx,
+            gradients.norm(Norm::Last),
+            false,
+        );
         let mut shared = Kept::default();
         if recompute {
             // The first layer's buffers are everybody's; its input stays its own.
