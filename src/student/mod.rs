@@ -12,6 +12,8 @@ pub mod config;
 pub mod decoder;
 mod disk;
 mod error;
+#[cfg(test)]
+mod files_tests;
 pub mod folder;
 pub mod generate;
 pub mod gguf;

@@ -301,7 +301,7 @@ mod tests {
             ),
             ("{{ strftime_now('%d %b %Y') }}", "26 Jul 2024"),
             ("{{ bos_token }}|{{ eos_token }}|{{ messages[0].tool_calls }}", "|<|im_end|>|"),
-            ("{% if tools is not none or documents %}x{% endif %}{{ enable_thinking is defined }}", "false"),
+            ("{% if tools is not none or documents %}x{% endif %}{{ enable_thinking is defined }}", "False"),
             ("{{ messages[0].get('name', 'none') }} {{ messages[::-1][0].role.upper() }}", "none ASSISTANT"),
         ] {
             assert_eq!(render(source).unwrap(), expected, "{source}");
