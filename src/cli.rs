@@ -6,6 +6,7 @@ mod articles;
 mod compare;
 mod distill;
 mod keys;
+mod models;
 mod phases;
 
 use std::path::PathBuf;
@@ -81,6 +82,9 @@ enum Act {
     /// Keys of paid teachers: where they come from; store or forget one in the OS keyring
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Models on disk: what one is, how it reads text
+    #[command(subcommand)]
+    Models(models::Models),
     /// Guards: what they saw, and overriding one with a written reason
     #[command(subcommand)]
     Guards(admin::Guards),
@@ -179,6 +183,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         }
         Some(Act::Metrics(args)) => admin::metrics(&root, &args.file, &args.recipe, args.edges.as_deref(), args.json),
         Some(Act::Keys(act)) => keys::keys(act),
+        Some(Act::Models(act)) => models::models(act),
         Some(Act::Guards(act)) => admin::guards(&open(&root)?, act),
     }
 }

@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use stratos::domain::{ChatMessage, Role};
+use stratos::student::Codec;
 use stratos::student::base::Base;
 use stratos::student::gguf::Gguf;
 use stratos::student::load::Keep;
@@ -135,4 +137,44 @@ fn a_base_without_a_template_says_so_and_takes_one_from_beside_it() {
     assert!(base.weights.layers.iter().all(|l| l.projections.iter().all(Matrix::finite)));
     let error = base.codec.tokenizer.encode("<image_soft_token>").expect_err("no row").to_string();
     assert!(error.contains("<image_soft_token>") && error.contains("262144"), "{error}");
+}
+
+#[test]
+fn turns_of_every_family_end_with_their_own_token_and_training_begins_with_what_is_served() {
+    for (name, end, bos, thinks) in [
+        ("qwen3", "<|im_end|>", None, true),
+        ("qwen2_5", "<|im_end|>", None, false),
+        ("gemma3", "<end_of_turn>", Some("<bos>"), false),
+        ("llama3_2", "<|eot_id|>", Some("<|begin_of_text|>"), false),
+    ] {
+        let Some(file) = peer(name, "tokenizer.json") else { continue };
+        let codec = Codec::load(file.parent().expect("folder")).expect(name);
+        assert_eq!(codec.tokenizer.end_name(), end);
+        let special = codec.tokenizer.special_tokens();
+        let id = |name: &str| special.iter().find(|(n, _)| n == name).map(|(_, id)| *id);
+        assert_eq!(codec.tokenizer.bos(), bos.and_then(id), "{name}");
+        assert_eq!(id("<think>").is_some(), thinks, "{name}");
+        for thinking in [None, Some(true), Some(false)] {
+            let codec = Codec { template: codec.template.clone().with_thinking(thinking), ..codec.clone() };
+            let turn = |role, text: &str| ChatMessage::new(role, text);
+            let messages = [
+                turn(Role::System, "Score 0 to 10."),
+                turn(Role::User, "Title: “Rain” in 2024\n\nIt rains."),
+                turn(Role::Assistant, "SCORE: 7.5 | REASON: naïve."),
+            ];
+            let encoded = codec.example(&messages).expect(name);
+            assert_eq!(encoded.ids[..encoded.loss_from], codec.prompt(&messages[..2]).unwrap());
+            assert_eq!(encoded.ids.last(), Some(&codec.tokenizer.end()));
+            let answer = codec.tokenizer.decode(&encoded.ids[encoded.loss_from..]).unwrap();
+            let empty = if thinks && thinking != Some(false) { "<think>\n\n</think>\n\n" } else { "" };
+            assert_eq!(answer, format!("{empty}SCORE: 7.5 | REASON: naïve."), "{name}");
+            // The template brings the only one.
+            let first = bos.map(|_| codec.tokenizer.bos().unwrap());
+            assert_eq!(encoded.ids.iter().filter(|id| Some(**id) == first).count(), usize::from(bos.is_some()));
+        }
+        for text in texts().iter().filter(|t| !t.contains("<|im") && !t.contains("<start") && !t.contains("e\u{301}")) {
+            let back = codec.tokenizer.decode(&codec.tokenizer.encode(text).unwrap()).unwrap();
+            assert!(back == *text || text.contains('Å') || text.contains('▁'), "{name}: {text:?} {back:?}");
+        }
+    }
 }

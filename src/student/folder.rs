@@ -70,6 +70,10 @@ impl Shards {
         self.files.iter_mut().map(WeightFile::digest).collect()
     }
 
+    pub(super) fn stored(&self) -> impl Iterator<Item = &Stored> {
+        self.tensors.values().map(|(_, stored)| stored)
+    }
+
     fn find(&mut self, name: &str) -> Result<(&mut WeightFile, Stored), StudentError> {
         let found = spellings(name).into_iter().find_map(|spelling| self.tensors.get(&spelling).cloned());
         let file = found.as_ref().map_or(0, |(file, _)| *file);

@@ -105,6 +105,10 @@ impl Gguf {
         }
     }
 
+    pub(super) fn stored(&self) -> impl Iterator<Item = &Stored> {
+        self.tensors.values()
+    }
+
     /// Its tensors by their Hugging Face names.
     pub(super) fn tensors<'a>(&'a mut self, config: &'a StudentConfig) -> Tensors<'a> {
         Tensors { gguf: self, config }

@@ -20,6 +20,7 @@ pub mod gguf;
 pub mod load;
 pub mod matrix;
 pub mod ops;
+pub mod outline;
 pub mod parameters;
 pub mod random;
 pub mod sampler;

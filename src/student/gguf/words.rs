@@ -11,7 +11,6 @@ use super::super::{ChatTemplate, Codec, StudentError, StudentTokenizer, tokenize
 use super::{Gguf, Meta};
 use crate::domain::one_line;
 
-const TOKENIZER_FILE: &str = "tokenizer.json";
 const BESIDE: &str = "put the model's tokenizer.json beside the GGUF, which then goes before what is in it";
 
 /// Kinds of tokens as GGUF counts them.
@@ -22,14 +21,19 @@ const UNUSED: i64 = 5;
 impl Gguf {
     /// The text side: tokenizer and template.
     pub fn codec(&self) -> Result<Codec, StudentError> {
-        let folder = self.path().parent().unwrap_or(Path::new("."));
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let template = ChatTemplate::beside(folder, self.text_config())?;
-        let file = folder.join(TOKENIZER_FILE);
-        let (inner, from) =
-            if file.is_file() { (tokenizer::read(&file)?, file.as_path()) } else { (self.tokenizer()?, self.path()) };
-        let tokenizer = StudentTokenizer::of_model(inner, &template).map_err(|e| StudentError::file(from, e.to_string()))?;
-        Ok(Codec { tokenizer, template })
+        let template = ChatTemplate::beside(self.folder(), self.text_config())?;
+        let tokenizer = StudentTokenizer::of_model(self.words()?, &template);
+        Ok(Codec { tokenizer: tokenizer.map_err(|e| StudentError::file(self.path(), e.to_string()))?, template })
+    }
+
+    /// The tokenizer alone.
+    pub(in super::super) fn words(&self) -> Result<Tokenizer, StudentError> {
+        let file = self.folder().join(tokenizer::FILE);
+        if file.is_file() { tokenizer::read(&file) } else { self.tokenizer() }
+    }
+
+    fn folder(&self) -> &Path {
+        self.path().parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
 
     /// `tokenizer_config.json` as far as the file knows it.
