@@ -9,6 +9,7 @@ use stratos::student::base::Base;
 use stratos::student::gguf::Gguf;
 use stratos::student::load::Keep;
 use stratos::student::matrix::Matrix;
+use stratos::student::outline::Words;
 
 fn peers() -> PathBuf {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
@@ -129,6 +130,10 @@ fn a_base_without_a_template_says_so_and_takes_one_from_beside_it() {
     };
     let error = Gguf::open(&gguf).and_then(|g| g.codec()).expect_err("no template").to_string();
     assert!(error.contains("no chat template"), "{error}");
+    let (own, given) = (Words::load(&gguf).expect("words"), Words::load(words.parent().expect("folder")).expect("words"));
+    for text in texts() {
+        assert_eq!(own.encode(&text).unwrap(), given.encode(&text).unwrap(), "{text:?}");
+    }
     let folder = beside(&gguf, &[words, config]);
     let base = Base::load(&folder.path().join("model.gguf"), Keep::AsStored).expect("whole");
     assert_eq!(base.codec.tokenizer.end_name(), "<end_of_turn>");

@@ -42,13 +42,19 @@ pub fn models(act: Models) -> Result<ExitCode> {
 fn inspect(path: &Path, json: bool) -> Result<ExitCode> {
     let outline = Outline::of(path)?;
     if json {
-        say(&report(path, &outline).to_string());
+        say(&plain(&report(path, &outline).to_string()));
     } else {
         for (name, value) in lines(&outline) {
             say(&format!("{name:<16} {}", one_line(&value, 2000)));
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// JSON with control characters that it may hold as they are written out; a terminal might obey them.
+fn plain(json: &str) -> String {
+    let escaped = |c: char| if c.is_control() { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    json.chars().map(escaped).collect()
 }
 
 /// Everything for programs.
@@ -163,5 +169,6 @@ mod tests {
         let hostile = "\u{1b}[2J<eos>\u{202e}\r\n";
         assert_eq!(one_line(hostile, 2000), safe_text(hostile).trim());
         assert!(!one_line(hostile, 2000).contains('\u{1b}'));
+        assert_eq!(plain("\"a\u{9b}ü\""), "\"a\\u009bü\"");
     }
 }

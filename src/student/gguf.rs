@@ -1,6 +1,8 @@
 //! GGUF files, versions 2 and 3: metadata and places of tensors, with every count proved against what is left of the file
-//! before memory is taken for it. Owns the container; `shape` makes a configuration of it, `words` a tokenizer.
+//! before memory is taken for it. Owns the container; `shape` makes a configuration of it, `words` and
+//! `pieces` a tokenizer.
 
+mod pieces;
 mod shape;
 mod words;
 
