@@ -125,7 +125,7 @@ fn q2_k(block: &[u8], out: &mut [f32]) {
     }
 }
 
-/// The sixteen 6-bit scales of a q3_k block, less 32.
+/// The sixteen 6-bit scales of a `q3_k` block, less 32.
 fn q3_scales(packed: &[u8]) -> [i8; 16] {
     std::array::from_fn(|n| {
         let low = if n < 8 { packed[n] & 15 } else { packed[n - 8] >> 4 };
@@ -148,7 +148,7 @@ fn q3_k(block: &[u8], out: &mut [f32]) {
     }
 }
 
-/// Scale and minimum, 6 bits each, of one of the eight parts of a q4_k or q5_k block.
+/// Scale and minimum, 6 bits each, of one of the eight parts of a `q4_k` or `q5_k` block.
 fn scale_and_min(packed: &[u8], part: usize) -> (f32, f32) {
     let (scale, min) = if part < 4 {
         (packed[part] & 63, packed[part + 4] & 63)

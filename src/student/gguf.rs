@@ -263,13 +263,11 @@ pub(super) struct Tensors<'a> {
 impl Tensors<'_> {
     fn find(&self, name: &str) -> Result<(String, Stored), StudentError> {
         let own = gguf_name(self.config.family, name).unwrap_or_else(|| name.to_owned());
-        match self.gguf.tensors.get(&own) {
-            Some(stored) => Ok((own, stored.clone())),
-            None => {
-                let why = "is missing: the file does not hold the model that its metadata describe; take another file of it";
-                Err(StudentError::tensor(self.gguf.path(), &own, why))
-            }
+        if let Some(stored) = self.gguf.tensors.get(&own) {
+            return Ok((own, stored.clone()));
         }
+        let why = "is missing: the file does not hold the model that its metadata describe; take another file of it";
+        Err(StudentError::tensor(self.gguf.path(), &own, why))
     }
 }
 

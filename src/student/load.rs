@@ -115,7 +115,9 @@ fn assemble(
 fn norm(source: &mut impl TensorSource, name: &str, len: usize, offset: f32) -> Result<Vec<f32>, StudentError> {
     let mut weights = source.vector(name, len)?;
     if offset != 0.0 {
-        weights.iter_mut().for_each(|w| *w += offset);
+        for weight in &mut weights {
+            *weight += offset;
+        }
     }
     Ok(weights)
 }

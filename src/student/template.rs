@@ -233,6 +233,7 @@ fn next_tag(text: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// `json.dumps(value, ensure_ascii=False, indent=indent)`.
+#[expect(clippy::needless_pass_by_value, reason = "minijinja gives filters their options by value")]
 fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
     let indent = options.get::<Option<usize>>("indent")?.map(|n| vec![b' '; n.min(16)]);
     let mut text = Vec::new();

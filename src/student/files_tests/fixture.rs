@@ -176,7 +176,9 @@ pub fn gguf(config: &StudentConfig, tensors: &Tensors) -> Writer {
     for (name, (shape, numbers)) in tensors {
         let mut numbers = numbers.clone();
         if config.family == Family::Gemma3 && name.ends_with("norm.weight") {
-            numbers.iter_mut().for_each(|v| *v += 1.0);
+            for number in &mut numbers {
+                *number += 1.0;
+            }
         }
         if config.family == Family::Llama && (name.ends_with("q_proj.weight") || name.ends_with("k_proj.weight")) {
             // reshape(heads, 2, half, width).swapaxes(1, 2)

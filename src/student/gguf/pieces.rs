@@ -1,4 +1,4 @@
-//! Gemma's SentencePiece words from a GGUF: the merges that its scores stand for, in the order in which the model's own
+//! Gemma's words (`SentencePiece`) from a GGUF: the merges that its scores stand for, in the order in which the model's own
 //! `tokenizer.json` lists them.
 
 use std::collections::HashMap;

@@ -69,7 +69,7 @@ impl Gguf {
                 let merges = self.texts("merges").ok_or_else(|| missing("merges"))?;
                 let words = Words::of(pre)
                     .ok_or_else(|| refuse(format!("how its tokenizer cuts words ('{}') is not known here", one_line(pre, 40))))?;
-                words.tokenizer(&self.vocabulary(tokens), merges, self.added(tokens))
+                words.tokenizer(&self.vocabulary(tokens), merges, &self.added(tokens))
             }
             // Llama 2's kind puts a space before every text; no file of it is exact enough to prove this on.
             "llama" if self.text("general.architecture") == Some("gemma3") => {
@@ -120,7 +120,7 @@ struct Words {
     composed: bool,
     cut: Value,
     /// A whole word that is a token stays one, whatever the merges say.
-    whole_words: bool,
+    unmerged: bool,
 }
 
 impl Words {
@@ -136,18 +136,18 @@ impl Words {
             ])
         };
         let gpt_2 = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
-        let (composed, cut, whole_words) = match pre {
+        let (composed, cut, unmerged) = match pre {
             "smollm" => (false, json!([{"type": "Digits", "individual_digits": true}, gpt_2]), false),
             "qwen2" => (true, split(""), false),
             "llama-bpe" | "llama3" | "llama-v3" => (false, split("{1,3}"), true),
             "gpt-2" => (false, json!([gpt_2]), false),
             _ => return None,
         };
-        Some(Self { composed, cut, whole_words })
+        Some(Self { composed, cut, unmerged })
     }
 
     /// `tokenizer.json`.
-    fn tokenizer(&self, vocabulary: &HashMap<&str, usize>, merges: &[String], added: Vec<Value>) -> Value {
+    fn tokenizer(&self, vocabulary: &HashMap<&str, usize>, merges: &[String], added: &[Value]) -> Value {
         let byte_level = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false});
         json!({
             "version": "1.0",
@@ -160,7 +160,7 @@ impl Words {
             "decoder": byte_level,
             "model": {
                 "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
-                "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": self.whole_words,
+                "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": self.unmerged,
                 "vocab": vocabulary, "merges": merges,
             },
         })
