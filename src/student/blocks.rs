@@ -12,7 +12,6 @@ const SMALL: usize = 32;
 /// One kind of block.
 #[derive(Debug, Clone, Copy)]
 pub struct Blocks {
-    kind: GgmlDType,
     /// As reports spell it.
     pub name: &'static str,
     /// Numbers in a block.
@@ -27,8 +26,8 @@ pub struct Blocks {
 impl Blocks {
     /// `None` for kinds that are not quantised, or that are not known here.
     pub fn of(kind: GgmlDType) -> Option<Self> {
-        let small = |name, bytes, scales, widen| Self { kind, name, numbers: SMALL, bytes, scales, widen };
-        let large = |name, bytes, scales, widen| Self { kind, name, numbers: LARGE, bytes, scales, widen };
+        let small = |name, bytes, scales, widen| Self { name, numbers: SMALL, bytes, scales, widen };
+        let large = |name, bytes, scales, widen| Self { name, numbers: LARGE, bytes, scales, widen };
         Some(match kind {
             GgmlDType::Q4_0 => small("q4_0", 18, &[0], q4_0),
             GgmlDType::Q4_1 => small("q4_1", 20, &[0, 2], q4_1),
@@ -42,10 +41,6 @@ impl Blocks {
             GgmlDType::Q6K => large("q6_k", 210, &[208], q6_k),
             _ => return None,
         })
-    }
-
-    pub fn kind(&self) -> GgmlDType {
-        self.kind
     }
 
     /// Whole blocks as f32; `out` has [`Self::numbers`] for each block.

@@ -30,6 +30,13 @@ impl Base {
     pub fn load(path: &Path, keep: Keep) -> Result<Self, StudentError> {
         if path.is_dir() { from_folder(path, keep) } else { from_gguf(path, keep) }
     }
+
+    /// Shape and numbers of a folder alone, without its text side.
+    pub fn numbers(folder: &Path, keep: Keep) -> Result<(StudentConfig, BaseWeights), StudentError> {
+        let config = StudentConfig::load(&folder.join(CONFIG_FILE))?;
+        let weights = assemble(&config, &mut Shards::open(folder)?, keep, config.norm_offset())?;
+        Ok((config, weights))
+    }
 }
 
 fn from_folder(folder: &Path, keep: Keep) -> Result<Base, StudentError> {

@@ -37,6 +37,17 @@ pub enum Keep {
     Bf16,
 }
 
+impl Keep {
+    /// By the name that recipes and records use; anything else keeps what the file has.
+    pub fn of_name(name: &str) -> Self {
+        match name {
+            "f32" => Self::F32,
+            "bf16" => Self::Bf16,
+            _ => Self::AsStored,
+        }
+    }
+}
+
 impl Matrix {
     pub fn f32(out: usize, inner: usize, numbers: Vec<f32>) -> Result<Self, StudentError> {
         Self::new(out, inner, numbers.len(), Storage::F32(Arc::new(numbers)))
