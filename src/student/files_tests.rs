@@ -296,6 +296,59 @@ fn safetensors_cut_off_anywhere_are_refused() {
     }
 }
 
+#[test]
+fn counts_and_lengths_beyond_the_file_are_refused_wherever_they_stand() {
+    let bytes = small();
+    let (_kept, path) = saved(&bytes);
+    for at in 4..bytes.len() - 8 {
+        for huge in [u64::MAX, 1 << 63, 1 << 40, 1 << 31] {
+            let mut bytes = bytes.clone();
+            bytes[at..at + 8].copy_from_slice(&huge.to_le_bytes());
+            std::fs::write(&path, bytes).unwrap();
+            drop(try_everything(&path));
+        }
+    }
+}
+
+#[test]
+fn llama_3_s_rope_factors_in_a_gguf_become_its_scaling_and_others_are_refused() {
+    let (mut config, _, _) = whole(Family::Llama);
+    config["rope_theta"] = json!(1e6);
+    config["rope_scaling"] = json!({"rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192});
+    let config = StudentConfig::from_value(config).expect("sound");
+    // As llama.cpp's converter computes them.
+    let factor = |i: i32| {
+        let wavelength = std::f64::consts::TAU * 1e6_f64.powf(f64::from(2 * i) / 8.0);
+        let smooth = (8192.0 / wavelength - 1.0) / 3.0;
+        let blended = 1.0 / ((1.0 - smooth) / 32.0 + smooth);
+        (if wavelength < 2048.0 {
+            1.0
+        } else if wavelength > 8192.0 {
+            32.0
+        } else {
+            blended
+        }) as f32
+    };
+    let factors = (0..4).map(factor).collect::<Vec<f32>>();
+    for (spoilt, sound) in [(1.0, true), (1.1, false)] {
+        let mut writer = Writer::default();
+        metadata(&mut writer, &config);
+        let theta = text("llama.rope.freq_base");
+        let entry = writer.entries.iter_mut().find(|e| e.starts_with(&theta)).expect("theta");
+        entry[theta.len() + 4..].copy_from_slice(&1e6_f32.to_le_bytes());
+        writer.tensor("token_embd.weight", 0, &[2, 32], &[0; 256]);
+        let bytes: Vec<u8> =
+            factors.iter().enumerate().flat_map(|(i, f)| (if i == 2 { f * spoilt } else { *f }).to_le_bytes()).collect();
+        writer.tensor("rope_freqs.weight", 0, &[4], &bytes);
+        let (_kept, path) = saved(&writer.bytes());
+        match Gguf::open(&path).expect("sound").config() {
+            Ok(read) => assert!(sound && read.rope == config.rope, "{:?}", read.rope),
+            Err(error) => assert!(!sound && error.to_string().contains("rope_freqs.weight"), "{error}"),
+        }
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn no_bytes_at_all_make_the_gguf_reader_panic(

@@ -118,7 +118,9 @@ fn shards_of(index: &Path) -> Result<BTreeSet<String>, StudentError> {
     let map = value.get("weight_map").and_then(Value::as_object);
     let map = map.filter(|m| !m.is_empty()).ok_or_else(|| StudentError::file(index, "its weight_map is missing or empty"))?;
     let plain = |file: &Value| {
-        let name = file.as_str().filter(|n| !n.is_empty() && !n.contains(['/', '\\', ':', '\0']) && !n.starts_with('.'));
+        let name = file.as_str().filter(|n| {
+            !n.is_empty() && !n.contains(['/', '\\', ':', '\0']) && !n.starts_with('.') && !n.contains(char::is_control)
+        });
         name.map(str::to_owned).ok_or_else(|| {
             let shown = one_line(&file.to_string(), 80);
             StudentError::file(index, format!("it names the file {shown}; shards must lie beside the index"))

@@ -13,7 +13,7 @@ use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
 use super::StudentError;
 use super::tokenizer::{PAD, TURN_END, role_name};
-use crate::domain::{ChatMessage, Role};
+use crate::domain::{ChatMessage, Role, one_line};
 
 /// ChatML, as Qwen writes it for a conversation without tools. The think block is part of the assistant's content.
 pub const CHATML: &str = "{%- for message in messages %}\
@@ -41,7 +41,8 @@ pub struct ChatTemplate {
 }
 
 fn failed(error: impl std::fmt::Display) -> StudentError {
-    StudentError::Template(error.to_string())
+    // Templates come from outside, and so do the words of their errors.
+    StudentError::Template(one_line(&error.to_string(), 400))
 }
 
 impl ChatTemplate {
