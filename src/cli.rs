@@ -7,6 +7,7 @@ mod bench;
 mod compare;
 mod distill;
 mod keys;
+mod models;
 mod phases;
 
 use std::path::PathBuf;
@@ -85,6 +86,9 @@ enum Act {
     /// Keys of paid teachers: where they come from; store or forget one in the OS keyring
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Models on disk: what one is, how it reads text
+    #[command(subcommand)]
+    Models(models::Models),
     /// Guards: what they saw, and overriding one with a written reason
     #[command(subcommand)]
     Guards(admin::Guards),
@@ -184,6 +188,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Act::Metrics(args)) => admin::metrics(&root, &args.file, &args.recipe, args.edges.as_deref(), args.json),
         Some(Act::Bench(act)) => bench::run(&act).map(|()| ExitCode::SUCCESS),
         Some(Act::Keys(act)) => keys::keys(act),
+        Some(Act::Models(act)) => models::models(act),
         Some(Act::Guards(act)) => admin::guards(&open(&root)?, act),
     }
 }
