@@ -9,6 +9,7 @@ mod distill;
 mod keys;
 mod models;
 mod phases;
+mod tune;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -80,6 +81,10 @@ enum Act {
     Score(ScoreArgs),
     /// Compute the metrics of a file of predictions
     Metrics(MetricsArgs),
+    /// Train an adapter on a file of rows, outside any workspace
+    Tune(tune::TuneArgs),
+    /// Answer a file of rows with a student, outside any workspace
+    Answer(tune::AnswerArgs),
     /// Figures of this machine, with a peer beside them
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -186,6 +191,8 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
             headless::score(&open(&root)?, Command::Score { profile, title, summary, source, source_type }, Output::of(json))
         }
         Some(Act::Metrics(args)) => admin::metrics(&root, &args.file, &args.recipe, args.edges.as_deref(), args.json),
+        Some(Act::Tune(args)) => tune::tune(&args).map(|()| ExitCode::SUCCESS),
+        Some(Act::Answer(args)) => tune::answer(&args).map(|()| ExitCode::SUCCESS),
         Some(Act::Bench(act)) => bench::run(&act).map(|()| ExitCode::SUCCESS),
         Some(Act::Keys(act)) => keys::keys(act),
         Some(Act::Models(act)) => models::models(act),

@@ -9,6 +9,7 @@ mod event;
 pub mod learner;
 pub mod objective;
 pub mod optimizer;
+pub mod rows;
 pub mod schedule;
 pub mod steplog;
 mod trainer;
