@@ -11,6 +11,7 @@ pub mod config;
 pub mod decoder;
 mod error;
 pub mod generate;
+pub mod hub;
 pub mod matrix;
 pub mod ops;
 pub mod parameters;

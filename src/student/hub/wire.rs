@@ -1,5 +1,6 @@
 //! The wire to the hub: one client, one token, redirects followed by hand so that the token never leaves its host.
 
+use std::net::IpAddr;
 use std::sync::Once;
 use std::time::Duration;
 
@@ -110,7 +111,7 @@ impl Wire {
             } else if status.is_success() || status.as_u16() == 416 {
                 return Ok(Opened { response, linked_etag, linked_size });
             } else {
-                return Err(self.refusal(asked, page, &response));
+                return Err(self.refusal(asked, page, &url, &response));
             }
         }
         Err(self.reply(asked, "it redirects in a circle"))
@@ -126,16 +127,17 @@ impl Wire {
         Ok(to)
     }
 
-    fn refusal(&self, asked: &str, page: &str, response: &Response) -> HubError {
-        let (asked, host, status) = (asked.to_owned(), self.host(), response.status().as_u16());
+    fn refusal(&self, asked: &str, page: &str, url: &Url, response: &Response) -> HubError {
+        let ours = url.origin() == self.base.origin();
+        let (asked, host, status) = (asked.to_owned(), url.origin().ascii_serialization(), response.status().as_u16());
         let said = header(response, "x-error-message").or_else(|| header(response, "x-error-code"));
         let detail = said.map_or_else(String::new, |text| format!(": {}", self.scrub(&one_line(&text, 160))));
         match status {
-            401 | 403 => {
+            401 | 403 if ours => {
                 let page = format!("{host}/{page}");
                 HubError::Refused { asked, host, status, detail, had_token: self.token.is_some(), page }
             }
-            404 | 410 => HubError::NotFound { asked, host, detail },
+            404 | 410 if ours => HubError::NotFound { asked, host, detail },
             _ => HubError::Status { asked, host, status, detail },
         }
     }
@@ -172,7 +174,8 @@ fn bare_etag(text: &str) -> String {
 }
 
 fn is_this_machine(url: &Url) -> bool {
-    url.host_str().is_some_and(|host| host == "localhost" || host == "[::1]" || host.starts_with("127."))
+    let address = |host: &str| host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    url.host_str().is_some_and(|host| host == "localhost" || address(host))
 }
 
 /// An address without its query, which may hold a signature.
