@@ -6,6 +6,7 @@
 mod checkpoint;
 mod error;
 mod event;
+pub mod external;
 pub mod objective;
 pub mod optimizer;
 pub mod schedule;
