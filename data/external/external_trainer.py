@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import AutoModelForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 IGNORED = -100
 stop_asked = False
@@ -330,6 +330,7 @@ def main():
         callbacks=[reporter],
     )
     reporter.trainer = trainer
+    trainer.remove_callback(PrinterCallback)
     step, checkpoint = newest_checkpoint(job["output"])
     best = known_best(job["output"], step)
     say(

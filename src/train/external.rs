@@ -9,6 +9,8 @@ mod error;
 mod events;
 mod job;
 mod process;
+#[cfg(all(test, unix))]
+mod tests;
 
 
 

@@ -7,6 +7,7 @@ mod checkpoint;
 mod error;
 mod event;
 pub mod external;
+pub mod neighbours;
 pub mod objective;
 pub mod optimizer;
 pub mod schedule;

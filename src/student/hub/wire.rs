@@ -185,7 +185,7 @@ fn shown(text: &str) -> String {
     one_line(bare.rsplit('@').next().unwrap_or_default(), 120)
 }
 
-fn install_crypto() {
+pub(crate) fn install_crypto() {
     static ONCE: Once = Once::new();
     // Somebody else in this process may have installed one already; any will do.
     ONCE.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));

@@ -189,7 +189,7 @@ fn process_start(pid: u32) -> Option<u64> {
     (process.status() != sysinfo::ProcessStatus::Zombie).then(|| process.start_time())
 }
 
-fn write_note(folder: &RunFolder, pid: u32, program: &str) -> Result<(), ExternalError> {
+pub(super) fn write_note(folder: &RunFolder, pid: u32, program: &str) -> Result<(), ExternalError> {
     let note = PidNote { pid, started: process_start(pid).unwrap_or(0), program: one_line(program, 80) };
     let path = folder.pid_file();
     let text = serde_json::to_vec(&note).unwrap_or_default();
