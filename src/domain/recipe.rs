@@ -213,6 +213,9 @@ pub struct Sampling {
     pub max_new_tokens: usize,
     pub repeat_penalty: f32,
     pub temperature_floor: f64,
+    /// Texts that end an answer, beside the end of the turn; they are cut off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

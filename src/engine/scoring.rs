@@ -103,7 +103,7 @@ pub(super) fn answer(workspace: &Workspace, student: &Student, chunk: &[Question
     let started = Instant::now();
     let prompts: Vec<Prompt> = chunk.iter().map(|q| q.prompt.clone()).collect();
     let rules = &workspace.recipe.sampling;
-    let written = write_answers(student, &prompts, rules, workspace.config.seed, &|_| ControlFlow::Continue(()))?;
+    let written = write_answers(student, &prompts, rules, workspace.config.seed, &mut |_| ControlFlow::Continue(()))?;
     let seconds = started.elapsed().as_secs_f64() / chunk.len().max(1) as f64;
     let reply = |(q, g): (&Question, crate::student::Generated)| Reply {
         pair: q.pair.clone(),

@@ -2,6 +2,7 @@
 //! there are; reading files is its neighbours'.
 
 use super::matrix::Matrix;
+use super::pass::Vectors;
 use super::{Codec, StudentConfig};
 use crate::domain::Digest;
 
@@ -64,6 +65,19 @@ pub struct BaseLayer {
     pub biases: Option<[Vec<f32>; 3]>,
     /// By [`Projection::index`].
     pub projections: [Matrix; 7],
+}
+
+impl BaseLayer {
+    pub fn vectors(&self) -> Vectors<'_> {
+        Vectors {
+            attention_norm: &self.attention_norm,
+            mlp_norm: &self.mlp_norm,
+            attention_out_norm: self.attention_out_norm.as_deref(),
+            mlp_out_norm: self.mlp_out_norm.as_deref(),
+            qk_norms: self.q_norm.as_deref().zip(self.k_norm.as_deref()).map(|(q, k)| [q, k]),
+            biases: self.biases.as_ref().map(|b| b.each_ref().map(Vec::as_slice)),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -54,6 +54,12 @@ impl RowCache {
         self.prefix.iter().map(|p| &p.layers[layer]).chain([&self.own.layers[layer]]).collect()
     }
 
+    /// Takes it out, leaving an empty one without room.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        std::mem::replace(self, Self { prefix: None, own: TextCache { layers: Vec::new() } })
+    }
+
     /// Gives up its own tokens, to be shared as a prefix.
     pub fn into_prefix(self) -> Arc<TextCache> {
         Arc::new(self.own)

@@ -1,10 +1,11 @@
 //! Messages ↔ ids: template and tokenizer together. One path for training and for generation, so what is served is
 //! encoded as what was trained; owns the loss mask.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
-use super::tokenizer::TURN_END;
-use super::{ChatTemplate, StudentError, StudentTokenizer};
+use super::{ChatTemplate, StudentError, StudentTokenizer, tokenizer};
 use crate::domain::ChatMessage;
 
 #[derive(Debug, Clone)]
@@ -33,7 +34,21 @@ pub struct MaskedPiece {
     pub loss: bool,
 }
 
+const TOKENIZER_FILE: &str = "tokenizer.json";
+
 impl Codec {
+    /// The text side of a model's folder: `tokenizer.json` and the template, wherever it lies.
+    pub fn load(folder: &Path) -> Result<Self, StudentError> {
+        let path = folder.join(TOKENIZER_FILE);
+        if !path.is_file() {
+            let why = format!("it has no {TOKENIZER_FILE}; take it from where the model came from and put it there");
+            return Err(StudentError::file(folder, why));
+        }
+        let template = ChatTemplate::of_folder(folder)?;
+        let tokenizer = StudentTokenizer::of_model(tokenizer::read(&path)?, &template);
+        Ok(Self { tokenizer: tokenizer.map_err(|e| StudentError::file(&path, e.to_string()))?, template })
+    }
+
     /// Ids of a conversation up to where the assistant begins to write.
     pub fn prompt(&self, messages: &[ChatMessage]) -> Result<Vec<u32>, StudentError> {
         self.tokenizer.encode(&self.template.render(messages, true)?)
@@ -49,13 +64,15 @@ impl Codec {
         let whole = self.template.render(messages, false)?;
         let answer = whole.strip_prefix(&prompt).ok_or_else(|| {
             StudentError::Template(
-                "its generation prompt is not how an assistant's turn begins; training and serving would differ".into(),
+                "its generation prompt is not how this assistant's turn begins; training and serving would differ (a template \
+                 with thinking switched off has already written an empty think block: answers must come without thoughts then)"
+                    .into(),
             )
         })?;
-        let answer = answer.trim_end();
-        if !answer.ends_with(TURN_END) {
+        let (answer, end) = (answer.trim_end(), self.tokenizer.end_name());
+        if !answer.ends_with(&end) {
             return Err(StudentError::Template(format!(
-                "an assistant's turn does not end with {TURN_END}; nothing would end an answer"
+                "an assistant's turn does not end with {end}; nothing would end an answer"
             )));
         }
         let mut ids = self.tokenizer.encode(&prompt)?;

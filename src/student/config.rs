@@ -372,6 +372,11 @@ impl StudentConfig {
         self
     }
 
+    /// Whether another file means the same decoder, however it spells it.
+    pub fn same_shape(&self, other: &Self) -> bool {
+        *self == Self { source: self.source.clone(), ..other.clone() }
+    }
+
     pub fn heads(&self) -> Heads {
         Heads {
             query: self.num_attention_heads,

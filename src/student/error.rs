@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::domain::one_line;
+
 #[derive(Debug, Error)]
 pub enum StudentError {
     #[error("{path}: {source}", path = .path.display())]
@@ -18,6 +20,8 @@ pub enum StudentError {
     Template(String),
     #[error("weight '{name}': {why}; the folder's config.json and model.safetensors do not belong together")]
     Weight { name: String, why: String },
+    #[error("{path}: tensor '{name}' {why}", path = .path.display())]
+    BaseTensor { path: PathBuf, name: String, why: String },
     #[error(
         "{count} texts are longer than the student's {limit} positions: {shown}; shorten them or raise max_positions \
          in the recipe"
@@ -35,6 +39,11 @@ impl StudentError {
 
     pub(crate) fn file(path: &Path, why: impl Into<String>) -> Self {
         Self::File { path: path.to_owned(), why: why.into() }
+    }
+
+    /// About one tensor of a weight file; its name comes from outside.
+    pub(crate) fn tensor(path: &Path, name: &str, why: impl Into<String>) -> Self {
+        Self::BaseTensor { path: path.to_owned(), name: one_line(name, 120), why: why.into() }
     }
 
     /// Names the first texts that do not fit.

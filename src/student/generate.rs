@@ -1,23 +1,27 @@
 //! Writing answers: batches of rows that share their prompt's prefix, each with its own random stream, so that a row's
 //! answer depends on the student, the prompt, the rules, the seed and the row's id, and on nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::cache::{RowCache, TextCache};
-use super::decoder::PackedTexts;
+use super::pass::PackedTexts;
 use super::sampler::{Sampler, loops};
-use super::{Student, StudentError, ops};
+use super::score_reader::{Digits, ScoreReader};
+use super::{Student, StudentError};
 use crate::domain::ChatMessage;
 use crate::domain::recipe::Sampling;
 
-/// Rows decoded together on one core: enough to reuse weights from the cache, few enough to spread over cores.
-const BATCH: usize = 16;
+/// Rows that are written side by side: enough that weights are read from memory once for many of them.
+const SEATS: usize = 48;
+/// New prompt tokens in one pass, at most (one prompt always goes).
+const READ_AT_ONCE: usize = 2048;
+/// The end of an answer that stop strings and the score reader look at, in tokens.
+const TAIL: usize = 16;
 
 /// One question to the student.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,32 +44,25 @@ pub enum Stop {
     Loop,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Generated {
     pub id: String,
     pub text: String,
     pub tokens: usize,
     pub prompt_tokens: usize,
     pub stop: Stop,
+    /// The probability-weighted score, where the answer has a score.
+    pub expected_score: Option<f64>,
 }
 
-struct Row<'a> {
-    index: usize,
-    id: &'a str,
-    prompt: &'a [u32],
-    cache: RowCache,
-    sampler: Sampler,
-    written: Vec<u32>,
-}
-
-/// Answers every prompt; `on_row` hears of each as it is finished, in any order and from any thread, and may end the whole
-/// by `Break` (then the rows finished so far come back). Answers are in the prompts' order.
+/// Answers every prompt; `on_row` hears of each as it is finished, in any order, and may end the whole by `Break` (then the
+/// rows finished so far come back). Answers are in the prompts' order.
 pub fn generate(
     student: &Student,
     prompts: &[Prompt],
     rules: &Sampling,
     seed: u64,
-    on_row: &(dyn Fn(&Generated) -> ControlFlow<()> + Sync),
+    on_row: &mut dyn FnMut(&Generated) -> ControlFlow<()>,
 ) -> Result<Vec<Generated>, StudentError> {
     let encoded = prompts.iter().map(|p| student.codec.prompt(&p.messages)).collect::<Result<Vec<_>, _>>()?;
     let limit = student.config.max_position_embeddings;
@@ -74,129 +71,216 @@ pub fn generate(
     if !long.is_empty() {
         return Err(StudentError::too_long(limit, &long));
     }
-    // Rows of one reader begin with the same tokens: those are computed once.
+    let mut writer = Writer {
+        student,
+        rules,
+        limit,
+        digits: Digits::new(&student.codec.tokenizer),
+        ends: student.ends(),
+        queue: queue(prompts, &encoded),
+        prefix: None,
+        rows: Vec::new(),
+        seed,
+    };
+    let mut done: Vec<(usize, Generated)> = Vec::with_capacity(prompts.len());
+    while !writer.finished() {
+        writer.admit(prompts, &encoded);
+        for (index, row) in writer.step()? {
+            let ended = on_row(&row).is_break();
+            done.push((index, row));
+            if ended {
+                writer.queue.clear();
+                writer.rows.clear();
+            }
+        }
+    }
+    done.sort_by_key(|(i, _)| *i);
+    Ok(done.into_iter().map(|(_, row)| row).collect())
+}
+
+/// A prompt that waits, and how many of its first tokens all prompts of its group share.
+struct Waiting {
+    index: usize,
+    group: usize,
+    shared: usize,
+}
+
+/// Prompts in the order of their groups: those of one reader begin with the same tokens, which are computed once.
+fn queue(prompts: &[Prompt], encoded: &[Vec<u32>]) -> VecDeque<Waiting> {
     let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (i, prompt) in prompts.iter().enumerate() {
         groups.entry(prompt.messages.first().map_or("", |m| m.content.as_str())).or_default().push(i);
     }
-    let groups: Vec<Vec<usize>> = groups.into_values().collect();
-    let prefixes: Vec<(usize, Option<Arc<TextCache>>)> =
-        groups.par_iter().map(|rows| shared_prefix(student, rows, &encoded)).collect::<Result<_, _>>()?;
-    let mut places: Vec<(usize, usize)> = vec![(0, 0); prompts.len()];
-    for (g, rows) in groups.iter().enumerate() {
-        for row in rows {
-            places[*row] = (prefixes[g].0, g);
-        }
-    }
-    let stopped = AtomicBool::new(false);
-    let order: Vec<usize> = groups.into_iter().flatten().collect();
-    let batches: Vec<Vec<(usize, Generated)>> = order
-        .par_chunks(BATCH)
-        .map(|chunk| {
-            let row = |i: &usize| {
-                let (shared, group) = places[*i];
-                let tail = &encoded[*i][shared..];
-                let own = TextCache::new(&student.config, tail.len() + rules.max_new_tokens.min(limit));
-                Row {
-                    index: *i,
-                    id: &prompts[*i].id,
-                    prompt: &encoded[*i],
-                    cache: RowCache::new(prefixes[group].1.clone(), own),
-                    sampler: Sampler::new(rules, seed, &prompts[*i].id),
-                    written: Vec::new(),
-                }
-            };
-            write_batch(
-                student,
-                chunk.iter().map(row).collect(),
-                rules,
-                &|row| {
-                    if on_row(row).is_break() {
-                        stopped.store(true, Ordering::Relaxed);
-                    }
-                },
-                &stopped,
-            )
-        })
-        .collect::<Result<_, StudentError>>()?;
-    let mut all: Vec<(usize, Generated)> = batches.into_iter().flatten().collect();
-    all.sort_by_key(|(i, _)| *i);
-    Ok(all.into_iter().map(|(_, row)| row).collect())
+    let waiting = |(group, rows): (usize, Vec<usize>)| {
+        let shared = shared_tokens(&rows, encoded);
+        rows.into_iter().map(move |index| Waiting { index, group, shared })
+    };
+    groups.into_values().enumerate().flat_map(waiting).collect()
 }
 
-/// The longest common beginning of a group's prompts (at least one token is left to each), with its keys and values.
-fn shared_prefix(
-    student: &Student,
-    rows: &[usize],
-    encoded: &[Vec<u32>],
-) -> Result<(usize, Option<Arc<TextCache>>), StudentError> {
-    let Some((first, rest)) = rows.split_first() else { return Ok((0, None)) };
+/// The length of the longest common beginning of some prompts. Two tokens at least are left to each: a single one would be
+/// computed as written tokens are, which rounds otherwise.
+fn shared_tokens(rows: &[usize], encoded: &[Vec<u32>]) -> usize {
+    let Some((first, rest)) = rows.split_first().filter(|(_, rest)| !rest.is_empty()) else { return 0 };
     let first = &encoded[*first];
-    let mut shared = first.len().saturating_sub(1);
-    for row in rest {
+    let common = |row: &usize| {
         let same = first.iter().zip(&encoded[*row]).take_while(|(a, b)| a == b).count();
-        shared = shared.min(same).min(encoded[*row].len().saturating_sub(1));
-    }
-    if rest.is_empty() || shared == 0 {
-        return Ok((0, None));
-    }
-    let mut cache = [RowCache::new(None, TextCache::new(&student.config, shared))];
-    student.decoder.hidden_cached(&PackedTexts::new([(&first[..shared], 0)]), &mut cache)?;
-    let [cache] = cache;
-    Ok((shared, Some(cache.into_prefix())))
+        same.min(encoded[*row].len().saturating_sub(2))
+    };
+    rest.iter().map(common).fold(first.len().saturating_sub(2), usize::min)
 }
 
-fn write_batch(
-    student: &Student,
-    mut rows: Vec<Row>,
-    rules: &Sampling,
-    on_row: &dyn Fn(&Generated),
-    stopped: &AtomicBool,
-) -> Result<Vec<(usize, Generated)>, StudentError> {
-    let (end, limit) = (student.codec.tokenizer.end(), student.config.max_position_embeddings);
-    let mut done = Vec::with_capacity(rows.len());
-    while !rows.is_empty() && !stopped.load(Ordering::Relaxed) {
-        // First the tails of the prompts, then one token at a time: what each cache has not seen yet.
-        let seen: Vec<usize> = rows.iter().map(|r| r.cache.len()).collect();
-        let next: Vec<(Vec<u32>, usize)> = rows
-            .iter()
-            .zip(&seen)
-            .map(|(row, seen)| (row.prompt.iter().chain(&row.written).skip(*seen).copied().collect(), *seen))
-            .collect();
-        let batch = PackedTexts::new(next.iter().map(|(ids, at)| (ids.as_slice(), *at)));
-        let mut caches: Vec<RowCache> = Vec::with_capacity(rows.len());
-        let mut rest = Vec::with_capacity(rows.len());
-        for Row { index, id, prompt, cache, sampler, written } in rows {
-            caches.push(cache);
-            rest.push((index, id, prompt, sampler, written));
-        }
-        let hidden = student.decoder.hidden_cached(&batch, &mut caches)?;
-        let last: Vec<u32> = batch.texts().iter().map(|t| t.end as u32 - 1).collect();
-        let logits = student.decoder.logits(&hidden, &last)?;
-        let vocab = student.config.vocab_size;
-        let mut logits = ops::with_numbers([&logits], "sample", |[l]| l.to_vec())?;
-        rows = Vec::with_capacity(rest.len());
-        for ((part, cache), logits) in rest.into_iter().zip(caches).zip(logits.chunks_exact_mut(vocab)) {
-            let (index, id, prompt, mut sampler, mut written) = part;
-            let token = sampler.next(logits, &written);
-            let stop = if token == end {
-                Some(Stop::End)
-            } else {
-                written.push(token);
-                let full = written.len() >= rules.max_new_tokens || prompt.len() + written.len() >= limit;
-                if loops(&written) { Some(Stop::Loop) } else { full.then_some(Stop::Length) }
-            };
-            let Some(stop) = stop else {
-                rows.push(Row { index, id, prompt, cache, sampler, written });
-                continue;
-            };
-            let text = student.codec.tokenizer.decode(&written)?;
-            let row = Generated { id: id.to_owned(), text, tokens: written.len(), prompt_tokens: prompt.len(), stop };
-            on_row(&row);
-            done.push((index, row));
+struct Row<'a> {
+    index: usize,
+    id: &'a str,
+    prompt: &'a [u32],
+    cache: RowCache,
+    sampler: Sampler,
+    reader: ScoreReader,
+    written: Vec<u32>,
+}
+
+/// Rows that are being written, and those that wait for a seat.
+struct Writer<'a> {
+    student: &'a Student,
+    rules: &'a Sampling,
+    seed: u64,
+    limit: usize,
+    digits: Digits,
+    ends: Vec<u32>,
+    queue: VecDeque<Waiting>,
+    /// The prefix of the group that was admitted last.
+    prefix: Option<(usize, Arc<TextCache>)>,
+    rows: Vec<Row<'a>>,
+}
+
+impl<'a> Writer<'a> {
+    fn finished(&self) -> bool {
+        self.queue.is_empty() && self.rows.is_empty()
+    }
+
+    /// Gives free seats to waiting prompts.
+    fn admit(&mut self, prompts: &'a [Prompt], encoded: &'a [Vec<u32>]) {
+        let mut fresh = 0;
+        while let Some(next) = self.queue.front().filter(|_| self.rows.len() < SEATS) {
+            let (prompt, shared) = (encoded[next.index].as_slice(), next.shared);
+            fresh += prompt.len() - shared;
+            if fresh > READ_AT_ONCE && fresh > prompt.len() - shared {
+                return;
+            }
+            let (index, group) = (next.index, next.group);
+            self.queue.pop_front();
+            let prefix = (shared > 0).then(|| self.prefix(group, &prompt[..shared]));
+            let room = prompt.len() - shared + self.rules.max_new_tokens.min(self.limit);
+            self.rows.push(Row {
+                index,
+                id: &prompts[index].id,
+                prompt,
+                cache: RowCache::new(
+                    prefix,
+                    TextCache::new(&self.student.config, room.min(FIRST_ROOM.max(prompt.len() - shared))),
+                ),
+                sampler: Sampler::new(self.rules, self.seed, &prompts[index].id),
+                reader: ScoreReader::default(),
+                written: Vec::new(),
+            });
         }
     }
-    Ok(done)
+
+    /// Keys and values of a group's shared tokens.
+    fn prefix(&mut self, group: usize, ids: &[u32]) -> Arc<TextCache> {
+        if let Some((_, cache)) = self.prefix.as_ref().filter(|(known, _)| *known == group) {
+            return Arc::clone(cache);
+        }
+        let mut cache = [RowCache::new(None, TextCache::new(&self.student.config, ids.len()))];
+        self.student.fill(&PackedTexts::new([(ids, 0)]), &mut cache);
+        let [cache] = cache;
+        let cache = cache.into_prefix();
+        self.prefix = Some((group, Arc::clone(&cache)));
+        cache
+    }
+
+    /// One pass: new rows read what is left of their prompts, and every row gets its next token. Returns rows that ended.
+    fn step(&mut self) -> Result<Vec<(usize, Generated)>, StudentError> {
+        let seen: Vec<usize> = self.rows.iter().map(|r| r.cache.len()).collect();
+        let unseen =
+            |(row, seen): (&Row, &usize)| row.prompt.iter().chain(&row.written).skip(*seen).copied().collect::<Vec<u32>>();
+        let next: Vec<Vec<u32>> = self.rows.iter().zip(&seen).map(unseen).collect();
+        let batch = PackedTexts::new(next.iter().zip(&seen).map(|(ids, at)| (ids.as_slice(), *at)));
+        let mut caches: Vec<RowCache> = self.rows.iter_mut().map(|r| r.cache.take()).collect();
+        let mut logits = self.student.next(&batch, &mut caches);
+        for (row, cache) in self.rows.iter_mut().zip(caches) {
+            row.cache = cache;
+        }
+        let vocab = self.student.config.vocab_size;
+        let (student, rules, limit, digits, ends) = (self.student, self.rules, self.limit, &self.digits, &self.ends);
+        let write = |(row, logits): (&mut Row, &mut [f32])| row.write(student, rules, limit, digits, ends, logits);
+        let ended: Vec<Option<Ended>> =
+            self.rows.par_iter_mut().zip(logits.par_chunks_exact_mut(vocab)).map(write).collect::<Result<_, _>>()?;
+        let mut done = Vec::new();
+        let mut going = Vec::with_capacity(self.rows.len());
+        for (row, ended) in std::mem::take(&mut self.rows).into_iter().zip(ended) {
+            match ended {
+                None => going.push(row),
+                Some(ended) => done.push((row.index, row.into_generated(ended))),
+            }
+        }
+        self.rows = going;
+        Ok(done)
+    }
+}
+
+/// Tokens that a row's cache has room for at first; it grows.
+const FIRST_ROOM: usize = 64;
+
+struct Ended {
+    stop: Stop,
+    text: String,
+}
+
+impl Row<'_> {
+    /// Draws the next token; says how the row ends if it does.
+    fn write(
+        &mut self,
+        student: &Student,
+        rules: &Sampling,
+        limit: usize,
+        digits: &Digits,
+        ends: &[u32],
+        logits: &mut [f32],
+    ) -> Result<Option<Ended>, StudentError> {
+        let tokenizer = &student.codec.tokenizer;
+        let tail = tokenizer.decode(&self.written[self.written.len().saturating_sub(TAIL)..])?;
+        let seen = (!self.reader.done()).then(|| logits.to_vec());
+        let token = self.sampler.next(logits, &self.written);
+        if let Some(seen) = seen {
+            self.reader.see(digits, &seen, &tail, token);
+        }
+        if ends.contains(&token) {
+            return Ok(Some(Ended { stop: Stop::End, text: tokenizer.decode(&self.written)? }));
+        }
+        self.written.push(token);
+        if !rules.stop.is_empty() {
+            let text = tokenizer.decode(&self.written)?;
+            if let Some(at) = rules.stop.iter().filter_map(|s| text.find(s.as_str())).min() {
+                return Ok(Some(Ended { stop: Stop::End, text: text[..at].to_owned() }));
+            }
+        }
+        let full = self.written.len() >= rules.max_new_tokens || self.prompt.len() + self.written.len() >= limit;
+        let stop = if loops(&self.written) { Some(Stop::Loop) } else { full.then_some(Stop::Length) };
+        stop.map(|stop| Ok(Ended { stop, text: tokenizer.decode(&self.written)? })).transpose()
+    }
+
+    fn into_generated(self, ended: Ended) -> Generated {
+        Generated {
+            id: self.id.to_owned(),
+            text: ended.text,
+            tokens: self.written.len(),
+            prompt_tokens: self.prompt.len(),
+            stop: ended.stop,
+            expected_score: self.reader.score(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -206,7 +290,15 @@ mod tests {
     use crate::domain::Role;
 
     fn rules(temperature: f64) -> Sampling {
-        Sampling { temperature, top_p: 0.95, top_k: 20, max_new_tokens: 30, repeat_penalty: 1.1, temperature_floor: 0.5 }
+        Sampling {
+            temperature,
+            top_p: 0.95,
+            top_k: 20,
+            max_new_tokens: 30,
+            repeat_penalty: 1.1,
+            temperature_floor: 0.5,
+            stop: Vec::new(),
+        }
     }
 
     fn prompts() -> Vec<Prompt> {
@@ -221,21 +313,21 @@ mod tests {
         users.iter().enumerate().map(prompt).collect()
     }
 
-    const NOTHING: &(dyn Fn(&Generated) -> ControlFlow<()> + Sync) = &|_| ControlFlow::Continue(());
+    fn nothing() -> impl FnMut(&Generated) -> ControlFlow<()> {
+        |_| ControlFlow::Continue(())
+    }
 
     #[test]
     fn cached_batches_write_what_a_full_recomputation_writes() {
         let student = toy(5);
         let greedy = rules(0.0);
-        let ours = generate(&student, &prompts(), &greedy, 1, NOTHING).unwrap();
+        let ours = generate(&student, &prompts(), &greedy, 1, &mut nothing()).unwrap();
         for (prompt, ours) in prompts().iter().zip(&ours) {
             let ids = student.codec.prompt(&prompt.messages).unwrap();
             let (mut sampler, mut written) = (Sampler::new(&greedy, 1, &prompt.id), Vec::new());
             while written.len() < greedy.max_new_tokens && !loops(&written) {
                 let all: Vec<u32> = ids.iter().chain(&written).copied().collect();
-                let hidden = student.decoder.hidden(&PackedTexts::new([(&all[..], 0)])).unwrap();
-                let logits = student.decoder.logits(&hidden, &[all.len() as u32 - 1]).unwrap();
-                let token = sampler.next(&mut logits.flatten_all().unwrap().to_vec1().unwrap(), &written);
+                let token = sampler.next(&mut student.logits(&all), &written);
                 if token == student.codec.tokenizer.end() {
                     break;
                 }
@@ -248,21 +340,21 @@ mod tests {
     #[test]
     fn a_row_writes_the_same_alone_in_a_batch_and_in_another_order() {
         let student = toy(5);
-        let together = generate(&student, &prompts(), &rules(0.8), 1, NOTHING).unwrap();
+        let together = generate(&student, &prompts(), &rules(0.8), 1, &mut nothing()).unwrap();
         let mut turned: Vec<Prompt> = prompts();
         turned.reverse();
-        let mut reversed = generate(&student, &turned, &rules(0.8), 1, NOTHING).unwrap();
+        let mut reversed = generate(&student, &turned, &rules(0.8), 1, &mut nothing()).unwrap();
         reversed.reverse();
         assert_eq!(reversed, together);
         for (prompt, row) in prompts().into_iter().zip(together) {
-            assert_eq!(generate(&student, &[prompt], &rules(0.8), 1, NOTHING).unwrap(), [row]);
+            assert_eq!(generate(&student, &[prompt], &rules(0.8), 1, &mut nothing()).unwrap(), [row]);
         }
     }
 
     #[test]
     fn a_break_ends_the_whole() {
         let student = toy(5);
-        let rows = generate(&student, &prompts(), &rules(0.8), 1, &|_| ControlFlow::Break(())).unwrap();
+        let rows = generate(&student, &prompts(), &rules(0.8), 1, &mut |_| ControlFlow::Break(())).unwrap();
         assert!(rows.len() < 8);
     }
 
@@ -271,7 +363,7 @@ mod tests {
         let student = toy(5);
         let mut prompt = prompts().remove(0);
         prompt.messages[1].content = "news ".repeat(500);
-        let error = generate(&student, &[prompt], &rules(0.8), 1, NOTHING).unwrap_err().to_string();
+        let error = generate(&student, &[prompt], &rules(0.8), 1, &mut nothing()).unwrap_err().to_string();
         assert!(error.contains("row-0") && error.contains("256"), "{error}");
     }
 }

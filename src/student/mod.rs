@@ -3,43 +3,62 @@
 //! Owns shape, tokenizer, chat template, weights, the forward pass and generation. Does not own training (`train`), prompts
 //! (`domain::render`) or what an answer means (`domain::answer`).
 
-pub mod backprop;
+pub mod adapter;
 pub mod base;
+mod blocks;
 pub mod cache;
 pub mod codec;
 pub mod config;
-pub mod decoder;
+mod disk;
 mod error;
+pub mod folder;
+pub mod full;
 pub mod generate;
+pub mod gguf;
 pub mod hub;
+pub mod load;
 pub mod matrix;
 pub mod ops;
 pub mod parameters;
+pub mod pass;
+pub mod peft;
+pub mod portable;
 pub mod random;
+mod ready;
 pub mod sampler;
+mod score_reader;
 pub mod template;
 pub mod tokenizer;
 pub mod weights;
 
 pub use config::StudentConfig;
-pub use decoder::{Decoder, PackedTexts};
 pub use error::StudentError;
+pub use pass::PackedTexts;
 pub use template::ChatTemplate;
 pub use tokenizer::StudentTokenizer;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::domain::{Digest, Digester};
+use adapter::Adapted;
+use base::Base;
+use cache::RowCache;
 pub use codec::{Codec, Encoded, MaskedPiece};
 pub use generate::{Generated, Prompt, Stop, generate};
-use weights::Weights;
+use matrix::Keep;
+use parameters::Parameters;
+use pass::Pass;
+use peft::Adapter;
+use ready::Ready;
 
 /// A student that can answer: shape, text side and prepared weights.
 #[derive(Debug, Clone)]
 pub struct Student {
     pub config: StudentConfig,
     pub codec: Codec,
-    pub decoder: Decoder,
+    pass: Arc<Pass>,
+    weights: Arc<Ready>,
     digest: Digest,
 }
 
@@ -48,46 +67,85 @@ const TOKENIZER_FILE: &str = "tokenizer.json";
 const TEMPLATE_FILE: &str = "tokenizer_config.json";
 const WEIGHTS_FILE: &str = "model.safetensors";
 
-/// The files of a student's folder, in the order in which they are digested.
-pub fn files(config: &StudentConfig, codec: &Codec, weights: &Weights) -> Result<Vec<(&'static str, Vec<u8>)>, StudentError> {
+/// The files of a fully trained student's folder, in the order in which they are digested.
+pub fn files(config: &StudentConfig, codec: &Codec, weights: &Parameters) -> Result<Vec<(&'static str, Vec<u8>)>, StudentError> {
     Ok(vec![
         (CONFIG_FILE, config.to_json().into_bytes()),
         (TOKENIZER_FILE, codec.tokenizer.to_json()?.into_bytes()),
         (TEMPLATE_FILE, codec.template.to_json().into_bytes()),
-        (WEIGHTS_FILE, weights::to_safetensors(weights)?),
+        (WEIGHTS_FILE, weights.to_safetensors()?),
     ])
 }
 
 impl Student {
-    pub fn new(config: StudentConfig, codec: Codec, weights: &Weights) -> Result<Self, StudentError> {
-        let digest = digest_of(files(&config, &codec, weights)?.iter().map(|(_, bytes)| bytes));
-        let decoder = Decoder::new(&config, weights)?.prepared()?;
-        Ok(Self { config, codec, decoder, digest })
-    }
-
-    /// Reads a folder in the Hugging Face layout.
-    pub fn load(folder: &Path) -> Result<Self, StudentError> {
-        let config = StudentConfig::load(&folder.join(CONFIG_FILE))?;
-        let tokenizer = StudentTokenizer::load(&folder.join(TOKENIZER_FILE))?;
-        if tokenizer.vocab_size() > config.vocab_size {
-            let (has, rows) = (tokenizer.vocab_size(), config.vocab_size);
-            return Err(StudentError::Config(format!(
-                "the tokenizer has {has} tokens, the model {rows}; they do not belong together"
-            )));
+    /// A base, with an adapter or alone.
+    pub fn adapted(base: &Base, adapter: Option<&Adapter>) -> Result<Self, StudentError> {
+        let codec = &base.codec;
+        let text = [codec.tokenizer.to_json()?, codec.template.source().to_owned()];
+        let mut digest = text.iter().fold(Digester::new().field(base.digest.as_str()), Digester::field);
+        if let Some(adapter) = adapter {
+            adapter.check_base(base)?;
+            for (_, bytes) in adapter.files()?.iter().filter(|(name, _)| *name != peft::BASE_FILE) {
+                digest = digest.field(bytes);
+            }
         }
-        let template = ChatTemplate::load(&folder.join(TEMPLATE_FILE))?;
-        let weights = weights::load(&folder.join(WEIGHTS_FILE), &config)?;
-        Self::new(config, Codec { tokenizer, template }, &weights)
+        let adapted = Adapted::new(&base.weights, adapter.map(|a| (&a.rules, &a.numbers)));
+        let ready = Ready::merged(&base.weights, &adapted);
+        Ok(Self {
+            pass: Arc::new(Pass::new(&base.config)),
+            weights: Arc::new(ready),
+            config: base.config.clone(),
+            codec: base.codec.clone(),
+            digest: digest.finish(),
+        })
     }
 
-    /// Digest of the folder's files: the identity that travels with every answer.
+    /// Reads a folder in the Hugging Face layout, an adapter's folder (with the base that it names), or a GGUF file.
+    pub fn load(path: &Path) -> Result<Self, StudentError> {
+        if !path.join(peft::CONFIG_FILE).exists() {
+            return Self::adapted(&Base::load(path, Keep::AsStored)?, None);
+        }
+        let record = Adapter::base_of(path)?.ok_or_else(|| {
+            StudentError::file(
+                path,
+                format!("it does not name its base; put {} beside it, or merge it with PEFT", peft::BASE_FILE),
+            )
+        })?;
+        let base = Base::load(&record.path, Keep::of_name(&record.precision))?;
+        let adapter = Adapter::load(path, &base.weights)?;
+        Self::adapted(&base, Some(&adapter))
+    }
+
+    /// Identity of the weights and the text side, which travels with every answer.
     pub fn digest(&self) -> &Digest {
         &self.digest
     }
-}
 
-fn digest_of<'a>(files: impl Iterator<Item = &'a Vec<u8>>) -> Digest {
-    files.fold(Digester::new(), Digester::field).finish()
+    /// Logits after the last of some tokens.
+    pub fn logits(&self, ids: &[u32]) -> Vec<f32> {
+        self.pass.logits(&*self.weights, &PackedTexts::new([(ids, 0)]), &[ids.len().saturating_sub(1)])
+    }
+
+    /// Logits (tokens × vocabulary) at every token.
+    pub fn all_logits(&self, ids: &[u32]) -> Vec<f32> {
+        let rows: Vec<usize> = (0..ids.len()).collect();
+        self.pass.logits(&*self.weights, &PackedTexts::new([(ids, 0)]), &rows)
+    }
+
+    /// Any of these tokens ends an answer.
+    fn ends(&self) -> Vec<u32> {
+        let mut ends = self.config.eos_token_ids.clone();
+        ends.push(self.codec.tokenizer.end());
+        ends
+    }
+
+    fn next(&self, batch: &PackedTexts, caches: &mut [RowCache]) -> Vec<f32> {
+        self.pass.next(&*self.weights, batch, caches)
+    }
+
+    fn fill(&self, batch: &PackedTexts, caches: &mut [RowCache]) {
+        self.pass.fill(&*self.weights, batch, caches);
+    }
 }
 
 #[cfg(test)]
@@ -96,21 +154,23 @@ pub(crate) mod tests {
 
     /// An untrained toy that can write.
     pub fn toy(seed: u64) -> Student {
+        let folder = tempfile::tempdir().expect("folder");
+        write_toy(seed, folder.path());
+        Student::load(folder.path()).expect("student")
+    }
+
+    fn write_toy(seed: u64, folder: &Path) {
         let codec = codec::tests::toy();
         let config = config::tests::toy(codec.tokenizer.vocab_size()).with_ends(&[codec.tokenizer.end()], None);
-        let weights = weights::fresh(&config, seed).expect("weights");
-        Student::new(config, codec, &weights).expect("student")
+        for (name, bytes) in files(&config, &codec, &weights::fresh(&config, seed)).expect("files") {
+            std::fs::write(folder.join(name), bytes).expect("written");
+        }
     }
 
     #[test]
-    fn a_student_survives_its_folder() {
-        let student = toy(3);
-        let weights = weights::fresh(&student.config, 3).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        for (name, bytes) in files(&student.config, &student.codec, &weights).unwrap() {
-            std::fs::write(folder.path().join(name), bytes).unwrap();
-        }
-        assert_eq!(Student::load(folder.path()).unwrap().digest(), student.digest());
+    fn the_same_files_are_the_same_student_and_others_are_not() {
+        assert_eq!(toy(3).digest(), toy(3).digest());
+        assert_ne!(toy(3).digest(), toy(4).digest());
     }
 
     #[test]

@@ -1,14 +1,14 @@
-//! All numbers of a model in one stretch of memory, by name: weights in training, their gradients, their moments.
+//! All numbers that learn in one stretch of memory, by name: weights in training, their gradients, their moments.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use half::{bf16, f16};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 
-use super::ops;
-use super::weights::{Weights, shapes};
-use super::{StudentConfig, StudentError};
+use super::StudentError;
 
 /// Where each tensor lies, in the order of names.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,15 +24,15 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Zeros for a decoder of this shape.
-    pub fn zeros(config: &StudentConfig) -> Self {
+    /// Zeros of these shapes.
+    pub fn zeros(shapes: BTreeMap<String, Vec<usize>>) -> Self {
         let mut total = 0;
         let place = |(name, shape): (String, Vec<usize>)| {
             let from = total;
             total += shape.iter().product::<usize>();
             (name, (from..total, shape))
         };
-        let entries = shapes(config).into_iter().map(place).collect();
+        let entries = shapes.into_iter().map(place).collect();
         Self { places: Arc::new(Places { entries, total }), numbers: vec![0.0; total] }
     }
 
@@ -42,27 +42,49 @@ impl Parameters {
         Self { places: Arc::clone(&self.places), numbers: vec![0.0; self.places.total] }
     }
 
-    pub fn of(config: &StudentConfig, weights: &Weights) -> Result<Self, StudentError> {
-        let mut all = Self::zeros(config);
+    /// From the bytes of a safetensors file that holds at least these tensors.
+    pub fn from_safetensors(shapes: BTreeMap<String, Vec<usize>>, bytes: &[u8]) -> Result<Self, StudentError> {
+        let mut all = Self::zeros(shapes);
+        let file = SafeTensors::deserialize(bytes).map_err(|e| StudentError::Config(format!("not a safetensors file: {e}")))?;
         for (name, (range, shape)) in &all.places.entries {
             let wrong = |why: String| StudentError::Weight { name: name.clone(), why };
-            let tensor = weights.get(name).ok_or_else(|| wrong("missing".into()))?;
-            if tensor.dims() != shape {
-                return Err(wrong(format!("{:?} instead of {shape:?}", tensor.dims())));
+            let tensor = file.tensor(name).map_err(|_| wrong("missing".into()))?;
+            if tensor.shape() != shape {
+                return Err(wrong(format!("{:?} instead of {shape:?}", tensor.shape())));
             }
-            ops::with_numbers([tensor], "parameters", |[n]| all.numbers[range.clone()].copy_from_slice(n))?;
+            let into = &mut all.numbers[range.clone()];
+            match tensor.dtype() {
+                Dtype::F32 => fill(into, tensor.data(), |b: [u8; 4]| f32::from_le_bytes(b)),
+                Dtype::BF16 => fill(into, tensor.data(), |b: [u8; 2]| bf16::from_le_bytes(b).to_f32()),
+                Dtype::F16 => fill(into, tensor.data(), |b: [u8; 2]| f16::from_le_bytes(b).to_f32()),
+                other => return Err(wrong(format!("its numbers are {other:?}; f32, bf16 and f16 are read"))),
+            }
+            if into.iter().any(|v| !v.is_finite()) {
+                return Err(wrong("it holds numbers that are not finite".into()));
+            }
         }
         Ok(all)
     }
 
-    pub fn to_weights(&self) -> Result<Weights, StudentError> {
-        let tensor = |(name, (range, shape)): (&String, &(Range<usize>, Vec<usize>))| {
-            Ok((name.clone(), Tensor::from_slice(&self.numbers[range.clone()], shape.as_slice(), &Device::Cpu)?))
+    /// The bytes of a safetensors file; the same numbers give the same bytes.
+    pub fn to_safetensors(&self) -> Result<Vec<u8>, StudentError> {
+        let failed = |e: safetensors::SafeTensorError| StudentError::Config(format!("cannot be written as safetensors: {e}"));
+        let bytes: Vec<u8> = self.numbers.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let view = |(name, (range, shape)): (&String, &(Range<usize>, Vec<usize>))| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), &bytes[range.start * 4..range.end * 4])?;
+            Ok((name.clone(), view))
         };
-        self.places.entries.iter().map(tensor).collect()
+        let views: Result<Vec<_>, _> = self.places.entries.iter().map(view).collect();
+        let metadata = std::collections::HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        safetensors::serialize(views.map_err(failed)?, Some(metadata)).map_err(failed)
     }
 
-    /// A tensor's numbers. The names are those of [`shapes`]; another one is a defect of this crate.
+    /// Where a tensor lies among the numbers.
+    pub fn range(&self, name: &str) -> Option<Range<usize>> {
+        self.places.entries.get(name).map(|(range, _)| range.clone())
+    }
+
+    /// A tensor's numbers. Another name than those it was made with is a defect of this crate.
     pub fn get(&self, name: &str) -> &[f32] {
         &self.numbers[self.places.entries[name].0.clone()]
     }
@@ -104,4 +126,8 @@ impl Parameters {
     pub fn ranges(&self) -> impl Iterator<Item = (bool, Range<usize>)> + '_ {
         self.places.entries.values().map(|(range, shape)| (shape.len() == 1, range.clone()))
     }
+}
+
+fn fill<const N: usize>(into: &mut [f32], bytes: &[u8], read: impl Fn([u8; N]) -> f32) {
+    into.iter_mut().zip(bytes.as_chunks::<N>().0).for_each(|(v, b)| *v = read(*b));
 }

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     fn rules(temperature: f64, top_p: f64, top_k: usize, repeat_penalty: f32) -> Sampling {
-        Sampling { temperature, top_p, top_k, max_new_tokens: 10, repeat_penalty, temperature_floor: 0.5 }
+        Sampling { temperature, top_p, top_k, max_new_tokens: 10, repeat_penalty, temperature_floor: 0.5, stop: Vec::new() }
     }
 
     fn draws(rules: &Sampling, logits: &[f32], written: &[u32]) -> Vec<u32> {

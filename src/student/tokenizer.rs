@@ -1,5 +1,5 @@
-//! The student's tokenizer: byte-level BPE, trained on the workspace's own text, with the chat and think tokens looked
-//! up by name. Owns text ↔ ids; knows no template.
+//! The student's tokenizer: a model's own, or byte-level BPE trained on the workspace's text, with the chat and think tokens
+//! looked up by name. Owns text ↔ ids; of a template it asks only what ends a turn.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,8 +11,8 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, Model, PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer};
 
-use super::StudentError;
-use crate::domain::{Digest, Role};
+use super::{ChatTemplate, StudentError};
+use crate::domain::{Digest, Role, one_line};
 
 pub const PAD: &str = "<|endoftext|>";
 pub const TURN_START: &str = "<|im_start|>";
@@ -27,11 +27,17 @@ const SPECIAL: [&str; 5] = [PAD, TURN_START, TURN_END, THINK_OPEN, THINK_CLOSE];
 const WORDS: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
+/// A tokenizer with the tokens that matter to a student found by name.
 #[derive(Debug, Clone)]
 pub struct StudentTokenizer {
     inner: Tokenizer,
     pad: u32,
     end: u32,
+    bos: Option<u32>,
+    /// What is no text to readers of answers, in order.
+    marks: Vec<u32>,
+    /// Tokens the model has numbers for.
+    rows: usize,
 }
 
 fn failed(e: impl std::fmt::Display) -> StudentError {
@@ -64,20 +70,70 @@ impl StudentTokenizer {
         let pieces: Vec<String> = once.into_iter().flat_map(cut_special).collect();
         inner.train(&mut trainer, pieces.into_iter()).map_err(failed)?;
         inner.add_special_tokens(SPECIAL.iter().map(|s| AddedToken::from(*s, true))).map_err(failed)?;
-        Self::wrap(inner)
+        Self::chatml(inner)
     }
 
-    fn wrap(inner: Tokenizer) -> Result<Self, StudentError> {
+    /// Our own students' chat tokens.
+    fn chatml(inner: Tokenizer) -> Result<Self, StudentError> {
         let id = |name: &str| inner.token_to_id(name).ok_or_else(|| failed(format!("it has no token {name}")));
         let (pad, end) = (id(PAD)?, id(TURN_END)?);
         id(TURN_START)?;
-        Ok(Self { inner, pad, end })
+        Ok(Self::new(inner, end, pad, None))
     }
 
+    fn new(inner: Tokenizer, end: u32, pad: u32, bos: Option<u32>) -> Self {
+        let think = |content: &str| [THINK_OPEN, THINK_CLOSE].contains(&content);
+        let added = inner.get_added_tokens_decoder();
+        let special = added.iter().filter(|(_, t)| t.special && !think(&t.content)).map(|(id, _)| *id);
+        let marks: BTreeSet<u32> = special.chain([end, pad]).chain(bos).collect();
+        Self { inner, pad, end, bos, marks: marks.into_iter().collect(), rows: usize::MAX }
+    }
+
+    /// Any model's tokenizer: what ends a turn is the token its template writes after an assistant's words, the rest has the
+    /// names that the template's configuration gives.
+    pub fn of_model(mut inner: Tokenizer, template: &ChatTemplate) -> Result<Self, StudentError> {
+        inner.with_padding(None).with_truncation(None).map_err(failed)?;
+        let named = |purpose: &str| match template.token(purpose) {
+            Some(name) => {
+                let id = inner.token_to_id(name);
+                let shown = one_line(name, 40);
+                id.map(Some)
+                    .ok_or_else(|| failed(format!("it has no token {shown}, which tokenizer_config.json calls {purpose}")))
+            }
+            None => Ok(None),
+        };
+        let added = inner.get_added_tokens_decoder();
+        let after = template.after_answer()?;
+        let matching = added.iter().filter(|(_, t)| !t.content.is_empty() && after.trim_start().starts_with(&t.content));
+        let Some((end, _)) = matching.max_by_key(|(_, t)| t.content.len()) else {
+            let shown = one_line(&after, 40);
+            return Err(StudentError::Template(format!(
+                "after an assistant's words it writes '{shown}', which does not begin with one of the tokenizer's special tokens: \
+                 nothing would end an answer; take tokenizer and template from the same model"
+            )));
+        };
+        let (bos, pad) = (named("bos_token")?, named("pad_token")?.or(named("eos_token")?).unwrap_or(*end));
+        Ok(Self::new(inner, *end, pad, bos))
+    }
+
+    /// Our own students' tokenizer.
     pub fn load(path: &Path) -> Result<Self, StudentError> {
-        let bytes = std::fs::read(path).map_err(StudentError::io(path))?;
-        let inner = Tokenizer::from_bytes(bytes).map_err(|e| StudentError::file(path, e.to_string()))?;
-        Self::wrap(inner).map_err(|e| StudentError::file(path, e.to_string()))
+        Self::chatml(read(path)?).map_err(|e| StudentError::file(path, e.to_string()))
+    }
+
+    /// For a model with so many rows: every token of the tokenizer's own vocabulary and all that are needed must have one.
+    pub fn for_rows(mut self, rows: usize) -> Result<Self, StudentError> {
+        let has = self.inner.get_vocab_size(false);
+        let needed = [Some(self.end), Some(self.pad), self.bos].into_iter().flatten().max().map_or(0, |id| id as usize + 1);
+        if has.max(needed) > rows {
+            let has = has.max(needed);
+            return Err(StudentError::Config(format!(
+                "the tokenizer has {has} tokens, the model {rows} (vocab_size); they do not belong together: take both from the \
+                 same model"
+            )));
+        }
+        self.rows = rows;
+        Ok(self)
     }
 
     pub fn to_json(&self) -> Result<String, StudentError> {
@@ -94,13 +150,20 @@ impl StudentTokenizer {
 
     /// Ids of already rendered text; nothing is added.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, StudentError> {
-        Ok(self.inner.encode(text, false).map_err(failed)?.get_ids().to_vec())
+        let ids = self.inner.encode(text, false).map_err(failed)?.get_ids().to_vec();
+        match ids.iter().find(|id| **id as usize >= self.rows) {
+            Some(id) => Err(failed(format!(
+                "the text holds '{}' (token {id}), for which the model with {} tokens has no numbers; take it out of the text",
+                one_line(&self.piece(*id), 40),
+                self.rows
+            ))),
+            None => Ok(ids),
+        }
     }
 
-    /// Text of ids. Think tags are text to every reader of answers, so they are kept; turn marks are not.
+    /// Text of ids. Think tags are text to every reader of answers, so they are kept; turn marks and the like are not.
     pub fn decode(&self, ids: &[u32]) -> Result<String, StudentError> {
-        let turn_marks = [self.pad, self.end];
-        let kept: Vec<u32> = ids.iter().copied().filter(|id| !turn_marks.contains(id)).collect();
+        let kept: Vec<u32> = ids.iter().copied().filter(|id| self.marks.binary_search(id).is_err()).collect();
         self.inner.decode(&kept, false).map_err(failed)
     }
 
@@ -114,9 +177,38 @@ impl StudentTokenizer {
         self.end
     }
 
+    /// The name of what ends a turn.
+    pub fn end_name(&self) -> String {
+        self.inner.id_to_token(self.end).unwrap_or_default()
+    }
+
     pub fn pad(&self) -> u32 {
         self.pad
     }
+
+    /// What begins a text, where a model has such a token. Its template writes it; nothing is added here.
+    pub fn bos(&self) -> Option<u32> {
+        self.bos
+    }
+
+    /// Tokens that no ordinary text becomes, and think tags, by their ids.
+    pub fn special_tokens(&self) -> Vec<(String, u32)> {
+        let added = self.inner.get_added_tokens_decoder();
+        let think = |content: &str| [THINK_OPEN, THINK_CLOSE].contains(&content);
+        let special = added.iter().filter(|(_, t)| t.special || think(&t.content));
+        let mut all: Vec<_> = special.map(|(id, t)| (t.content.clone(), *id)).collect();
+        all.sort_by_key(|(_, id)| *id);
+        all
+    }
+}
+
+/// `tokenizer.json`.
+pub(super) fn read(path: &Path) -> Result<Tokenizer, StudentError> {
+    let bytes = std::fs::read(path).map_err(StudentError::io(path))?;
+    let why = |e: tokenizers::Error| {
+        StudentError::file(path, format!("not a readable tokenizer: {}; fetch it again", one_line(&e.to_string(), 200)))
+    };
+    Tokenizer::from_bytes(bytes).map_err(why)
 }
 
 /// The stretches of a text between special tokens.

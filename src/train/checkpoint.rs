@@ -1,6 +1,7 @@
 //! Checkpoints: everything a run needs to go on as if it had never stopped, written at optimizer steps into a temporary
 //! folder, synced, then renamed. Random numbers are named by step (see `student::random`), so they need no state.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,9 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::TrainError;
 use super::optimizer::AdamW;
 use crate::domain::Digest;
-use crate::student::StudentConfig;
+use crate::student::StudentError;
 use crate::student::parameters::Parameters;
-use crate::student::weights;
 
 const VERSION: u32 = 1;
 /// Checkpoints kept besides the best student.
@@ -95,9 +95,9 @@ pub fn save(run: &Path, state: &RunState, weights: &Parameters, optimizer: &Adam
     let path = folder(run).join(format!("step-{:08}", state.step));
     let state_json = serde_json::to_vec_pretty(state).map_err(|e| TrainError::checkpoint(&path, e.to_string()))?;
     let files = [
-        ("model.safetensors", weights::to_safetensors(&weights.to_weights()?)?),
-        ("first.safetensors", weights::to_safetensors(&optimizer.first.to_weights()?)?),
-        ("second.safetensors", weights::to_safetensors(&optimizer.second.to_weights()?)?),
+        ("weights.safetensors", weights.to_safetensors()?),
+        ("first.safetensors", optimizer.first.to_safetensors()?),
+        ("second.safetensors", optimizer.second.to_safetensors()?),
         ("state.json", state_json),
     ];
     write_folder(&path, &files)?;
@@ -129,7 +129,7 @@ pub fn list(run: &Path) -> Result<Vec<PathBuf>, TrainError> {
 }
 
 /// Reads one checkpoint and proves that it is this job's.
-pub fn load(path: &Path, job: &Digest, config: &StudentConfig) -> Result<Checkpoint, TrainError> {
+pub fn load(path: &Path, job: &Digest, shapes: &BTreeMap<String, Vec<usize>>) -> Result<Checkpoint, TrainError> {
     let file = path.join("state.json");
     let text = std::fs::read(&file).map_err(TrainError::io(&file))?;
     let state: RunState = serde_json::from_slice(&text).map_err(|e| TrainError::checkpoint(&file, e.to_string()))?;
@@ -139,8 +139,13 @@ pub fn load(path: &Path, job: &Digest, config: &StudentConfig) -> Result<Checkpo
     if state.job != *job {
         return Err(TrainError::OtherJob { path: path.to_owned() });
     }
-    let read = |name: &str| Ok::<_, TrainError>(Parameters::of(config, &weights::load(&path.join(name), config)?)?);
+    let read = |name: &str| {
+        let file = path.join(name);
+        let bytes = std::fs::read(&file).map_err(TrainError::io(&file))?;
+        let named = |e: StudentError| TrainError::checkpoint(&file, e.to_string());
+        Parameters::from_safetensors(shapes.clone(), &bytes).map_err(named)
+    };
     let (first, second) = (read("first.safetensors")?, read("second.safetensors")?);
     let optimizer = AdamW { steps: state.step, first, second };
-    Ok(Checkpoint { weights: read("model.safetensors")?, optimizer, state })
+    Ok(Checkpoint { weights: read("weights.safetensors")?, optimizer, state })
 }

@@ -12,8 +12,6 @@ mod process;
 #[cfg(all(test, unix))]
 mod tests;
 
-
-
 use std::collections::VecDeque;
 use std::fs;
 use std::path::PathBuf;
@@ -297,7 +295,8 @@ impl Run<'_> {
                     let name = format!("spoilt-checkpoint-{at}");
                     // One that cannot be set aside is named in the log; the error stands either way.
                     if fs::rename(&path, path.with_file_name(name)).is_err() {
-                        self.log.line(&format!("({} was written at or after step {step}: do not resume from it)", path.display()));
+                        self.log
+                            .line(&format!("({} was written at or after step {step}: do not resume from it)", path.display()));
                     }
                 }
             }

@@ -1,4 +1,4 @@
-//! Training: examples → the best student, on the CPU, resumable bit for bit.
+//! Training: examples → the best student, resumable bit for bit on the CPU.
 //!
 //! Owns objective, optimizer, schedule, checkpoints and the loop. Does not own which examples there are or their order
 //! (`dataset`), the model's arithmetic (`student`), or when to run (`engine`).
@@ -7,6 +7,7 @@ mod checkpoint;
 mod error;
 mod event;
 pub mod external;
+pub mod learner;
 pub mod neighbours;
 pub mod objective;
 pub mod optimizer;
@@ -20,9 +21,10 @@ pub use error::TrainError;
 pub use event::{EvalRecord, Finish, Gate, StepRecord, TrainControl, TrainEvent, TrainOutcome};
 pub use trainer::train;
 
-use crate::domain::recipe::SeedlingRules;
+use crate::domain::recipe::RunRules;
 use crate::domain::{ChatMessage, Digest};
-use crate::student::{Codec, StudentConfig, StudentError};
+use crate::student::{Codec, StudentError};
+use learner::Subject;
 use objective::Row;
 
 /// One text to learn from; the last message is the assistant's.
@@ -33,14 +35,19 @@ pub struct TrainExample {
     pub weight: f32,
 }
 
-/// A training run from scratch. The same job in the same folder goes on where it was.
+/// A training run. The same job in the same folder goes on where it was.
 #[derive(Debug, Clone)]
 pub struct TrainJob {
     pub run_dir: PathBuf,
-    pub rules: SeedlingRules,
+    pub run: RunRules,
+    /// Mean share of prompt tokens blanked out, and share of activations dropped.
+    pub prompt_dropout: f64,
+    pub hidden_dropout: f64,
     pub seed: u64,
-    pub config: StudentConfig,
+    pub subject: Subject,
     pub codec: Codec,
+    /// Longer examples are refused by name.
+    pub max_tokens: usize,
     pub train: Vec<TrainExample>,
     /// Decides which student is the best and when to stop.
     pub eval: Vec<TrainExample>,
@@ -52,20 +59,21 @@ pub struct TrainJob {
 impl TrainJob {
     /// Encodes examples; those that do not fit are refused by name, none is cut.
     pub fn encode(&self, examples: &[TrainExample]) -> Result<Vec<Row>, TrainError> {
+        let (vocab, limit) = (self.subject.config().vocab_size, self.max_tokens);
         let mut rows = Vec::with_capacity(examples.len());
         let mut long = Vec::new();
         for example in examples {
             let encoded = self.codec.example(&example.messages)?;
-            if encoded.ids.iter().any(|id| *id as usize >= self.config.vocab_size) {
+            if encoded.ids.iter().any(|id| *id as usize >= vocab) {
                 return Err(StudentError::Config("the tokenizer has more tokens than the model".into()).into());
             }
-            if encoded.ids.len() > self.config.max_position_embeddings {
+            if encoded.ids.len() > limit {
                 long.push(example.id.clone());
             }
             rows.push(Row { id: example.id.clone(), encoded, weight: example.weight });
         }
         if !long.is_empty() {
-            return Err(StudentError::too_long(self.config.max_position_embeddings, &long).into());
+            return Err(StudentError::too_long(limit, &long).into());
         }
         Ok(rows)
     }
@@ -76,10 +84,10 @@ pub(crate) mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::domain::recipe::{OrderStrategy, RunRules, Schedule};
+    use crate::domain::recipe::{OrderStrategy, RunRules, Schedule, SeedlingRules};
     use crate::domain::{Recipe, Role};
     use crate::student::parameters::Parameters;
-    use crate::student::{ChatTemplate, StudentTokenizer, template, weights};
+    use crate::student::{ChatTemplate, StudentConfig, StudentTokenizer, template};
 
     pub fn rules() -> SeedlingRules {
         let recipe = Recipe::from_toml(include_str!("../../data/recipes/stratos-v19.toml")).expect("sound");
@@ -137,9 +145,12 @@ pub(crate) mod tests {
         let data_digest = Digest::of("data");
         TrainJob {
             run_dir: run_dir.to_owned(),
-            rules,
+            prompt_dropout: rules.prompt_dropout,
+            hidden_dropout: rules.hidden_dropout,
+            max_tokens: rules.max_positions,
+            run: rules.run,
             seed: 7,
-            config,
+            subject: Subject::Full(config),
             codec,
             train,
             eval: examples(3, "eval"),
@@ -153,9 +164,9 @@ pub(crate) mod tests {
         job.encode(&job.train[..5]).expect("rows")
     }
 
-    pub fn toy_weights() -> (StudentConfig, Parameters) {
-        let config = job(Path::new("unused")).config;
-        let weights = Parameters::of(&config, &weights::fresh(&config, 1).expect("weights")).expect("parameters");
-        (config, weights)
+    pub fn toy_subject() -> (Subject, Parameters) {
+        let subject = job(Path::new("unused")).subject;
+        let numbers = subject.fresh(1);
+        (subject, numbers)
     }
 }

@@ -75,7 +75,8 @@ impl Neighbours {
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         let held: Vec<&LoadedModel> = self.models.iter().filter(|m| m.size_vram > 0).collect();
         if !held.is_empty() {
-            let names: Vec<String> = held.iter().map(|m| format!("{} ({} MiB)", one_line(&m.name, 60), mib(m.size_vram))).collect();
+            let names: Vec<String> =
+                held.iter().map(|m| format!("{} ({} MiB)", one_line(&m.name, 60), mib(m.size_vram))).collect();
             let all = mib(held.iter().map(|m| m.size_vram).sum());
             let saw = format!("Ollama at {} holds {all} MiB of the GPU's memory: {}", self.ollama, names.join(", "));
             return Finding::fail("T15", saw, "Unload the models (they come back when asked), or train later.");
@@ -254,7 +255,10 @@ mod tests {
         let (url, asked) = stub(200, TWO);
         let finding = alone(find(&url).expect("asks")).finding();
         assert!(asked.recv().expect("asked").starts_with("GET /api/ps "));
-        assert!(finding.failed() && finding.saw.contains("6145 MiB") && finding.saw.contains("qwen3:8b (6144 MiB)"), "{finding:?}");
+        assert!(
+            finding.failed() && finding.saw.contains("6145 MiB") && finding.saw.contains("qwen3:8b (6144 MiB)"),
+            "{finding:?}"
+        );
     }
 
     #[test]
@@ -276,7 +280,10 @@ mod tests {
         let consent = shown.consent(&shown.digest()).expect("the same");
         assert_eq!(unload(consent).expect("unloads"), ["qwen3:8b", "small"]);
         let request = asked.recv().expect("asked");
-        assert!(request.starts_with("POST /api/generate ") && request.ends_with(r#"{"model":"qwen3:8b","keep_alive":0}"#), "{request}");
+        assert!(
+            request.starts_with("POST /api/generate ") && request.ends_with(r#"{"model":"qwen3:8b","keep_alive":0}"#),
+            "{request}"
+        );
         let nothing = Neighbours { models: Vec::new(), ..shown };
         assert!(nothing.consent(&nothing.digest()).is_none());
     }

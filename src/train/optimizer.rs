@@ -71,7 +71,7 @@ mod tests {
     const PLACES: [&str; 2] = ["model.layers.0.mlp.up_proj.weight", "model.norm.weight"];
 
     fn toy() -> Parameters {
-        let mut weights = super::super::tests::toy_weights().1;
+        let mut weights = super::super::tests::toy_subject().1;
         weights.clear();
         weights
     }

@@ -5,21 +5,20 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::checkpoint::{self, RunState};
-use super::objective::{self, Noise, Row};
+use super::learner::Learner;
+use super::objective::{Noise, Row};
 use super::optimizer::{AdamW, clip_scale, global_norm};
 use super::schedule::learning_rate;
 use super::steplog::StepLog;
 use super::{EvalRecord, Finish, Gate, StepRecord, TrainControl, TrainError, TrainEvent, TrainJob, TrainOutcome};
 use crate::domain::{Digest, Digester};
-use crate::student::backprop::Backprop;
 use crate::student::parameters::Parameters;
-use crate::student::{self, weights};
 
 struct Trainer<'a> {
     job: &'a TrainJob,
     control: &'a mut dyn TrainControl,
     weights: Parameters,
-    backprop: Backprop,
+    learner: Learner<'a>,
     optimizer: AdamW,
     state: RunState,
     log: StepLog,
@@ -38,9 +37,9 @@ pub fn train(job: &TrainJob, control: &mut dyn TrainControl) -> Result<TrainOutc
     let best = job.run_dir.join("best");
     checkpoint::settle(&best)?;
     let digest = digest(job)?;
-    let mut resumed = None;
+    let (shapes, mut resumed) = (job.subject.shapes(), None);
     for path in checkpoint::list(&job.run_dir)?.into_iter().rev() {
-        match checkpoint::load(&path, &digest, &job.config) {
+        match checkpoint::load(&path, &digest, &shapes) {
             Ok(found) => {
                 resumed = Some(found);
                 break;
@@ -53,12 +52,12 @@ pub fn train(job: &TrainJob, control: &mut dyn TrainControl) -> Result<TrainOutc
     let (state, weights, optimizer) = if let Some(c) = resumed {
         (c.state, c.weights, c.optimizer)
     } else {
-        let fresh = Parameters::of(&job.config, &weights::fresh(&job.config, job.seed)?)?;
+        let fresh = job.subject.fresh(job.seed);
         let optimizer = AdamW::new(&fresh);
         (RunState::new(digest), fresh, optimizer)
     };
     let log = StepLog::open(&job.run_dir, state.step)?;
-    let backprop = Backprop::new(&job.config);
+    let learner = Learner::new(&job.subject)?;
     let longest = train.iter().chain(&eval).map(|r| r.encoded.ids.len()).max().unwrap_or(0);
     control.on_event(&TrainEvent::Started {
         total_steps: steps.len() as u64,
@@ -68,15 +67,17 @@ pub fn train(job: &TrainJob, control: &mut dyn TrainControl) -> Result<TrainOutc
         eval_examples: eval.len(),
         longest,
     });
-    Trainer { job, control, weights, backprop, optimizer, state, log, train, eval, steps, best }.run()
+    Trainer { job, control, weights, learner, optimizer, state, log, train, eval, steps, best }.run()
 }
 
 /// What a checkpoint must agree with to be gone on from.
 fn digest(job: &TrainJob) -> Result<Digest, TrainError> {
     let mut digest = Digester::new()
-        .field(Digest::of_json(&job.rules).as_str())
+        .field(Digest::of_json(&job.run).as_str())
+        .field(job.prompt_dropout.to_le_bytes())
+        .field(job.hidden_dropout.to_le_bytes())
         .field(job.seed.to_le_bytes())
-        .field(job.config.to_json())
+        .field(job.subject.identity())
         .field(job.codec.tokenizer.to_json()?)
         .field(job.codec.template.source())
         .field(job.data_digest.as_str())
@@ -95,7 +96,7 @@ fn plan(job: &TrainJob) -> Result<Vec<(usize, Vec<u32>)>, TrainError> {
     if let Some(bad) = job.orders.iter().flatten().find(|i| **i as usize >= job.train.len()) {
         return Err(TrainError::Order { index: *bad, examples: job.train.len() });
     }
-    let size = job.rules.run.effective_batch.max(1);
+    let size = job.run.effective_batch.max(1);
     let cut = |(epoch, order): (usize, &Vec<u32>)| order.chunks(size).map(move |c| (epoch + 1, c.to_vec())).collect::<Vec<_>>();
     let steps: Vec<_> = job.orders.iter().enumerate().flat_map(cut).collect();
     if steps.is_empty() || job.eval.is_empty() {
@@ -107,7 +108,7 @@ fn plan(job: &TrainJob) -> Result<Vec<(usize, Vec<u32>)>, TrainError> {
 impl Trainer<'_> {
     fn run(mut self) -> Result<TrainOutcome, TrainError> {
         let total = self.steps.len() as u64;
-        let run = &self.job.rules.run;
+        let run = &self.job.run;
         while !self.state.finished {
             match self.control.gate() {
                 Gate::Continue => {}
@@ -142,17 +143,17 @@ impl Trainer<'_> {
 
     fn step(&mut self, total: u64) -> Result<(), TrainError> {
         let began = Instant::now();
-        let rules = &self.job.rules;
+        let rules = &self.job.run;
         let (epoch, ref indices) = self.steps[self.state.step as usize];
         let rows: Vec<&Row> = indices.iter().map(|i| &self.train[*i as usize]).collect();
         let noise = Noise {
-            prompt: rules.prompt_dropout,
-            hidden: rules.hidden_dropout,
+            prompt: self.job.prompt_dropout,
+            hidden: self.job.hidden_dropout,
             blank: self.job.codec.tokenizer.pad(),
             seed: self.job.seed,
             step: self.state.step,
         };
-        let (pass, gradients) = objective::learn(&self.backprop, &self.weights, &rows, rules.run.micro_batch, noise);
+        let (pass, gradients) = self.learner.learn(&self.weights, &rows, rules.micro_batch, noise)?;
         let step = self.state.step + 1;
         let norm = global_norm(&gradients);
         for (what, value) in [("loss", pass.loss), ("gradient norm", norm)] {
@@ -161,12 +162,12 @@ impl Trainer<'_> {
                 return Err(TrainError::NotFinite { what, value, step, last_good });
             }
         }
-        if step == 1 {
-            learns(&gradients)?;
+        if step <= 2 {
+            learns(&gradients, step)?;
         }
-        let lr = learning_rate(&rules.run, self.state.step, total);
-        let scale = clip_scale(norm, rules.run.clip_norm);
-        self.optimizer.step(&mut self.weights, &gradients, scale, lr, rules.run.weight_decay);
+        let lr = learning_rate(rules, self.state.step, total);
+        let scale = clip_scale(norm, rules.clip_norm);
+        self.optimizer.step(&mut self.weights, &gradients, scale, lr, rules.weight_decay);
         self.state.step = step;
         let record = StepRecord {
             step,
@@ -183,7 +184,7 @@ impl Trainer<'_> {
 
     fn evaluate(&mut self) -> Result<(), TrainError> {
         let rows: Vec<&Row> = self.eval.iter().collect();
-        let loss = objective::evaluate(&self.backprop, &self.weights, &rows, self.job.rules.run.micro_batch).loss;
+        let loss = self.learner.evaluate(&self.weights, &rows, self.job.run.micro_batch).loss;
         let step = self.state.step;
         if !loss.is_finite() {
             let last_good = checkpoint::list(&self.job.run_dir)?.pop();
@@ -193,7 +194,7 @@ impl Trainer<'_> {
         if best {
             self.state.best = Some((step, loss));
             self.state.evaluations_without_improvement = 0;
-            let files = student::files(&self.job.config, &self.job.codec, &self.weights.to_weights()?)?;
+            let files = self.job.subject.files(&self.job.codec, &self.weights)?;
             checkpoint::write_folder(&self.best, &files)?;
         } else {
             self.state.evaluations_without_improvement += 1;
@@ -214,10 +215,12 @@ impl Trainer<'_> {
     }
 }
 
-/// Guard T13: after the first step every trainable tensor has a gradient that is finite and not nought.
-fn learns(gradients: &Parameters) -> Result<(), TrainError> {
-    let dead = |g: &[f32]| g.iter().any(|v| !v.is_finite()) || g.iter().all(|v| *v == 0.0);
-    let names: Vec<String> = gradients.iter().filter(|(_, _, g)| dead(g)).map(|(n, ..)| n.to_owned()).collect();
+/// Guard T13: after the first steps every trainable tensor has a gradient that is finite and not nought.
+/// A starts to learn when B is no longer nought, so an adapter's A is asked at the second step.
+fn learns(gradients: &Parameters, step: u64) -> Result<(), TrainError> {
+    let still = |name: &str, g: &[f32]| g.iter().all(|v| *v == 0.0) && !(step == 1 && name.contains("lora_A"));
+    let dead = |(name, _, g): &(&str, bool, &[f32])| g.iter().any(|v| !v.is_finite()) || still(name, g);
+    let names: Vec<String> = gradients.iter().filter(dead).map(|(n, ..)| n.to_owned()).collect();
     if names.is_empty() { Ok(()) } else { Err(TrainError::NoGradient { names }) }
 }
 
@@ -363,8 +366,8 @@ mod tests {
     fn a_rate_that_explodes_is_stopped_at_the_last_good_checkpoint() {
         let folder = tempfile::tempdir().unwrap();
         let mut job = job(folder.path());
-        (job.rules.run.learning_rate, job.rules.run.warmup_share) = (1e30, 0.0);
-        job.rules.run.checkpoint_every = 1;
+        (job.run.learning_rate, job.run.warmup_share) = (1e30, 0.0);
+        job.run.checkpoint_every = 1;
         let error = train(&job, &mut Watch::default()).unwrap_err();
         assert!(matches!(error, TrainError::NotFinite { last_good: Some(_), .. }), "{error}");
     }
@@ -373,8 +376,8 @@ mod tests {
     fn without_improvement_it_stops_early() {
         let folder = tempfile::tempdir().unwrap();
         let mut job = job(folder.path());
-        (job.rules.run.learning_rate, job.rules.run.eval_every, job.rules.run.patience) = (1e-12, 1, 2);
-        job.rules.run.weight_decay = 0.0;
+        (job.run.learning_rate, job.run.eval_every, job.run.patience) = (1e-12, 1, 2);
+        job.run.weight_decay = 0.0;
         job.orders = vec![(0..12).collect(); 30];
         let finish = finish(&job, &mut Watch::default());
         assert!(finish.early && finish.steps < 90, "{finish:?}");
@@ -391,10 +394,10 @@ mod tests {
 
     #[test]
     fn a_tensor_without_gradient_is_named() {
-        let mut gradients = super::super::tests::toy_weights().1;
+        let mut gradients = super::super::tests::toy_subject().1;
         gradients.get_mut("model.norm.weight").fill(0.0);
         gradients.get_mut("model.layers.1.mlp.up_proj.weight")[3] = f32::NAN;
-        let error = learns(&gradients).unwrap_err().to_string();
+        let error = learns(&gradients, 1).unwrap_err().to_string();
         assert!(error.contains("layers.1.mlp.up_proj.weight, model.norm.weight") && !error.contains("embed"), "{error}");
     }
 }

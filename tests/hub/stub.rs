@@ -116,7 +116,8 @@ fn reply(mut stream: TcpStream, state: &mut State, seen: &Seen) -> Option<()> {
         _ => ("206 Partial Content", format!("Content-Range: bytes {first}-{}/{all}\r\n", all - 1)),
     };
     let length = all - from;
-    let head = format!("HTTP/1.1 {status}\r\n{extra}{range}ETag: {etag}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    let head =
+        format!("HTTP/1.1 {status}\r\n{extra}{range}ETag: {etag}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).ok()?;
     stream.write_all(&bytes[from..from + cut]).ok()
 }

@@ -12,7 +12,8 @@ use super::load_dataset;
 use crate::dataset::{OrderRow, Side, order};
 use crate::domain::{Conduct, Digest, Finding, Gate, Phase};
 use crate::student::tokenizer::TURN_END;
-use crate::student::{Student, StudentConfig, weights};
+use crate::student::{Student, StudentConfig};
+use crate::train::learner::Subject;
 use crate::train::{self, TrainControl, TrainError, TrainEvent, TrainExample, TrainJob, TrainOutcome, steplog};
 use crate::workspace::{Workspace, WorkspaceError, free_bytes};
 
@@ -43,16 +44,19 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
     let examples = |side| -> Vec<TrainExample> { stored.side(side).map(train_example).collect() };
     let job = TrainJob {
         run_dir: run_dir(&workspace, input)?,
-        rules: rules.clone(),
+        run: rules.run.clone(),
+        prompt_dropout: rules.prompt_dropout,
+        hidden_dropout: rules.hidden_dropout,
         seed,
-        config: StudentConfig::seedling(rules, &codec.tokenizer)?,
+        subject: Subject::Full(StudentConfig::seedling(rules, &codec.tokenizer)?),
         codec,
+        max_tokens: rules.max_positions,
         train: examples(Side::Train),
         eval: examples(Side::Eval),
         orders,
         data_digest: dataset,
     };
-    let parameters = weights::count(&weights::fresh(&job.config, seed)?) as u64;
+    let parameters = job.subject.shapes().values().map(|s| s.iter().product::<usize>() as u64).sum();
     context.hold(input, &[t3(&job, parameters), t10(&job)?])?;
     let mut control = Control { context, run: input.short().to_owned(), total_steps: 0 };
     let outcome = match train::train(&job, &mut control) {
@@ -89,7 +93,7 @@ fn t10(job: &TrainJob) -> Result<Finding, Failure> {
     };
     let encoded = job.codec.example(&first.messages)?;
     let closes = encoded.ids.last() == Some(&end) && encoded.loss_tokens() > 0;
-    let stops = job.config.eos_token_ids.contains(&end);
+    let stops = job.subject.config().eos_token_ids.contains(&end);
     Ok(if closes && stops {
         Finding::pass("T10", format!("{TURN_END} (id {end}) ends every target, carries loss and ends generation"))
     } else {
@@ -98,7 +102,7 @@ fn t10(job: &TrainJob) -> Result<Finding, Failure> {
             format!(
                 "targets end with token {:?}, generation stops at {:?}, {TURN_END} is {end}",
                 encoded.ids.last(),
-                job.config.eos_token_ids
+                job.subject.config().eos_token_ids
             ),
             "Use one end token in the chat template and the configuration.",
         )

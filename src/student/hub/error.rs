@@ -28,7 +28,9 @@ pub enum HubError {
     Reply { asked: String, host: String, why: String },
     #[error("{asked}: {host} sends us on to '{to}': {why}. Nothing was sent there; report it to whoever runs {host}")]
     Redirect { asked: String, host: String, to: String, why: String },
-    #[error("{asked}: the repository names a file '{name}', which would leave the model's folder. Nothing was written; do not trust this repository")]
+    #[error(
+        "{asked}: the repository names a file '{name}', which would leave the model's folder. Nothing was written; do not trust this repository"
+    )]
     FileName { asked: String, name: String },
     #[error("{asked}: {why}; {remedy}")]
     Selection { asked: String, why: String, remedy: String },
@@ -37,9 +39,13 @@ pub enum HubError {
          was begun", folder = .folder.display()
     )]
     NoSpace { folder: PathBuf, need: u64, free: u64 },
-    #[error("{asked}: the connection broke {times} times, the last time after {got} bytes: {why}. What has come is kept; pull again to go on from there")]
+    #[error(
+        "{asked}: the connection broke {times} times, the last time after {got} bytes: {why}. What has come is kept; pull again to go on from there"
+    )]
     Cut { asked: String, times: u32, got: u64, why: String },
-    #[error("{asked}: the {what} is {is}, the hub promised {promised}. The file was thrown away; pull again, or try without a mirror")]
+    #[error(
+        "{asked}: the {what} is {is}, the hub promised {promised}. The file was thrown away; pull again, or try without a mirror"
+    )]
     Wrong { asked: String, what: &'static str, is: String, promised: String },
     #[error("{folder}: another pull of this model is under way; wait for it", folder = .folder.display())]
     Busy { folder: PathBuf },

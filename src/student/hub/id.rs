@@ -75,9 +75,7 @@ fn is_word(text: &str) -> bool {
 /// Whether a name from the hub stays inside the folder it is written to, on every system.
 pub(super) fn is_safe_name(name: &str) -> bool {
     let sound = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.ends_with([' ', '.']);
-    name.len() <= 255
-        && !name.chars().any(|c| c.is_control() || matches!(c, '\\' | ':' | '\0'))
-        && name.split('/').all(sound)
+    name.len() <= 255 && !name.chars().any(|c| c.is_control() || matches!(c, '\\' | ':' | '\0')) && name.split('/').all(sound)
 }
 
 #[cfg(test)]

@@ -152,15 +152,29 @@ mod tests {
     #[test]
     fn only_what_a_student_needs_is_pulled() {
         let there = [
-            "README.md", "config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "onnx/model.onnx",
-            "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json",
-            "consolidated.safetensors", "pytorch_model.bin", "optimizer.pt",
+            "README.md",
+            "config.json",
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "chat_template.jinja",
+            "onnx/model.onnx",
+            "model-00001-of-00002.safetensors",
+            "model-00002-of-00002.safetensors",
+            "model.safetensors.index.json",
+            "consolidated.safetensors",
+            "pytorch_model.bin",
+            "optimizer.pt",
         ];
         let mut files = selected(&there, None).expect("selects");
         files.sort();
         let wanted = [
-            "chat_template.jinja", "config.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
-            "model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json",
+            "chat_template.jinja",
+            "config.json",
+            "model-00001-of-00002.safetensors",
+            "model-00002-of-00002.safetensors",
+            "model.safetensors.index.json",
+            "tokenizer.json",
+            "tokenizer_config.json",
         ];
         assert_eq!(files, wanted);
     }

@@ -119,7 +119,8 @@ impl Wire {
 
     fn next(&self, asked: &str, from: &Url, response: &Response) -> Result<Url, HubError> {
         let place = header(response, LOCATION.as_str()).ok_or_else(|| self.reply(asked, "a redirect that leads nowhere"))?;
-        let refuse = |why: &str| HubError::Redirect { asked: asked.into(), host: self.host(), to: shown(&place), why: why.into() };
+        let refuse =
+            |why: &str| HubError::Redirect { asked: asked.into(), host: self.host(), to: shown(&place), why: why.into() };
         let to = from.join(&place).map_err(|_| refuse("that is no url"))?;
         if !["http", "https"].contains(&to.scheme()) || (from.scheme() == "https" && to.scheme() == "http") {
             return Err(refuse("that would go on in the clear"));

@@ -1,15 +1,14 @@
-//! Causal attention over packed rows of any lengths, with grouped queries: each text attends to itself only, and
-//! nothing is padded. Also its cached form for generation, which has no gradient and says so by not being an op.
+//! Causal attention over packed rows of any lengths, with grouped queries: each text attends to itself, to the prefix that
+//! it may share with others, and to nothing else; nothing is padded. Work is cut by text and key head, side by side on all
+//! cores; sums run in one fixed order.
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
 
+use super::exp;
 use super::matmul::{Left, Packed, Product};
-use super::{exp, numbers, with_numbers};
 
-const NAME: &str = "causal_attention";
 /// Queries whose probabilities exist at the same time.
 const BLOCK: usize = 48;
 
@@ -24,27 +23,47 @@ pub struct Heads {
 }
 
 impl Heads {
-    fn group(&self) -> usize {
+    pub(super) fn group(&self) -> usize {
         self.query / self.key.max(1)
     }
 }
 
-/// Attention of `q (tokens × query heads·width)` to `k` and `v (tokens × key heads·width)`; `texts` are the token ranges
-/// that see only themselves, in order and without gaps.
-pub fn causal_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: Heads, texts: &Arc<[Range<usize>]>) -> Result<Tensor> {
-    q.apply_op3(k, v, Attention { heads, texts: Arc::clone(texts) })
+/// Rows of one text: its own, and those of the prefix it goes on from (empty: none). The prefix is a text of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    pub own: Range<usize>,
+    pub prefix: Range<usize>,
 }
 
-struct Attention {
-    heads: Heads,
-    texts: Arc<[Range<usize>]>,
+impl Text {
+    pub fn alone(own: Range<usize>) -> Self {
+        Self { own, prefix: 0..0 }
+    }
+
+    fn len(&self) -> usize {
+        self.prefix.len() + self.own.len()
+    }
+
+    /// Every row that its last token sees.
+    fn rows(&self) -> impl Iterator<Item = usize> {
+        self.prefix.clone().chain(self.own.clone())
+    }
 }
 
-/// Softmax of one row of scores over its first `visible` entries; the rest becomes 0.
+/// What attention is between: heads, and how far back a token sees.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    pub heads: Heads,
+    /// Tokens seen, the own one included; `None`: all.
+    pub window: Option<usize>,
+}
+
+/// Softmax of one row of scores over its entries `from..visible`; the rest becomes 0.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "becomes part of the loop that is compiled once for each instruction set")]
-fn softmax(row: &mut [f32], visible: usize, scale: f32) {
-    let (seen, hidden) = row.split_at_mut(visible);
+pub(super) fn softmax(row: &mut [f32], from: usize, visible: usize, scale: f32) {
+    let (past, rest) = row.split_at_mut(from);
+    let (seen, hidden) = rest.split_at_mut(visible - from);
     let mut lanes = [f32::NEG_INFINITY; 16];
     let (body, tail) = seen.as_chunks::<16>();
     for chunk in body {
@@ -70,106 +89,146 @@ fn softmax(row: &mut [f32], visible: usize, scale: f32) {
     for p in seen {
         *p *= norm;
     }
+    past.fill(0.0);
     hidden.fill(0.0);
 }
 
 /// Probabilities (`rows × visible`) of a block of queries whose first one stands at key `first`.
-fn probabilities(q: &[f32], stride: usize, rows: usize, first: usize, keys: &Packed, scale: f32, out: &mut [f32]) {
+pub(super) fn probabilities(q: Left, rows: usize, first: usize, keys: &Packed, rules: Rules, out: &mut [f32]) {
     let visible = first + rows;
-    let left = Left { data: q, row: stride, col: 1 };
-    Product { left, right: keys, rows, inner: keys.inner(), cols: visible, out, stride: visible, add: false }.run();
-    softmax_rows(&mut out[..rows * visible], visible, first, scale);
+    Product { left: q, right: keys, rows, inner: keys.inner(), cols: visible, out, stride: visible, add: false }.run();
+    softmax_rows(&mut out[..rows * visible], visible, first, rules.window.unwrap_or(usize::MAX), rules.heads.scale);
 }
 
 vectorised! {
-fn softmax_rows<'a>(scores: &'a mut [f32], width: usize, first: usize, scale: f32) -> () {
+fn softmax_rows<'a>(scores: &'a mut [f32], width: usize, first: usize, window: usize, scale: f32) -> () {
     for (i, row) in scores.chunks_exact_mut(width).enumerate() {
-        softmax(row, first + i + 1, scale);
+        let visible = first + i + 1;
+        softmax(row, visible.saturating_sub(window), visible, scale);
     }
 }
 }
 
-impl Attention {
-    fn check(&self, q: &Layout, k: &Layout, v: &Layout) -> Result<usize> {
-        let ((tokens, qw), kd, vd) = (q.shape().dims2()?, k.shape().dims2()?, v.shape().dims2()?);
-        let Heads { query, key, width, .. } = self.heads;
-        let mut end = 0;
-        let gapless = self.texts.iter().all(|t| std::mem::replace(&mut end, t.end) == t.start && t.start <= t.end);
-        let heads = key > 0 && query.is_multiple_of(key) && qw == query * width && kd == (tokens, key * width) && vd == kd;
-        if !heads || !gapless || end != tokens {
-            candle_core::bail!("{NAME}: q {tokens} × {qw}, k {kd:?}, v {vd:?} do not fit {:?} and {:?}", self.heads, self.texts);
+/// One text and one key head, with its keys and values side by side.
+struct Unit<'a> {
+    text: &'a Text,
+    kv: usize,
+}
+
+/// Every text with every key head, long texts first so that cores end together.
+fn units(texts: &[Text], heads: Heads) -> Vec<Unit<'_>> {
+    let mut units: Vec<Unit> =
+        texts.iter().filter(|t| !t.own.is_empty()).flat_map(|text| (0..heads.key).map(move |kv| Unit { text, kv })).collect();
+    units.sort_by_key(|u| std::cmp::Reverse(u.text.len()));
+    units
+}
+
+impl Unit<'_> {
+    /// This head's columns of all rows that the text sees.
+    fn gather(&self, x: &[f32], heads: Heads) -> Vec<f32> {
+        let stride = heads.key * heads.width;
+        let row = |r: usize| &x[r * stride + self.kv * heads.width..][..heads.width];
+        self.text.rows().flat_map(row).copied().collect()
+    }
+
+    /// Blocks of queries: (query head of the group, first own token, how many).
+    fn blocks(&self, heads: Heads) -> impl Iterator<Item = (usize, usize, usize)> {
+        let own = self.text.own.len();
+        (0..heads.group()).flat_map(move |g| (0..own).step_by(BLOCK).map(move |f| (g, f, BLOCK.min(own - f))))
+    }
+
+    /// Where a query head's columns of an own token begin in `q`.
+    fn at(&self, heads: Heads, group: usize, token: usize) -> usize {
+        ((self.text.own.start + token) * heads.query + self.kv * heads.group() + group) * heads.width
+    }
+
+    fn forward(&self, [q, k, v]: [&[f32]; 3], rules: Rules) -> Vec<f32> {
+        let (heads, past, len) = (rules.heads, self.text.prefix.len(), self.text.len());
+        let (width, stride, narrow) = (heads.width, heads.query * heads.width, heads.group() * heads.width);
+        let keys = Packed::transposed(&self.gather(k, heads), len, width, width);
+        let values = Packed::rows(&self.gather(v, heads), len, width, width);
+        let mut probs = vec![0.0; BLOCK.min(self.text.own.len()) * len];
+        let mut out = vec![0.0; self.text.own.len() * narrow];
+        for (group, first, rows) in self.blocks(heads) {
+            let visible = past + first + rows;
+            let probs = &mut probs[..rows * visible];
+            let q = Left { data: &q[self.at(heads, group, first)..], row: stride, col: 1 };
+            probabilities(q, rows, past + first, &keys, rules, probs);
+            let left = Left { data: probs, row: visible, col: 1 };
+            let out = &mut out[first * narrow + group * width..];
+            Product { left, right: &values, rows, inner: visible, cols: width, out, stride: narrow, add: false }.run();
         }
-        Ok(tokens)
+        out
     }
-}
 
-/// Attention on plain slices, replacing what `out` held.
-pub(in crate::student) fn forward(qkv: [&[f32]; 3], heads: Heads, texts: &[Range<usize>], out: &mut [f32]) {
-    let [q, k, v] = qkv;
-    let Heads { query, key, width, .. } = heads;
-    let (qw, kw) = (query * width, key * width);
-    let longest = texts.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
-    let mut probs = vec![0.0; BLOCK * longest];
-    for text in texts.iter().filter(|t| !t.is_empty()) {
-        for kv in 0..key {
-            let at = text.start * kw + kv * width;
-            let keys = Packed::transposed(&k[at..], text.len(), width, kw);
-            let values = Packed::rows(&v[at..], text.len(), width, kw);
-            for head in kv * heads.group()..(kv + 1) * heads.group() {
-                for first in (0..text.len()).step_by(BLOCK) {
-                    let rows = BLOCK.min(text.len() - first);
-                    let (from, visible) = ((text.start + first) * qw + head * width, first + rows);
-                    let probs = &mut probs[..rows * visible];
-                    probabilities(&q[from..], qw, rows, first, &keys, heads.scale, probs);
-                    let left = Left { data: probs, row: visible, col: 1 };
-                    let (cols, out) = (width, &mut out[from..]);
-                    Product { left, right: &values, rows, inner: visible, cols, out, stride: qw, add: false }.run();
-                }
+    fn backward(&self, [q, k, v]: [&[f32]; 3], dy: &[f32], rules: Rules) -> Gradients {
+        let (heads, past, len) = (rules.heads, self.text.prefix.len(), self.text.len());
+        let (width, stride, narrow) = (heads.width, heads.query * heads.width, heads.group() * heads.width);
+        let (k, v) = (self.gather(k, heads), self.gather(v, heads));
+        let keys_t = Packed::transposed(&k, len, width, width);
+        let keys = Packed::rows(&k, len, width, width);
+        let values_t = Packed::transposed(&v, len, width, width);
+        let own = self.text.own.len();
+        let (mut probs, mut scores) = (vec![0.0; BLOCK.min(own) * len], vec![0.0; BLOCK.min(own) * len]);
+        let mut gradients = Gradients { q: vec![0.0; own * narrow], k: vec![0.0; len * width], v: vec![0.0; len * width] };
+        for (group, first, rows) in self.blocks(heads) {
+            let visible = past + first + rows;
+            let (probs, scores) = (&mut probs[..rows * visible], &mut scores[..rows * visible]);
+            let (q, dy) = (&q[self.at(heads, group, first)..], &dy[self.at(heads, group, first)..]);
+            probabilities(Left { data: q, row: stride, col: 1 }, rows, past + first, &keys_t, rules, probs);
+            let left = Left { data: dy, row: stride, col: 1 };
+            Product { left, right: &values_t, rows, inner: width, cols: visible, out: scores, stride: visible, add: false }.run();
+            softmax_backward(&*probs, &mut *scores, visible, heads.scale);
+            let left = Left { data: scores, row: visible, col: 1 };
+            let dq = &mut gradients.q[first * narrow + group * width..];
+            Product { left, right: &keys, rows, inner: visible, cols: width, out: dq, stride: narrow, add: false }.run();
+            for (weights, source, sink) in [(&*scores, q, &mut gradients.k), (&*probs, dy, &mut gradients.v)] {
+                let right = Packed::rows(source, rows, width, stride);
+                let left = Left { data: weights, row: 1, col: visible };
+                Product { left, right: &right, rows: visible, inner: rows, cols: width, out: sink, stride: width, add: true }
+                    .run();
             }
         }
+        gradients
     }
 }
 
-/// Gradients on plain slices: `dq` is replaced, `dk` and `dv` must come as zeros.
-pub(in crate::student) fn backward(
-    qkv: [&[f32]; 3],
-    dy: &[f32],
-    heads: Heads,
-    texts: &[Range<usize>],
-    [dq, dk, dv]: [&mut [f32]; 3],
-) {
-    let [q, k, v] = qkv;
-    let Heads { query, key, width, .. } = heads;
-    let (qw, kw) = (query * width, key * width);
-    let longest = texts.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
-    let (mut probs, mut scores) = (vec![0.0; BLOCK * longest], vec![0.0; BLOCK * longest]);
-    let scale = heads.scale;
-    for text in texts.iter().filter(|t| !t.is_empty()) {
-        for kv in 0..key {
-            let at = text.start * kw + kv * width;
-            let keys_t = Packed::transposed(&k[at..], text.len(), width, kw);
-            let keys = Packed::rows(&k[at..], text.len(), width, kw);
-            let values_t = Packed::transposed(&v[at..], text.len(), width, kw);
-            for head in kv * heads.group()..(kv + 1) * heads.group() {
-                for first in (0..text.len()).step_by(BLOCK) {
-                    let rows = BLOCK.min(text.len() - first);
-                    let (from, visible) = ((text.start + first) * qw + head * width, first + rows);
-                    let (probs, scores) = (&mut probs[..rows * visible], &mut scores[..rows * visible]);
-                    probabilities(&q[from..], qw, rows, first, &keys_t, scale, probs);
-                    let left = Left { data: &dy[from..], row: qw, col: 1 };
-                    let (inner, cols, stride) = (width, visible, visible);
-                    Product { left, right: &values_t, rows, inner, cols, out: scores, stride, add: false }.run();
-                    softmax_backward(&*probs, &mut *scores, visible, scale);
-                    let left = Left { data: scores, row: visible, col: 1 };
-                    let (cols, out) = (width, &mut dq[from..]);
-                    Product { left, right: &keys, rows, inner: visible, cols, out, stride: qw, add: false }.run();
-                    for (weights, source, sink) in [(&*scores, q, &mut *dk), (&*probs, dy, &mut *dv)] {
-                        let right = Packed::rows(&source[from..], rows, width, qw);
-                        let left = Left { data: weights, row: 1, col: visible };
-                        let (out, cols) = (&mut sink[at..], width);
-                        Product { left, right: &right, rows: visible, inner: rows, cols, out, stride: kw, add: true }.run();
-                    }
-                }
+/// What one unit adds to: its own queries, and the keys and values of every row it sees.
+struct Gradients {
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+}
+
+/// Attention of `q (tokens × query heads·width)` to `k` and `v (tokens × key heads·width)`, replacing what `out` held. The
+/// texts cover every token once as their own.
+pub fn forward(qkv: [&[f32]; 3], rules: Rules, texts: &[Text], out: &mut [f32]) {
+    let heads = rules.heads;
+    let narrow = heads.group() * heads.width;
+    let units = units(texts, heads);
+    let parts: Vec<Vec<f32>> = units.par_iter().map(|u| u.forward(qkv, rules)).collect();
+    for (unit, part) in units.iter().zip(parts) {
+        for (token, row) in part.chunks_exact(narrow).enumerate() {
+            out[unit.at(heads, 0, token)..][..narrow].copy_from_slice(row);
+        }
+    }
+}
+
+/// Gradients of q, k and v, replacing what the three held.
+pub fn backward(qkv: [&[f32]; 3], dy: &[f32], rules: Rules, texts: &[Text], [dq, dk, dv]: [&mut [f32]; 3]) {
+    let heads = rules.heads;
+    let (narrow, width, stride) = (heads.group() * heads.width, heads.width, heads.key * heads.width);
+    let units = units(texts, heads);
+    let parts: Vec<Gradients> = units.par_iter().map(|u| u.backward(qkv, dy, rules)).collect();
+    dk.fill(0.0);
+    dv.fill(0.0);
+    for (unit, part) in units.iter().zip(parts) {
+        for (token, row) in part.q.chunks_exact(narrow).enumerate() {
+            dq[unit.at(heads, 0, token)..][..narrow].copy_from_slice(row);
+        }
+        for (sink, part) in [(&mut *dk, part.k), (&mut *dv, part.v)] {
+            for (row, part) in unit.text.rows().zip(part.chunks_exact(width)) {
+                sink[row * stride + unit.kv * width..][..width].iter_mut().zip(part).for_each(|(s, p)| *s += p);
             }
         }
     }
@@ -187,275 +246,107 @@ fn softmax_backward<'a>(probs: &'a [f32], gradients: &'a mut [f32], width: usize
 }
 }
 
-impl CustomOp3 for Attention {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn cpu_fwd(
-        &self,
-        q: &CpuStorage,
-        ql: &Layout,
-        k: &CpuStorage,
-        kl: &Layout,
-        v: &CpuStorage,
-        vl: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let tokens = self.check(ql, kl, vl)?;
-        let mut out = vec![0.0; tokens * self.heads.query * self.heads.width];
-        let qkv = [numbers(q, ql, NAME)?, numbers(k, kl, NAME)?, numbers(v, vl, NAME)?];
-        forward(qkv, self.heads, &self.texts, &mut out);
-        Ok((CpuStorage::F32(out), ql.shape().clone()))
-    }
-
-    fn bwd(
-        &self,
-        q: &Tensor,
-        k: &Tensor,
-        v: &Tensor,
-        _y: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let dy = dy.contiguous()?;
-        let [mut dq, mut dk, mut dv] = [q, k, v].map(|t| vec![0.0; t.elem_count()]);
-        with_numbers([q, k, v, &dy], NAME, |[q, k, v, dy]| {
-            backward([q, k, v], dy, self.heads, &self.texts, [&mut dq, &mut dk, &mut dv]);
-        })?;
-        let like = |numbers, t: &Tensor| Tensor::from_vec(numbers, t.dims(), t.device());
-        Ok((Some(like(dq, q)?), Some(like(dk, k)?), Some(like(dv, v)?)))
-    }
-}
-
-/// Keys and values of one stretch of text in one layer, keys transposed so that scores of one query are vector sums.
-#[derive(Debug, Clone)]
-pub struct Span {
-    heads: Heads,
-    keys: Vec<f32>,
-    values: Vec<f32>,
-    len: usize,
-    capacity: usize,
-}
-
-impl Span {
-    pub fn new(heads: Heads, capacity: usize) -> Self {
-        let size = heads.key * heads.width * capacity;
-        Self { heads, keys: vec![0.0; size], values: vec![0.0; size], len: 0, capacity }
-    }
-
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Adds tokens (rows of `key heads·width` numbers), growing where needed.
-    pub fn append(&mut self, k: &[f32], v: &[f32]) {
-        let Heads { key, width, .. } = self.heads;
-        let row = key * width;
-        let count = k.len() / row.max(1);
-        if self.len + count > self.capacity {
-            let mut wider = Self::new(self.heads, (self.len + count).next_multiple_of(64).max(self.capacity * 2));
-            wider.len = self.len;
-            for i in 0..row {
-                wider.keys[i * wider.capacity..][..self.len].copy_from_slice(&self.keys[i * self.capacity..][..self.len]);
-            }
-            let used = self.len * width;
-            for h in 0..key {
-                let (to, from) = (h * wider.capacity * width, h * self.capacity * width);
-                wider.values[to..][..used].copy_from_slice(&self.values[from..][..used]);
-            }
-            *self = wider;
-        }
-        for (t, (k, v)) in k.chunks_exact(row).zip(v.chunks_exact(row)).enumerate() {
-            let at = self.len + t;
-            for (i, value) in k.iter().enumerate() {
-                self.keys[i * self.capacity + at] = *value;
-            }
-            for h in 0..key {
-                self.values[(h * self.capacity + at) * width..][..width].copy_from_slice(&v[h * width..][..width]);
-            }
-        }
-        self.len += count;
-    }
-
-    fn key_row(&self, head: usize, dim: usize) -> &[f32] {
-        &self.keys[(head * self.heads.width + dim) * self.capacity..][..self.len]
-    }
-
-    fn value_rows(&self, head: usize) -> &[f32] {
-        let width = self.heads.width;
-        &self.values[head * self.capacity * width..][..self.len * width]
-    }
-}
-
-/// Attention of the last tokens of one text (`q`, rows of `query heads·width`) to everything in `spans`, which already
-/// hold those tokens' own keys and values at their end.
-pub fn attend_cached(q: &[f32], spans: &[&Span], heads: Heads, out: &mut [f32]) {
-    let Heads { query, key, width, .. } = heads;
-    let (stride, total) = (query * width, spans.iter().map(|s| s.len).sum::<usize>());
-    let rows = q.len() / stride.max(1);
-    if rows == 1 {
-        let mut scores = vec![0.0; total];
-        for head in 0..query {
-            let at = head * width;
-            let (q, out) = (&q[at..][..width], &mut out[at..][..width]);
-            single(q, spans, head / heads.group(), heads.scale, &mut scores, out);
-        }
-        return;
-    }
-    let past = total - rows;
-    let mut probs = vec![0.0; BLOCK * total];
-    for kv in 0..key {
-        let (mut k, mut v) = (Vec::with_capacity(total * width), Vec::with_capacity(total * width));
-        for dim in 0..width {
-            for span in spans {
-                k.extend_from_slice(span.key_row(kv, dim));
-            }
-        }
-        for span in spans {
-            v.extend_from_slice(span.value_rows(kv));
-        }
-        let (keys, values) = (Packed::rows(&k, width, total, total), Packed::rows(&v, total, width, width));
-        for head in kv * heads.group()..(kv + 1) * heads.group() {
-            for first in (0..rows).step_by(BLOCK) {
-                let count = BLOCK.min(rows - first);
-                let (from, visible) = (first * stride + head * width, past + first + count);
-                let probs = &mut probs[..count * visible];
-                probabilities(&q[from..], stride, count, past + first, &keys, heads.scale, probs);
-                let left = Left { data: probs, row: visible, col: 1 };
-                let (inner, cols, out) = (visible, width, &mut out[from..]);
-                Product { left, right: &values, rows: count, inner, cols, out, stride, add: false }.run();
-            }
-        }
-    }
-}
-
-vectorised! {
-/// One query, one head.
-fn single<'a>(q: &'a [f32], spans: &'a [&'a Span], kv: usize, scale: f32, scores: &'a mut [f32], out: &'a mut [f32]) -> () {
-    let mut from = 0;
-    for span in spans {
-        let part = &mut scores[from..from + span.len];
-        part.fill(0.0);
-        for (dim, q) in q.iter().enumerate() {
-            for (s, k) in part.iter_mut().zip(span.key_row(kv, dim)) {
-                *s += q * k;
-            }
-        }
-        from += span.len;
-    }
-    softmax(scores, from, scale);
-    let (width, mut from) = (out.len(), 0);
-    out.fill(0.0);
-    for span in spans {
-        let (probs, values) = (&scores[from..from + span.len], span.value_rows(kv));
-        for (c, sums) in out.chunks_mut(16).enumerate() {
-            if let Ok(sums) = <&mut [f32; 16]>::try_from(&mut *sums) {
-                let mut local = *sums;
-                for (p, v) in probs.iter().zip(values.chunks_exact(width)) {
-                    let v = &v[c * 16..][..16];
-                    for i in 0..16 {
-                        local[i] += p * v[i];
-                    }
-                }
-                *sums = local;
-            } else {
-                for (p, v) in probs.iter().zip(values.chunks_exact(width)) {
-                    sums.iter_mut().zip(&v[c * 16..]).for_each(|(s, v)| *s += p * v);
-                }
-            }
-        }
-        from += span.len;
-    }
-}
-}
-
 #[cfg(test)]
-mod tests {
-    use super::super::check::{assert_close, gradients, noise, noise_tensor};
+pub(super) mod tests {
+    use super::super::check::{gradients, noise};
     use super::*;
-    use candle_core::Device;
 
-    const HEADS: Heads = Heads { query: 4, key: 2, width: 6, scale: 0.408 };
+    pub const HEADS: Heads = Heads { query: 4, key: 2, width: 6, scale: 0.408 };
 
     /// The definition, one number at a time.
-    fn plain(q: &[f32], k: &[f32], v: &[f32], heads: Heads, texts: &[Range<usize>]) -> Vec<f32> {
-        let Heads { query, key, width, scale } = heads;
+    pub fn plain([q, k, v]: [&[f32]; 3], rules: Rules, texts: &[Text]) -> Vec<f32> {
+        let Heads { query, key, width, scale } = rules.heads;
         let mut out = vec![0.0; q.len()];
         for text in texts {
-            for (i, head) in text.clone().flat_map(|i| (0..query).map(move |h| (i, h))) {
-                let kv = head / (query / key);
-                let at = |j: usize, d: usize| (j * key + kv) * width + d;
-                let score = |j: usize| (0..width).map(|d| q[(i * query + head) * width + d] * k[at(j, d)]).sum::<f32>() * scale;
-                let weights: Vec<f32> = (text.start..=i).map(|j| score(j).exp()).collect();
-                let sum: f32 = weights.iter().sum();
-                for d in 0..width {
-                    let mixed: f32 = (text.start..=i).zip(&weights).map(|(j, w)| w * v[at(j, d)]).sum();
-                    out[(i * query + head) * width + d] = mixed / sum;
+            let rows: Vec<usize> = text.rows().collect();
+            for (own, i) in text.own.clone().enumerate() {
+                let visible = text.prefix.len() + own + 1;
+                let seen = &rows[visible.saturating_sub(rules.window.unwrap_or(visible))..visible];
+                for head in 0..query {
+                    let at = |j: usize, d: usize| (j * key + head / (query / key)) * width + d;
+                    let score =
+                        |j: usize| (0..width).map(|d| q[(i * query + head) * width + d] * k[at(j, d)]).sum::<f32>() * scale;
+                    let weights: Vec<f32> = seen.iter().map(|j| score(*j).exp()).collect();
+                    let sum: f32 = weights.iter().sum();
+                    for d in 0..width {
+                        let mixed: f32 = seen.iter().zip(&weights).map(|(j, w)| w * v[at(*j, d)]).sum();
+                        out[(i * query + head) * width + d] = mixed / sum;
+                    }
                 }
             }
         }
         out
     }
 
+    fn attend(qkv: [&[f32]; 3], rules: Rules, texts: &[Text]) -> Vec<f32> {
+        let mut out = vec![9.0; qkv[0].len()];
+        forward(qkv, rules, texts, &mut out);
+        out
+    }
+
+    fn texts() -> Vec<Text> {
+        let on = |own, prefix| Text { own, prefix };
+        vec![Text::alone(0..3), Text::alone(3..60), on(60..103, 3..60), on(103..104, 3..60), on(104..104, 0..3)]
+    }
+
     #[test]
-    fn each_text_attends_to_its_own_past_only() {
-        let texts: Arc<[Range<usize>]> = [0..3, 3..103, 103..103, 103..104].into();
-        let (q, k, v) = (noise_tensor(&[104, 24], 1), noise_tensor(&[104, 12], 2), noise_tensor(&[104, 12], 3));
-        let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        let expected = plain(&flat(&q), &flat(&k), &flat(&v), HEADS, &texts);
-        let expected = Tensor::from_vec(expected, (104, 24), &Device::Cpu).unwrap();
-        assert_close(&causal_attention(&q, &k, &v, HEADS, &texts).unwrap(), &expected, 1e-4);
+    fn each_text_attends_to_its_own_past_and_its_prefix_only() {
+        let (q, k, v) = (noise(104 * 24, 1), noise(104 * 12, 2), noise(104 * 12, 3));
+        for window in [None, Some(1), Some(20)] {
+            let rules = Rules { heads: HEADS, window };
+            let expected = plain([&q, &k, &v], rules, &texts());
+            let ours = attend([&q, &k, &v], rules, &texts());
+            assert!(ours.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-4), "{window:?}");
+        }
     }
 
     #[test]
     fn its_gradients_are_the_numeric_ones() {
         let heads = Heads { query: 2, key: 1, width: 4, scale: 0.5 };
-        let texts: Arc<[Range<usize>]> = [0..4, 4..6].into();
-        let inputs = [noise_tensor(&[6, 8], 1), noise_tensor(&[6, 4], 2), noise_tensor(&[6, 4], 3)];
-        gradients(&inputs, 3e-3, |t| causal_attention(&t[0], &t[1], &t[2], heads, &texts));
-    }
-
-    #[test]
-    fn a_long_text_has_the_gradient_of_its_blocks() {
-        // Past one block: backward against candle's own autograd on the definition.
-        let heads = Heads { query: 1, key: 1, width: 16, scale: 0.25 };
-        let n = 70;
-        let var = |seed| candle_core::Var::from_tensor(&noise_tensor(&[n, 16], seed)).unwrap();
-        let (q, k, v, mix) = (var(1), var(2), var(3), noise_tensor(&[n, 16], 4));
-        let mask: Vec<f32> = (0..n * n).map(|i| if i % n > i / n { -1e9 } else { 0.0 }).collect();
-        let mask = Tensor::from_vec(mask, (n, n), &Device::Cpu).unwrap();
-        let scores = ((q.matmul(&k.t().unwrap()).unwrap() * 0.25).unwrap() + mask).unwrap();
-        let weights = scores.exp().unwrap();
-        let norm = weights.sum_keepdim(1).unwrap();
-        let definition = weights.matmul(&v).unwrap().broadcast_div(&norm).unwrap();
-        let ours = causal_attention(&q, &k, &v, heads, &Arc::from(vec![0..n; 1])).unwrap();
-        let grads = |y: &Tensor| (y * &mix).unwrap().sum_all().unwrap().backward().unwrap();
-        let (expected, ours) = (grads(&definition), grads(&ours));
-        for t in [&q, &k, &v] {
-            assert_close(ours.get(t).unwrap(), expected.get(t).unwrap(), 1e-4);
+        let texts = [Text::alone(0..4), Text { own: 4..6, prefix: 0..3 }];
+        for window in [None, Some(2)] {
+            let rules = Rules { heads, window };
+            let value = |x: &[Vec<f32>]| attend([&x[0], &x[1], &x[2]], rules, &texts);
+            let pull = |x: &[Vec<f32>], dy: &[f32]| {
+                let mut d = [vec![5.0; 48], vec![5.0; 24], vec![5.0; 24]];
+                let [dq, dk, dv] = &mut d;
+                backward([&x[0], &x[1], &x[2]], dy, rules, &texts, [dq, dk, dv]);
+                d.to_vec()
+            };
+            gradients(&[noise(48, 1), noise(24, 2), noise(24, 3)], 3e-3, value, pull);
         }
     }
 
     #[test]
-    fn the_cache_gives_what_the_whole_text_gives() {
-        let (n, prefix) = (75, 20);
-        let (q, k, v) = (noise(n * 24, 1), noise(n * 12, 2), noise(n * 12, 3));
-        let expected = plain(&q, &k, &v, HEADS, std::slice::from_ref(&(0..n)));
-        let mut shared = Span::new(HEADS, 8);
-        shared.append(&k[..prefix * 12], &v[..prefix * 12]);
-        let mut own = Span::new(HEADS, 4);
-        let mut out = vec![0.0; n * 24];
-        let mut at = prefix;
-        for step in [53, 1, 1] {
-            own.append(&k[at * 12..][..step * 12], &v[at * 12..][..step * 12]);
-            attend_cached(&q[at * 24..][..step * 24], &[&shared, &own], HEADS, &mut out[at * 24..][..step * 24]);
-            at += step;
-        }
-        for i in prefix * 24..n * 24 {
-            assert!((out[i] - expected[i]).abs() < 1e-4, "at {i}");
+    fn a_prefix_shared_by_two_texts_is_that_prefix_written_twice() {
+        // Rows 0..30 twice over, each followed by its own tail, against the shared form.
+        let (n, p) = (30 + 25 + 60, 30);
+        let (q, k, v, dy) = (noise(n * 24, 1), noise(n * 12, 2), noise(n * 12, 3), noise(n * 24, 4));
+        let rules = Rules { heads: HEADS, window: None };
+        let shared = [Text::alone(0..30), Text { own: 30..55, prefix: 0..30 }, Text { own: 55..115, prefix: 0..30 }];
+        let twice = |x: &[f32], w: usize| [&x[..55 * w], &x[..p * w], &x[55 * w..]].concat();
+        let apart = [Text::alone(0..55), Text::alone(55..145)];
+        let mut d_shared = [vec![0.0; n * 24], vec![0.0; n * 12], vec![0.0; n * 12]];
+        let [dq, dk, dv] = &mut d_shared;
+        backward([&q, &k, &v], &dy, rules, &shared, [dq, dk, dv]);
+        // The second copy of the prefix carries no gradient of its own output.
+        let mut dy_twice = twice(&dy, 24);
+        dy_twice[55 * 24..85 * 24].fill(0.0);
+        let (q2, k2, v2) = (twice(&q, 24), twice(&k, 12), twice(&v, 12));
+        let mut d_apart = [vec![0.0; 145 * 24], vec![0.0; 145 * 12], vec![0.0; 145 * 12]];
+        let [dq, dk, dv] = &mut d_apart;
+        backward([&q2, &k2, &v2], &dy_twice, rules, &apart, [dq, dk, dv]);
+        for (which, width) in [(1, 12), (2, 12)] {
+            for i in 0..p * width {
+                let both = d_apart[which][i] + d_apart[which][55 * width + i];
+                assert!((d_shared[which][i] - both).abs() < 1e-4, "{which} at {i}");
+            }
+            assert!(
+                d_shared[which][p * width..55 * width]
+                    .iter()
+                    .zip(&d_apart[which][p * width..])
+                    .all(|(a, b)| (a - b).abs() < 1e-4)
+            );
         }
     }
 }

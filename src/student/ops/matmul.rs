@@ -1,4 +1,4 @@
-//! Matrix products in safe, vectorised Rust, one thread each (callers run independent rows side by side).
+//! Matrix products in safe, vectorised Rust. Independent rows (or columns) run side by side on all cores.
 //!
 //! Every element of the result is one chain of fused multiply-adds over the inner dimension in ascending order,
 //! whatever the other dimensions are. That is what makes a row's logits the same alone and in a batch, and it is why this
@@ -8,6 +8,7 @@
 #![allow(clippy::inline_always, clippy::large_stack_arrays)]
 
 use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
 
 /// Rows of one register tile.
 const TILE_ROWS: usize = 6;
@@ -15,58 +16,108 @@ const TILE_ROWS: usize = 6;
 const INNER: usize = 256;
 /// Rows of the left operand kept in the second-level cache while the right one streams past.
 const BLOCK_ROWS: usize = 48;
+/// Lines of one slab where rows come in blocks: several tasks' worth even of a small weight.
+const SLAB: usize = 128;
+/// Most columns that one task of a transposed product packs.
+const COLUMNS: usize = 256;
 
-/// A right operand (`inner × cols`) cut into column panels as wide as two vector registers.
-#[derive(Debug, Clone)]
+/// A right operand (`inner × cols`) cut into column panels of one or two vector registers, and along the inner dimension
+/// into slabs: slab after slab, in each panel after panel, in each line after line.
+#[derive(Debug, Clone, Default)]
 pub struct Packed {
     panels: Vec<f32>,
     inner: usize,
     cols: usize,
+    /// Columns of a panel.
+    width: usize,
+    /// Lines of a slab, the last one may have fewer.
+    slab: usize,
 }
 
-/// Columns of one panel on this machine.
-fn panel_width() -> usize {
-    struct Width;
-    impl WithSimd for Width {
+/// Numbers of one vector register on this machine.
+fn lanes() -> usize {
+    struct Lanes;
+    impl WithSimd for Lanes {
         type Output = usize;
         #[inline(always)]
         fn with_simd<S: Simd>(self, _: S) -> usize {
-            2 * S::F32_LANES
+            S::F32_LANES
         }
     }
-    Arch::new().dispatch(Width)
+    Arch::new().dispatch(Lanes)
 }
 
+/// Writes the rows from `first` on (`inner` numbers each) into `into`.
+pub type RowSource<'a> = dyn Fn(usize, &mut [f32]) + Sync + 'a;
+
 impl Packed {
+    /// Takes a shape; the content is undefined until it is filled. Keeps its memory.
+    fn shape(&mut self, inner: usize, cols: usize, slab: usize) {
+        let lanes = lanes();
+        self.width = if cols <= lanes { lanes } else { 2 * lanes };
+        (self.inner, self.cols, self.slab) = (inner, cols, slab.clamp(1, inner.max(1)));
+        self.panels.resize(cols.div_ceil(self.width) * self.width * inner, 0.0);
+    }
+
     /// From `inner` rows of `cols` numbers, `stride` apart: computes `x · b`.
     pub fn rows(b: &[f32], inner: usize, cols: usize, stride: usize) -> Self {
-        let width = panel_width();
-        let mut panels = vec![0.0; cols.div_ceil(width) * width * inner];
-        for (panel, out) in panels.chunks_exact_mut((width * inner).max(1)).enumerate() {
+        let mut packed = Self::default();
+        packed.shape(inner, cols, inner);
+        let width = packed.width;
+        for (panel, out) in packed.panels.chunks_exact_mut((width * inner).max(1)).enumerate() {
             let from = panel * width;
             let count = width.min(cols - from);
             for (k, line) in out.chunks_exact_mut(width).enumerate() {
-                let source = &b[k * stride + from..][..count];
-                copy_line(&mut line[..count], source);
+                copy_line(&mut line[..count], &b[k * stride + from..][..count]);
             }
         }
-        Self { panels, inner, cols }
+        packed
     }
 
     /// From `cols` rows of `inner` numbers, `stride` apart: computes `x · wᵀ`, the layout of a linear layer's weight.
     pub fn transposed(w: &[f32], cols: usize, inner: usize, stride: usize) -> Self {
-        let width = panel_width();
-        let mut panels = vec![0.0; cols.div_ceil(width) * width * inner];
-        for (panel, out) in panels.chunks_exact_mut((width * inner).max(1)).enumerate() {
+        let mut packed = Self::default();
+        packed.shape(inner, cols, inner);
+        let width = packed.width;
+        for (panel, out) in packed.panels.chunks_exact_mut((width * inner).max(1)).enumerate() {
             let from = panel * width;
-            for c in 0..width.min(cols - from) {
-                let row = &w[(from + c) * stride..][..inner];
-                for (k, value) in row.iter().enumerate() {
-                    out[k * width + c] = *value;
+            turn(&w[from * stride..], width.min(cols - from), inner, stride, width, out);
+        }
+        packed
+    }
+
+    /// Fills it with a linear layer's weight (`out × inner`) for `x · wᵀ`; `source` is asked for rows from many threads.
+    pub fn fill_forward(&mut self, out: usize, inner: usize, source: &RowSource) {
+        self.shape(inner, out, inner);
+        let width = self.width;
+        let fill = |rows: &mut Vec<f32>, (panel, lines): (usize, &mut [f32])| {
+            let from = panel * width;
+            let count = width.min(out - from);
+            rows.resize(count * inner, 0.0);
+            source(from, rows);
+            turn(rows, count, inner, inner, width, lines);
+        };
+        self.panels.par_chunks_mut((width * inner).max(1)).enumerate().for_each_init(Vec::new, fill);
+    }
+
+    /// Fills it with a linear layer's weight (`out × inner`) for `dy · w`; `source` is asked for rows from many threads.
+    pub fn fill_backward(&mut self, out: usize, inner: usize, source: &RowSource) {
+        self.shape(out, inner, SLAB);
+        let (width, slab) = (self.width, self.slab);
+        let padded = inner.div_ceil(width) * width;
+        let fill = |rows: &mut Vec<f32>, (n, lines): (usize, &mut [f32])| {
+            let (from, depth) = (n * slab, lines.len() / padded);
+            rows.resize(depth * inner, 0.0);
+            source(from, rows);
+            for (panel, lines) in lines.chunks_exact_mut(depth * width).enumerate() {
+                let at = panel * width;
+                let count = width.min(inner - at);
+                for (line, row) in lines.chunks_exact_mut(width).zip(rows.chunks_exact(inner)) {
+                    copy_line(&mut line[..count], &row[at..][..count]);
                 }
             }
-        }
-        Self { panels, inner, cols }
+        };
+        self.panels.par_chunks_mut((padded * slab).max(1)).enumerate().for_each_init(Vec::new, fill);
     }
 
     pub fn inner(&self) -> usize {
@@ -75,6 +126,38 @@ impl Packed {
 
     pub fn cols(&self) -> usize {
         self.cols
+    }
+
+    /// Bytes that a filled one takes for a matrix of this shape.
+    pub fn bytes(out: usize, inner: usize) -> usize {
+        let width = 2 * lanes();
+        4 * (out.div_ceil(width) * width * inner).max(inner.div_ceil(width) * width * out)
+    }
+
+    /// Lines `from..from + depth` of a panel; they lie in one slab.
+    #[inline(always)]
+    fn lines(&self, panel: usize, from: usize, depth: usize) -> &[f32] {
+        let (slab, padded) = (from / self.slab, self.cols.div_ceil(self.width) * self.width);
+        let first = slab * self.slab;
+        let length = self.slab.min(self.inner - first);
+        let at = first * padded + (panel * length + from - first) * self.width;
+        &self.panels[at..][..depth * self.width]
+    }
+}
+
+/// Rows of `inner` numbers, `stride` apart, become the columns of a panel.
+fn turn(rows: &[f32], count: usize, inner: usize, stride: usize, width: usize, panel: &mut [f32]) {
+    // So many lines of a panel stay in the first-level cache while every row adds its column.
+    const LINES: usize = 64;
+    for k0 in (0..inner).step_by(LINES) {
+        let depth = LINES.min(inner - k0);
+        let lines = &mut panel[k0 * width..][..depth * width];
+        for c in 0..count {
+            let row = &rows[c * stride + k0..][..depth];
+            for (line, value) in lines.chunks_exact_mut(width).zip(row) {
+                line[c] = *value;
+            }
+        }
     }
 }
 
@@ -114,18 +197,54 @@ pub struct Product<'a> {
 }
 
 impl Product<'_> {
+    /// On this thread.
     pub fn run(self) {
         Arch::new().dispatch(self);
     }
 }
 
+/// `out (rows × cols) (+)= x (rows × inner) · right`, rows side by side on all cores.
+pub fn times(x: &[f32], rows: usize, right: &Packed, out: &mut [f32], add: bool) {
+    let (inner, cols) = (right.inner, right.cols);
+    let share = rows.div_ceil(2 * rayon::current_num_threads()).clamp(TILE_ROWS, 2 * BLOCK_ROWS).next_multiple_of(TILE_ROWS);
+    let product = |(x, out): (&[f32], &mut [f32])| {
+        let left = Left { data: x, row: inner, col: 1 };
+        Product { left, right, rows: out.len() / cols.max(1), inner, cols, out, stride: cols, add }.run();
+    };
+    let (x, out) = (&x[..rows * inner], &mut out[..rows * cols]);
+    x.par_chunks((share * inner).max(1)).zip(out.par_chunks_mut((share * cols).max(1))).for_each(product);
+}
+
 /// `x (rows × inner) · right`, as a new matrix.
 pub fn multiply(x: &[f32], rows: usize, right: &Packed) -> Vec<f32> {
     let mut out = vec![0.0; rows * right.cols];
-    let left = Left { data: x, row: right.inner, col: 1 };
-    let (inner, cols) = (right.inner, right.cols);
-    Product { left, right, rows, inner, cols, out: &mut out, stride: cols, add: false }.run();
+    times(x, rows, right, &mut out, false);
     out
+}
+
+/// `out (a's width × b's width) += aᵀ · b` over `rows` common rows, columns of `b` side by side on all cores.
+pub fn add_transposed(a: &[f32], b: &[f32], rows: usize, out: &mut [f32]) {
+    if rows == 0 {
+        return;
+    }
+    let (height, width) = (a.len() / rows, b.len() / rows);
+    let share = (width.div_ceil(2 * rayon::current_num_threads())).clamp(1, COLUMNS).next_multiple_of(2 * lanes());
+    let part = |from: usize| {
+        let cols = share.min(width - from);
+        let right = Packed::rows(&b[from..], rows, cols, width);
+        let mut part = vec![0.0; height * cols];
+        let left = Left { data: a, row: 1, col: height };
+        Product { left, right: &right, rows: height, inner: rows, cols, out: &mut part, stride: cols, add: false }.run();
+        part
+    };
+    let starts: Vec<usize> = (0..width).step_by(share).collect();
+    let parts: Vec<Vec<f32>> = starts.par_iter().map(|from| part(*from)).collect();
+    for (from, part) in starts.into_iter().zip(parts) {
+        let cols = part.len() / height;
+        for (row, part) in out.chunks_exact_mut(width).zip(part.chunks_exact(cols)) {
+            row[from..from + cols].iter_mut().zip(part).for_each(|(o, p)| *o += p);
+        }
+    }
 }
 
 impl WithSimd for Product<'_> {
@@ -133,8 +252,15 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        if self.right.width == S::F32_LANES { self.go::<S, 1>(simd) } else { self.go::<S, 2>(simd) }
+    }
+}
+
+impl Product<'_> {
+    #[inline(always)]
+    fn go<S: Simd, const V: usize>(self, simd: S) {
         let Self { left, right, rows, inner, cols, out, stride, add } = self;
-        let width = 2 * S::F32_LANES;
+        let width = V * S::F32_LANES;
         if inner == 0 {
             if !add {
                 (0..rows).for_each(|r| out[r * stride..][..cols].fill(0.0));
@@ -142,23 +268,26 @@ impl WithSimd for Product<'_> {
             return;
         }
         let mut tiles = [0.0f32; BLOCK_ROWS * INNER];
-        for k0 in (0..inner).step_by(INNER) {
-            let depth = INNER.min(inner - k0);
+        let mut k0 = 0;
+        while k0 < inner {
+            // A pass ends with its slab.
+            let depth = INNER.min(inner - k0).min(right.slab - k0 % right.slab);
             let keep = add || k0 > 0;
             for r0 in (0..rows).step_by(BLOCK_ROWS) {
                 let block = BLOCK_ROWS.min(rows - r0);
                 pack_left(&left, r0, block, k0, depth, &mut tiles);
                 for (panel, c0) in (0..cols).step_by(width).enumerate() {
                     let count = width.min(cols - c0);
-                    let b = &right.panels[panel * width * right.inner + k0 * width..][..depth * width];
+                    let b = right.lines(panel, k0, depth);
                     for (t, t0) in (0..block).step_by(TILE_ROWS).enumerate() {
                         let a = &tiles[t * TILE_ROWS * depth..][..TILE_ROWS * depth];
                         let here = (r0 + t0) * stride + c0;
                         let size = (TILE_ROWS.min(block - t0), count);
-                        tile(simd, a, b, &mut out[here..], stride, size, keep);
+                        tile::<S, V>(simd, a, b, &mut out[here..], stride, size, keep);
                     }
                 }
             }
+            k0 += depth;
         }
     }
 }
@@ -197,44 +326,45 @@ fn pack_left(left: &Left, r0: usize, block: usize, k0: usize, depth: usize, tile
     }
 }
 
-/// One register tile: `TILE_ROWS` × two vectors, the whole `depth` in registers.
+/// One register tile: `TILE_ROWS` × `V` vectors, the whole depth in registers.
 #[inline(always)]
-fn tile<S: Simd>(simd: S, a: &[f32], b: &[f32], out: &mut [f32], stride: usize, (rows, cols): (usize, usize), keep: bool) {
-    let lanes = S::F32_LANES;
-    let zero = simd.splat_f32s(0.0);
-    let mut sums = [[zero; 2]; TILE_ROWS];
-    let full = cols == 2 * lanes;
+fn tile<S: Simd, const V: usize>(
+    simd: S,
+    a: &[f32],
+    b: &[f32],
+    out: &mut [f32],
+    stride: usize,
+    (rows, cols): (usize, usize),
+    keep: bool,
+) {
+    let width = V * S::F32_LANES;
+    let mut sums = [[simd.splat_f32s(0.0); V]; TILE_ROWS];
+    let full = cols == width;
     let mut edge = [0.0f32; 2 * 16];
     if keep {
         for (r, sum) in sums.iter_mut().enumerate().take(rows) {
             if full {
-                let line = S::as_simd_f32s(&out[r * stride..][..2 * lanes]).0;
-                *sum = [line[0], line[1]];
+                sum.copy_from_slice(S::as_simd_f32s(&out[r * stride..][..width]).0);
             } else {
                 edge[..cols].copy_from_slice(&out[r * stride..][..cols]);
-                let line = S::as_simd_f32s(&edge[..2 * lanes]).0;
-                *sum = [line[0], line[1]];
+                sum.copy_from_slice(S::as_simd_f32s(&edge[..width]).0);
             }
         }
     }
-    for (scalars, vectors) in a.as_chunks::<TILE_ROWS>().0.iter().zip(b.chunks_exact(2 * lanes)) {
+    for (scalars, vectors) in a.as_chunks::<TILE_ROWS>().0.iter().zip(b.chunks_exact(width)) {
         let vectors = S::as_simd_f32s(vectors).0;
-        let (low, high) = (vectors[0], vectors[1]);
         for r in 0..TILE_ROWS {
             let scalar = simd.splat_f32s(scalars[r]);
-            sums[r][0] = simd.mul_add_e_f32s(scalar, low, sums[r][0]);
-            sums[r][1] = simd.mul_add_e_f32s(scalar, high, sums[r][1]);
+            for v in 0..V {
+                sums[r][v] = simd.mul_add_e_f32s(scalar, vectors[v], sums[r][v]);
+            }
         }
     }
     for (r, sum) in sums.iter().enumerate().take(rows) {
         if full {
-            let line = S::as_mut_simd_f32s(&mut out[r * stride..][..2 * lanes]).0;
-            line[0] = sum[0];
-            line[1] = sum[1];
+            S::as_mut_simd_f32s(&mut out[r * stride..][..width]).0.copy_from_slice(sum);
         } else {
-            let line = S::as_mut_simd_f32s(&mut edge[..2 * lanes]).0;
-            line[0] = sum[0];
-            line[1] = sum[1];
+            S::as_mut_simd_f32s(&mut edge[..width]).0.copy_from_slice(sum);
             out[r * stride..][..cols].copy_from_slice(&edge[..cols]);
         }
     }
@@ -269,6 +399,27 @@ mod tests {
                 assert_eq!(straight[i].to_bits(), through_weight[i].to_bits(), "{m} {k} {n}");
                 assert!((added[i] - 1.0 - expected[i]).abs() < tolerance, "{m} {k} {n}");
             }
+        }
+    }
+
+    #[test]
+    fn weights_filled_in_by_rows_give_both_products() {
+        for (m, out, inner) in [(1, 1, 1), (50, 300, 17), (13, 70, 600), (200, 129, 64)] {
+            let (x, dy, w) = (noise(m * inner, 1), noise(m * out, 2), noise(out * inner, 3));
+            let source = |from: usize, into: &mut [f32]| into.copy_from_slice(&w[from * inner..][..into.len()]);
+            let (mut forward, mut backward) = (Packed::default(), Packed::default());
+            forward.fill_forward(out, inner, &source);
+            backward.fill_backward(out, inner, &source);
+            let turned = Packed::transposed(&w, out, inner, inner);
+            assert_eq!(multiply(&x, m, &forward), multiply(&x, m, &turned));
+            let expected = plain(&dy, &w, (m, out, inner));
+            let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-4 * (1.0 + b.abs());
+            assert!(multiply(&dy, m, &backward).iter().zip(&expected).all(close), "{m} {out} {inner}");
+            let mut gradient = vec![1.0; out * inner];
+            add_transposed(&dy, &x, m, &mut gradient);
+            let dyt: Vec<f32> = (0..out * m).map(|i| dy[(i % m) * out + i / m]).collect();
+            let expected: Vec<f32> = plain(&dyt, &x, (out, m, inner)).iter().map(|v| v + 1.0).collect();
+            assert!(gradient.iter().zip(&expected).all(close), "{m} {out} {inner}");
         }
     }
 

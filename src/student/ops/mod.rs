@@ -1,8 +1,7 @@
 //! The decoder's own differentiable operations on packed rows (`tokens × width`, no padding).
 //!
-//! Owns arithmetic and gradients, nothing else: no weights, no tokens, no files. Each operation is a candle
-//! `CustomOp` with a backward pass, so a gradient cannot vanish silently, and stands beside a slow plain reference
-//! and a finite-difference check. All sums run in one fixed order that depends neither on the number of threads nor on
+//! Owns arithmetic and gradients on plain slices, nothing else: no weights, no tokens, no files. Each operation stands beside
+//! a slow plain reference and a finite-difference check; the whole of them beside candle's autograd (`reference`). All sums run in one fixed order that depends neither on the number of threads nor on
 //! how many rows are computed together: the same row gives the same bits alone and in a batch.
 
 /// Defines a function on plain slices whose body is compiled for the best instruction set of this machine, chosen at
@@ -26,49 +25,25 @@ macro_rules! vectorised {
 }
 
 pub mod attention;
+pub mod cached;
 pub mod dropout;
-pub mod linear;
+pub mod gate;
 pub mod loss;
 pub mod matmul;
 pub mod rms_norm;
 pub mod rope;
-pub mod silu_gate;
 
-use candle_core::{CpuStorage, Layout, Result, Storage, Tensor};
-
-pub use attention::{Heads, Span, attend_cached, causal_attention};
+pub use attention::{Heads, Text};
+pub use cached::Span;
 pub use dropout::Dropout;
-pub use linear::linear;
-pub use loss::{LossRows, linear_cross_entropy};
+pub use loss::LossRows;
 pub use matmul::Packed;
-pub use rms_norm::rms_norm;
-pub use rope::{RopeTable, rope};
-pub use silu_gate::silu_gate;
+pub use rope::RopeTable;
 
-/// The contiguous `f32` numbers behind an operand.
-fn numbers<'a>(storage: &'a CpuStorage, layout: &Layout, op: &'static str) -> Result<&'a [f32]> {
-    let all = storage.as_slice::<f32>()?;
-    match layout.contiguous_offsets() {
-        Some((from, to)) => Ok(&all[from..to]),
-        None => candle_core::bail!("{op} needs contiguous operands; call contiguous() first"),
-    }
-}
-
-/// Lends the numbers of contiguous CPU tensors to `read`.
-pub fn with_numbers<const N: usize, R>(
-    tensors: [&Tensor; N],
-    op: &'static str,
-    read: impl FnOnce([&[f32]; N]) -> R,
-) -> Result<R> {
-    let held = tensors.map(Tensor::storage_and_layout);
-    let mut slices: [&[f32]; N] = [&[]; N];
-    for (slice, (storage, layout)) in slices.iter_mut().zip(&held) {
-        *slice = match &**storage {
-            Storage::Cpu(cpu) => numbers(cpu, layout, op)?,
-            _ => candle_core::bail!("{op} runs on the CPU only"),
-        };
-    }
-    Ok(read(slices))
+/// Numbers that one task of an element-wise operation takes, whole rows of `width`.
+fn share(width: usize) -> usize {
+    const NUMBERS: usize = 1 << 15;
+    NUMBERS.div_ceil(width.max(1)) * width.max(1)
 }
 
 /// e^x to about one unit in the last place, in a form that compilers turn into vector code (the library's is a call
@@ -106,11 +81,22 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + tail
 }
 
+vectorised! {
+    fn squares<'a>(rows: &'a [f32], width: usize, sums: &'a mut [f32]) -> () {
+        for (row, sum) in rows.chunks_exact(width).zip(sums) {
+            *sum = dot(row, row);
+        }
+    }
+}
+
+/// Σ row² of each row.
+pub fn dot_rows(rows: &[f32], width: usize, sums: &mut [f32]) {
+    squares(rows, width, sums);
+}
+
 #[cfg(test)]
 pub(crate) mod check {
     //! Finite differences: the judge of every backward pass.
-
-    use candle_core::{Device, Result, Tensor, Var};
 
     /// Numbers in [-1, 1) that look random and never change.
     pub fn noise(count: usize, seed: u32) -> Vec<f32> {
@@ -123,45 +109,30 @@ pub(crate) mod check {
             .collect()
     }
 
-    pub fn noise_tensor(shape: &[usize], seed: u32) -> Tensor {
-        Tensor::from_vec(noise(shape.iter().product(), seed), shape, &Device::Cpu).expect("tensor")
-    }
-
-    /// Compares `backward` with central differences of Σ out·noise, for every number of every input.
-    pub fn gradients(inputs: &[Tensor], tolerance: f32, f: impl Fn(&[Tensor]) -> Result<Tensor>) {
-        let vars: Vec<Var> = inputs.iter().map(|t| Var::from_tensor(t).expect("var")).collect();
-        let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
-        let out = f(&tensors).expect("forward");
-        let mix = noise_tensor(out.dims(), 99);
-        let total = |t: &Tensor| (t * &mix).and_then(|m| m.sum_all());
-        let grads = total(&out).expect("sum").backward().expect("backward");
-        for (which, input) in inputs.iter().enumerate() {
-            let grad = grads.get(&tensors[which]).unwrap_or_else(|| panic!("input {which} gets no gradient"));
-            let grad: Vec<f32> = grad.flatten_all().and_then(|g| g.to_vec1()).expect("gradient");
-            let base: Vec<f32> = input.flatten_all().and_then(|g| g.to_vec1()).expect("input");
-            for at in 0..base.len() {
-                let step = 1e-2f32;
-                let value = |delta: f32| {
-                    let mut moved = base.clone();
-                    moved[at] += delta;
-                    let mut args: Vec<Tensor> = inputs.to_vec();
-                    args[which] = Tensor::from_vec(moved, input.dims(), &Device::Cpu).expect("tensor");
-                    let sum = total(&f(&args).expect("forward")).expect("sum");
-                    f64::from(sum.to_scalar::<f32>().expect("scalar"))
+    /// Compares `pull` (inputs and the gradient of the output → gradients of the inputs) with central differences of
+    /// Σ value·noise, for every number of every input.
+    pub fn gradients(
+        inputs: &[Vec<f32>],
+        tolerance: f32,
+        value: impl Fn(&[Vec<f32>]) -> Vec<f32>,
+        pull: impl Fn(&[Vec<f32>], &[f32]) -> Vec<Vec<f32>>,
+    ) {
+        let mix = noise(value(inputs).len(), 99);
+        let total = |x: &[Vec<f32>]| value(x).iter().zip(&mix).map(|(y, m)| f64::from(*y) * f64::from(*m)).sum::<f64>();
+        let ours = pull(inputs, &mix);
+        assert_eq!(ours.len(), inputs.len());
+        for (which, gradient) in ours.iter().enumerate() {
+            assert_eq!(gradient.len(), inputs[which].len());
+            for at in 0..gradient.len() {
+                let moved = |delta: f32| {
+                    let mut inputs = inputs.to_vec();
+                    inputs[which][at] += delta;
+                    total(&inputs)
                 };
-                let numeric = ((value(step) - value(-step)) / f64::from(2.0 * step)) as f32;
-                let (ours, scale) = (grad[at], 1.0 + numeric.abs());
+                let numeric = ((moved(1e-2) - moved(-1e-2)) / 2e-2) as f32;
+                let (ours, scale) = (gradient[at], 1.0 + numeric.abs());
                 assert!((ours - numeric).abs() <= tolerance * scale, "input {which}[{at}]: backward {ours}, numeric {numeric}");
             }
-        }
-    }
-
-    pub fn assert_close(a: &Tensor, b: &Tensor, tolerance: f32) {
-        assert_eq!(a.dims(), b.dims());
-        let (a, b): (Vec<f32>, Vec<f32>) =
-            (a.flatten_all().unwrap().to_vec1().unwrap(), b.flatten_all().unwrap().to_vec1().unwrap());
-        for (i, (x, y)) in a.iter().zip(&b).enumerate() {
-            assert!((x - y).abs() <= tolerance * (1.0 + y.abs()), "at {i}: {x} against {y}");
         }
     }
 }

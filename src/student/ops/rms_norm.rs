@@ -1,19 +1,9 @@
-//! Root-mean-square normalisation over the last dimension, `y = x · w / √(mean(x²) + ε)`.
+//! Root-mean-square normalisation over the last dimension, `y = x · w / √(mean(x²) + ε)`, of groups of `w.len()`
+//! neighbouring numbers: whole rows, or heads (the norm of queries and keys).
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
 
-use super::{dot, numbers, with_numbers};
-
-const NAME: &str = "rms_norm";
-
-/// Normalises groups of `w.len()` neighbouring numbers of `x`: whole rows, or heads (the norm of queries and keys).
-pub fn rms_norm(x: &Tensor, w: &Tensor, eps: f64) -> Result<Tensor> {
-    x.apply_op2(w, RmsNorm { eps: eps as f32 })
-}
-
-struct RmsNorm {
-    eps: f32,
-}
+use super::{dot, share};
 
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "becomes part of the loop that is compiled once for each instruction set")]
@@ -21,9 +11,10 @@ fn scale_of(row: &[f32], eps: f32) -> f32 {
     1.0 / (dot(row, row) / row.len() as f32 + eps).sqrt()
 }
 
-/// `y = norm(x)` on plain slices.
-pub(in crate::student) fn forward(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
-    forward_rows(x, w, eps, y);
+/// `y = norm(x)`
+pub fn forward(x: &[f32], w: &[f32], eps: f32, y: &mut [f32]) {
+    let share = share(w.len());
+    x.par_chunks(share).zip(y.par_chunks_mut(share)).for_each(|(x, y)| forward_rows(x, w, eps, y));
 }
 
 vectorised! {
@@ -37,20 +28,36 @@ fn forward_rows<'a>(x: &'a [f32], w: &'a [f32], eps: f32, y: &'a mut [f32]) -> (
 }
 }
 
-/// `dx (+)= …`, `dw += …` on plain slices.
-pub(in crate::student) fn backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], dw: &mut [f32], add: bool) {
-    backward_rows(x, w, eps, dy, dx, dw, add);
+/// `dx (+)= …`, and `dw += …` where the norm itself learns.
+pub fn backward(x: &[f32], w: &[f32], eps: f32, dy: &[f32], dx: &mut [f32], dw: Option<&mut [f32]>, add: bool) {
+    if let Some(dw) = dw {
+        weight_gradient(x, eps, dy, dw);
+    }
+    let share = share(w.len());
+    let rows = x.par_chunks(share).zip(dy.par_chunks(share)).zip(dx.par_chunks_mut(share));
+    rows.for_each(|((x, dy), dx)| backward_rows(x, w, eps, dy, dx, add));
 }
 
 vectorised! {
-fn backward_rows<'a>(x: &'a [f32], w: &'a [f32], eps: f32, dy: &'a [f32], dx: &'a mut [f32], dw: &'a mut [f32], add: bool) -> () {
+fn weight_gradient<'a>(x: &'a [f32], eps: f32, dy: &'a [f32], dw: &'a mut [f32]) -> () {
+    let width = dw.len();
+    for (x, dy) in x.chunks_exact(width).zip(dy.chunks_exact(width)) {
+        let scale = scale_of(x, eps);
+        for i in 0..width {
+            dw[i] += dy[i] * x[i] * scale;
+        }
+    }
+}
+}
+
+vectorised! {
+fn backward_rows<'a>(x: &'a [f32], w: &'a [f32], eps: f32, dy: &'a [f32], dx: &'a mut [f32], add: bool) -> () {
     let width = w.len();
-    let (mut wdy, dw) = (vec![0.0f32; width], &mut dw[..width]);
+    let mut wdy = vec![0.0f32; width];
     for ((x, dy), dx) in x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width)) {
         let scale = scale_of(x, eps);
         for i in 0..width {
             wdy[i] = w[i] * dy[i];
-            dw[i] += dy[i] * x[i] * scale;
         }
         let pull = dot(&wdy, x) * scale * scale / width as f32;
         if add {
@@ -66,46 +73,39 @@ fn backward_rows<'a>(x: &'a [f32], w: &'a [f32], eps: f32, dy: &'a [f32], dx: &'
 }
 }
 
-impl CustomOp2 for RmsNorm {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (x, w) = (numbers(x, xl, NAME)?, numbers(w, wl, NAME)?);
-        if w.is_empty() || !x.len().is_multiple_of(w.len()) {
-            candle_core::bail!("{NAME}: {:?} is not made of groups of {}", xl.dims(), w.len());
-        }
-        let mut y = vec![0.0; x.len()];
-        forward(x, w, self.eps, &mut y);
-        Ok((CpuStorage::F32(y), xl.shape().clone()))
-    }
-
-    fn bwd(&self, x: &Tensor, w: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (mut dx, mut dw) = (vec![0.0f32; x.elem_count()], vec![0.0f32; w.elem_count()]);
-        let dy = dy.contiguous()?;
-        with_numbers([x, w, &dy], NAME, |[x, w, dy]| backward(x, w, self.eps, dy, &mut dx, &mut dw, false))?;
-        Ok((Some(Tensor::from_vec(dx, x.dims(), x.device())?), Some(Tensor::from_vec(dw, w.dims(), w.device())?)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::check::{assert_close, gradients, noise_tensor};
+    use super::super::check::{gradients, noise};
     use super::*;
 
-    fn plain(x: &Tensor, w: &Tensor, eps: f64) -> Result<Tensor> {
-        let grouped = x.reshape(((), w.elem_count()))?;
-        let mean = grouped.sqr()?.mean_keepdim(1)?;
-        grouped.broadcast_div(&(mean + eps)?.sqrt()?)?.broadcast_mul(w)?.reshape(x.shape())
+    fn plain(x: &[f32], w: &[f32], eps: f32) -> Vec<f32> {
+        let group = |x: &[f32]| {
+            let mean = x.iter().map(|v| v * v).sum::<f32>() / w.len() as f32;
+            x.iter().zip(w).map(|(x, w)| x * w / (mean + eps).sqrt()).collect::<Vec<_>>()
+        };
+        x.chunks(w.len()).flat_map(group).collect()
     }
 
     #[test]
     fn rows_and_heads_are_normalised_as_the_definition_says() {
-        for (shape, width) in [([3, 20], 20), ([3, 20], 5)] {
-            let (x, w) = (noise_tensor(&shape, 1), noise_tensor(&[width], 2));
-            assert_close(&rms_norm(&x, &w, 1e-6).unwrap(), &plain(&x, &w, 1e-6).unwrap(), 1e-5);
-            gradients(&[x, w], 5e-3, |t| rms_norm(&t[0], &t[1], 1e-6));
+        for (count, width) in [(60, 20), (60, 5)] {
+            let value = |x: &[Vec<f32>]| {
+                let mut y = vec![0.0; count];
+                forward(&x[0], &x[1], 1e-6, &mut y);
+                y
+            };
+            let pull = |x: &[Vec<f32>], dy: &[f32]| {
+                let (mut dx, mut dw) = (vec![1.0; count], vec![0.0; width]);
+                backward(&x[0], &x[1], 1e-6, dy, &mut dx, Some(&mut dw), true);
+                let mut again = vec![7.0; count];
+                backward(&x[0], &x[1], 1e-6, dy, &mut again, None, false);
+                assert!(dx.iter().zip(&again).all(|(a, b)| (a - 1.0 - b).abs() < 1e-5));
+                vec![again, dw]
+            };
+            let inputs = [noise(count, 1), noise(width, 2)];
+            let expected = plain(&inputs[0], &inputs[1], 1e-6);
+            assert!(value(&inputs).iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5));
+            gradients(&inputs, 5e-3, value, pull);
         }
     }
 }

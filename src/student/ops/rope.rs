@@ -1,50 +1,64 @@
-//! Rotary positions in the half-split form of Llama and Qwen: pairs are (i, i + half a head).
+//! Rotary positions in the half-split form of Llama, Qwen and Gemma: pairs are (i, i + half a head).
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
 
-use super::{numbers, with_numbers};
+use super::share;
+use crate::student::config::Rope;
 
-const NAME: &str = "rope";
-
-/// Cosines and sines for every position a model may use.
+/// Cosines and sines for every position seen so far; grows with the longest text.
 #[derive(Debug)]
 pub struct RopeTable {
+    frequencies: Vec<f32>,
+    turns: RwLock<Arc<Turns>>,
+}
+
+#[derive(Debug, Default)]
+struct Turns {
     cos: Vec<f32>,
     sin: Vec<f32>,
-    half: usize,
     positions: usize,
 }
 
 impl RopeTable {
-    pub fn new(head_dim: usize, positions: usize, theta: f64) -> Self {
-        let half = head_dim / 2;
-        let (mut cos, mut sin) = (Vec::with_capacity(positions * half), Vec::with_capacity(positions * half));
-        for position in 0..positions {
-            for i in 0..half {
-                // The order of roundings is that of the reference implementations: an f32 frequency, an f32 angle.
-                let frequency = 1.0 / theta.powf((2 * i) as f64 / head_dim as f64) as f32;
-                let angle = position as f32 * frequency;
-                cos.push(angle.cos());
-                sin.push(angle.sin());
-            }
-        }
-        Self { cos, sin, half, positions }
+    pub fn new(rope: Rope, head_dim: usize) -> Self {
+        Self { frequencies: rope.frequencies(head_dim), turns: RwLock::default() }
     }
 
-    /// Turns every head of every row in place; `direction` −1 turns back.
-    pub(in crate::student) fn rotate(&self, x: &mut [f32], positions: &[u32], direction: f32) {
-        turn(self, x, positions, direction);
+    fn upto(&self, positions: usize) -> Arc<Turns> {
+        let known = Arc::clone(&self.turns.read().unwrap_or_else(PoisonError::into_inner));
+        if known.positions >= positions {
+            return known;
+        }
+        let positions = positions.next_power_of_two().max(256);
+        // The order of roundings is that of the reference implementations: an f32 frequency, an f32 angle.
+        let angles = || (0..positions).flat_map(|p| self.frequencies.iter().map(move |f| p as f32 * f));
+        let turns = Turns { cos: angles().map(f32::cos).collect(), sin: angles().map(f32::sin).collect(), positions };
+        let turns = Arc::new(turns);
+        *self.turns.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&turns);
+        turns
+    }
+
+    /// Turns every head of every row in place by the row's position; `direction` −1 turns back.
+    pub fn rotate(&self, x: &mut [f32], positions: &[u32], direction: f32) {
+        if x.is_empty() || self.frequencies.is_empty() {
+            return;
+        }
+        let turns = self.upto(positions.iter().max().map_or(0, |p| *p as usize + 1));
+        let width = x.len() / positions.len();
+        let rows = share(width) / width;
+        let turn = |(x, positions): (&mut [f32], &[u32])| turn(&turns, self.frequencies.len(), x, positions, direction);
+        x.par_chunks_mut(rows * width).zip(positions.par_chunks(rows)).for_each(turn);
     }
 }
 
 vectorised! {
-fn turn<'a>(table: &'a RopeTable, x: &'a mut [f32], positions: &'a [u32], direction: f32) -> () {
-    let (half, width) = (table.half, x.len() / positions.len().max(1));
+fn turn<'a>(turns: &'a Turns, half: usize, x: &'a mut [f32], positions: &'a [u32], direction: f32) -> () {
+    let width = x.len() / positions.len().max(1);
     for (row, position) in x.chunks_exact_mut(width.max(1)).zip(positions) {
         let at = *position as usize * half;
-        let (cos, sin) = (&table.cos[at..at + half], &table.sin[at..at + half]);
+        let (cos, sin) = (&turns.cos[at..at + half], &turns.sin[at..at + half]);
         for head in row.chunks_exact_mut(2 * half) {
             let (first, second) = head.split_at_mut(half);
             for i in 0..half {
@@ -57,71 +71,37 @@ fn turn<'a>(table: &'a RopeTable, x: &'a mut [f32], positions: &'a [u32], direct
 }
 }
 
-/// Rotates each head of row r of `x (rows × heads·head_dim)` by position `positions[r]`.
-pub fn rope(x: &Tensor, table: &Arc<RopeTable>, positions: &Arc<[u32]>) -> Result<Tensor> {
-    x.apply_op1(Rope { table: Arc::clone(table), positions: Arc::clone(positions) })
-}
-
-struct Rope {
-    table: Arc<RopeTable>,
-    positions: Arc<[u32]>,
-}
-
-impl CustomOp1 for Rope {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (rows, width) = layout.shape().dims2()?;
-        if rows != self.positions.len() || self.table.half == 0 || !width.is_multiple_of(2 * self.table.half) {
-            candle_core::bail!("{NAME}: {rows} rows of {width} for {} positions", self.positions.len());
-        }
-        if let Some(p) = self.positions.iter().find(|p| **p as usize >= self.table.positions) {
-            candle_core::bail!("{NAME}: position {p} is past the model's last, {}", self.table.positions);
-        }
-        let mut y = numbers(x, layout, NAME)?.to_vec();
-        self.table.rotate(&mut y, &self.positions, 1.0);
-        Ok((CpuStorage::F32(y), layout.shape().clone()))
-    }
-
-    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let mut dx = with_numbers([&dy.contiguous()?], NAME, |[dy]| dy.to_vec())?;
-        self.table.rotate(&mut dx, &self.positions, -1.0);
-        Tensor::from_vec(dx, x.dims(), x.device()).map(Some)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::check::{gradients, noise_tensor};
+    use super::super::check::{gradients, noise};
     use super::*;
+    use crate::student::config::RopeScaling;
 
-    fn table() -> Arc<RopeTable> {
-        Arc::new(RopeTable::new(4, 10, 100.0))
+    fn table() -> RopeTable {
+        RopeTable::new(Rope { theta: 100.0, scaling: RopeScaling::None }, 4)
     }
 
     #[test]
     fn pairs_turn_by_their_position_times_their_frequency() {
-        let x = noise_tensor(&[2, 8], 1);
-        let y: Vec<Vec<f32>> = rope(&x, &table(), &[0, 7].into()).unwrap().to_vec2().unwrap();
-        let x: Vec<Vec<f32>> = x.to_vec2().unwrap();
-        assert_eq!(y[0], x[0], "position 0 turns nothing");
-        for (head, i) in [(0, 0), (0, 1), (4, 0), (4, 1)] {
-            let angle = 7.0 * 100f32.powf(-(i as f32) / 2.0);
-            let (a, b) = (x[1][head + i], x[1][head + i + 2]);
-            assert!((y[1][head + i] - (a * angle.cos() - b * angle.sin())).abs() < 1e-5);
-            assert!((y[1][head + i + 2] - (b * angle.cos() + a * angle.sin())).abs() < 1e-5);
+        let x = noise(16, 1);
+        let mut y = x.clone();
+        table().rotate(&mut y, &[0, 700], 1.0);
+        assert_eq!(y[..8], x[..8], "position 0 turns nothing");
+        for (head, i) in [(8, 0), (8, 1), (12, 0), (12, 1)] {
+            let angle = 700.0 * 100f32.powf(-(i as f32) / 2.0);
+            let (a, b) = (x[head + i], x[head + i + 2]);
+            assert!((y[head + i] - (a * angle.cos() - b * angle.sin())).abs() < 1e-4);
+            assert!((y[head + i + 2] - (b * angle.cos() + a * angle.sin())).abs() < 1e-4);
         }
     }
 
     #[test]
     fn its_gradient_turns_back() {
-        gradients(&[noise_tensor(&[3, 8], 2)], 1e-3, |t| rope(&t[0], &table(), &[0, 3, 9].into()));
-    }
-
-    #[test]
-    fn a_position_past_the_table_is_an_error_not_a_panic() {
-        assert!(rope(&noise_tensor(&[1, 4], 1), &table(), &[10].into()).is_err());
+        let turned = |x: &[f32], direction| {
+            let mut y = x.to_vec();
+            table().rotate(&mut y, &[0, 3, 9], direction);
+            y
+        };
+        gradients(&[noise(24, 2)], 1e-3, |x| turned(&x[0], 1.0), |_, dy| vec![turned(dy, -1.0)]);
     }
 }

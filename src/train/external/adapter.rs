@@ -65,7 +65,10 @@ fn check_config(config: &Value, job: &ExternalJob) -> Result<(), String> {
     let listed: BTreeSet<&str> = config["target_modules"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let wanted: BTreeSet<&str> = rules.targets.iter().map(String::as_str).collect();
     if listed != wanted {
-        return Err(format!("its targets are {}, asked for were {wanted:?}", one_line(&config["target_modules"].to_string(), 200)));
+        return Err(format!(
+            "its targets are {}, asked for were {wanted:?}",
+            one_line(&config["target_modules"].to_string(), 200)
+        ));
     }
     let base = config["base_model_name_or_path"].as_str().unwrap_or_default();
     let same = Path::new(base) == job.base || fs::canonicalize(base).ok() == fs::canonicalize(&job.base).ok();

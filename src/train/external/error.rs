@@ -12,7 +12,9 @@ pub enum ExternalError {
     Start { program: String, source: std::io::Error },
     #[error("nothing to train on: {train} rows and {eval} held-out rows; both must be at least 1")]
     NoExamples { train: usize, eval: usize },
-    #[error("method \"full\" is not trained elsewhere: an adapter comes back; set train.method to \"dora\" or \"lora\" in the recipe")]
+    #[error(
+        "method \"full\" is not trained elsewhere: an adapter comes back; set train.method to \"dora\" or \"lora\" in the recipe"
+    )]
     Full,
     #[error("the order names row '{id}', which is not in the training data; build the dataset again")]
     Order { id: String },

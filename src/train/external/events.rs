@@ -12,7 +12,10 @@ use crate::train::{EvalRecord, StepRecord, TrainEvent};
 pub enum Said {
     Event(TrainEvent),
     /// A loss or norm that is no finite number (guard T5).
-    NotFinite { what: &'static str, step: u64 },
+    NotFinite {
+        what: &'static str,
+        step: u64,
+    },
     /// The trainer is through; its adapter lies in the output folder.
     Done,
 }
@@ -249,7 +252,9 @@ mod tests {
 
     #[test]
     fn bare_words_are_replaced_outside_of_strings_only() {
-        assert_eq!(without_bare_words(r#"{"a":NaN,"b":"NaN \" NaN","c":[-Infinity,Infinity],"ü":"\\"}"#),
-            r#"{"a":null,"b":"NaN \" NaN","c":[null,null],"ü":"\\"}"#);
+        assert_eq!(
+            without_bare_words(r#"{"a":NaN,"b":"NaN \" NaN","c":[-Infinity,Infinity],"ü":"\\"}"#),
+            r#"{"a":null,"b":"NaN \" NaN","c":[null,null],"ü":"\\"}"#
+        );
     }
 }

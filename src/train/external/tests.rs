@@ -84,7 +84,8 @@ impl World {
         let bytes: Vec<u8> = numbers.iter().flat_map(|n: &f32| n.to_le_bytes()).collect();
         let name = |part: &str| format!("base_model.model.model.layers.0.self_attn.q_proj.{part}");
         let view = |from: usize, to: usize, shape: &[usize]| {
-            safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.to_vec(), &bytes[from * 4..to * 4]).expect("a view")
+            safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.to_vec(), &bytes[from * 4..to * 4])
+                .expect("a view")
         };
         let tensors = [
             (name("lora_A.weight"), view(0, 2, &[1, 2])),
@@ -154,7 +155,11 @@ fn a_trainer_that_writes_events_is_followed_to_its_adapter() {
         step(2)
     );
     let (mut control, mut lines) = (Control::default(), Vec::new());
-    let mut sign = |sign| if let Sign::Line(line) = sign { lines.push(line) };
+    let mut sign = |sign| {
+        if let Sign::Line(line) = sign {
+            lines.push(line)
+        }
+    };
     let outcome = world.run_with(&script, &mut control, Duration::from_secs(30), &mut sign).expect("finishes");
     let ExternalOutcome::Finished { steps: 2, best: Some((1, 2.0)), early: false, adapter } = outcome else {
         panic!("{outcome:?}")
@@ -259,9 +264,14 @@ fn a_program_that_is_not_there_is_named() {
 fn endless_lines_and_binary_rubbish_do_no_harm() {
     let world = world();
     world.adapter(|_, _| {});
-    let script = format!("head -c 300000 /dev/zero | tr '\\0' 'x'; echo; head -c 1000 /dev/urandom; echo\n{}{TAKE_ADAPTER}", step(1));
+    let script =
+        format!("head -c 300000 /dev/zero | tr '\\0' 'x'; echo; head -c 1000 /dev/urandom; echo\n{}{TAKE_ADAPTER}", step(1));
     let (mut control, mut longest) = (Control::default(), 0);
-    let mut sign = |sign| if let Sign::Line(line) = sign { longest = longest.max(line.len()) };
+    let mut sign = |sign| {
+        if let Sign::Line(line) = sign {
+            longest = longest.max(line.len())
+        }
+    };
     assert!(world.run_with(&script, &mut control, Duration::from_secs(30), &mut sign).is_ok());
     assert!(longest <= 64 << 10, "{longest}");
     assert_eq!(count(&control.events, |e| matches!(e, TrainEvent::Step(_))), 1);
@@ -339,4 +349,45 @@ fn a_truncated_adapter_is_refused() {
         let error = world.run(TAKE_ADAPTER, &mut Control::default()).expect_err("truncated").to_string();
         assert!(error.contains("cannot be read"), "{length}: {error}");
     }
+}
+
+/// The shipped trainer for real, where `STRATOS_PEERS_PYTHON` names a Python with torch, transformers and peft.
+#[test]
+fn the_trainer_that_comes_with_the_binary_gives_back_an_adapter() {
+    let Some(python) = std::env::var("STRATOS_PEERS_PYTHON").ok().filter(|p| Path::new(p).exists()) else {
+        eprintln!("skipped: STRATOS_PEERS_PYTHON names no Python");
+        return;
+    };
+    let dir = tempfile::tempdir().expect("temp dir");
+    let folder = RunFolder::new(&dir.path().join("run")).expect("run folder");
+    let recipe = Recipe::from_toml(include_str!("../../../data/recipes/stratos-v19.toml")).expect("sound");
+    let mut rules = recipe.train;
+    let run = RunRules { micro_batch: 1, effective_batch: 2, epochs: 2, eval_every: 1, checkpoint_every: 1, ..rules.run };
+    (rules.run, rules.rank, rules.targets) = (run, 2, vec!["q_proj".into(), "down_proj".into()]);
+    let encode = |_: &[ChatMessage]| Ok(crate::student::Encoded { ids: (1..20).collect(), loss_from: 12 });
+    let environment = [("OMP_NUM_THREADS".to_owned(), "1".to_owned())].into();
+    let parts = JobParts {
+        base: &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/student/llama/base"),
+        base_digest: None,
+        rules: &rules,
+        train: &[example("a"), example("b"), example("c")],
+        eval: &[example("d")],
+        encode: Some(&encode),
+        orders: &[vec![0, 1, 2], vec![2, 1, 0, 0]],
+        max_length: 64,
+        seed: 7,
+        environment: &environment,
+    };
+    let job = ExternalJob::write(&folder, &parts).expect("writes");
+    let command = vec![python, "{script}".into(), "{job}".into()];
+    let choice = ExternalChoice { command, environment };
+    let mut control = Control { stop_at_step: Some(2), ..Control::default() };
+    let watch = Watch { tick: Duration::from_millis(20), ..Watch::default() };
+    let first = train(&folder, &job, &choice, watch, &mut control, &mut |_| {}).expect("stops");
+    let ExternalOutcome::Stopped { step: at } = first else { panic!("{first:?}") };
+    let mut control = Control::default();
+    let second = train(&folder, &job, &choice, watch, &mut control, &mut |_| {}).expect("finishes");
+    let TrainEvent::Started { resumed_from, total_steps: 4, .. } = control.events[0] else { panic!("{:?}", control.events) };
+    assert_eq!(resumed_from, Some(at));
+    assert!(matches!(second, ExternalOutcome::Finished { steps: 4, best: Some(_), .. }), "{second:?}");
 }

@@ -1,0 +1,297 @@
+//! Adapters on a frozen base, `LoRA` and `DoRA`: which numbers they have, how they start, the effective weight
+//! W' = (m/n)⊙(W + s·BA) with n = ‖W + s·BA‖ by rows, and their gradients. With n held fixed (as its authors and PEFT do),
+//! one product each way carries the whole layer: dX = dY·W', dm = Σ(dY⊙Y)/m, dB = s·(m/n)⊙dYᵀ(XAᵀ), dA = s·((m/n⊙dY)B)ᵀX.
+//! Owns no files (`peft`) and no loop.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::base::{BaseWeights, Projection};
+use super::matrix::Matrix;
+use super::ops::matmul::{Left, Product, add_transposed, times};
+use super::ops::{Packed, dot_rows};
+use super::parameters::Parameters;
+use super::pass::{Gradients, Norm, Vectors, Weights};
+use super::random::Stream;
+
+/// What an adapter is, beside its numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AdapterRules {
+    /// With a magnitude for each row of the weight.
+    pub dora: bool,
+    pub rank: usize,
+    pub alpha: f64,
+    /// Scales by α/√r instead of α/r.
+    #[serde(default)]
+    pub rslora: bool,
+    /// By [`Projection::name`].
+    pub targets: Vec<String>,
+}
+
+impl AdapterRules {
+    /// s
+    pub fn scale(&self) -> f32 {
+        let rank = self.rank as f64;
+        (self.alpha / if self.rslora { rank.sqrt() } else { rank }) as f32
+    }
+
+    pub fn adapts(&self, projection: Projection) -> bool {
+        self.targets.iter().any(|t| t == projection.name())
+    }
+
+    /// Every tensor by its name in PEFT's file.
+    pub fn shapes(&self, base: &BaseWeights) -> BTreeMap<String, Vec<usize>> {
+        let mut shapes = BTreeMap::new();
+        for (n, layer) in base.layers.iter().enumerate() {
+            for p in Projection::ALL.into_iter().filter(|p| self.adapts(*p)) {
+                let (out, inner) = (layer.projections[p.index()].out(), layer.projections[p.index()].inner());
+                shapes.insert(name(n, p, "lora_A.weight"), vec![self.rank, inner]);
+                shapes.insert(name(n, p, "lora_B.weight"), vec![out, self.rank]);
+                if self.dora {
+                    shapes.insert(name(n, p, "lora_magnitude_vector"), vec![out]);
+                }
+            }
+        }
+        shapes
+    }
+
+    /// Numbers of an adapter for this base.
+    pub fn count(&self, base: &BaseWeights) -> usize {
+        self.shapes(base).values().map(|s| s.iter().product::<usize>()).sum()
+    }
+}
+
+pub(super) fn name(layer: usize, p: Projection, part: &str) -> String {
+    format!("base_model.model.model.layers.{layer}.{}.{part}", p.module())
+}
+
+/// An adapter that changes nothing yet: A uniform in ±1/√inputs, B nought, magnitudes the row norms of W.
+pub fn fresh(rules: &AdapterRules, base: &BaseWeights, seed: u64) -> Parameters {
+    let mut numbers = Parameters::zeros(rules.shapes(base));
+    for (n, layer) in base.layers.iter().enumerate() {
+        for p in Projection::ALL.into_iter().filter(|p| rules.adapts(*p)) {
+            let matrix = &layer.projections[p.index()];
+            let name_a = name(n, p, "lora_A.weight");
+            let (bound, mut stream) = (1.0 / (matrix.inner() as f64).sqrt(), Stream::new(seed, &["adapter", &name_a]));
+            numbers.get_mut(&name_a).iter_mut().for_each(|v| *v = ((2.0 * stream.unit() - 1.0) * bound) as f32);
+            if rules.dora {
+                let plain = Change { a: Packed::default(), b: &[], rank: 0, scale: 0.0 };
+                let norms = row_norms(matrix, &plain);
+                numbers.get_mut(&name(n, p, "lora_magnitude_vector")).copy_from_slice(&norms);
+            }
+        }
+    }
+    numbers
+}
+
+/// s·BA of one matrix.
+struct Change<'a> {
+    a: Packed,
+    b: &'a [f32],
+    rank: usize,
+    scale: f32,
+}
+
+impl Change<'_> {
+    /// Adds its rows from `from` on.
+    fn add(&self, from: usize, inner: usize, rows: &mut [f32]) {
+        if self.rank == 0 {
+            return;
+        }
+        let count = rows.len() / inner;
+        let b: Vec<f32> = self.b[from * self.rank..][..count * self.rank].iter().map(|v| v * self.scale).collect();
+        let left = Left { data: &b, row: self.rank, col: 1 };
+        Product { left, right: &self.a, rows: count, inner: self.rank, cols: inner, out: rows, stride: inner, add: true }.run();
+    }
+}
+
+/// Rows of W + s·BA from `from` on.
+fn changed(matrix: &Matrix, change: &Change, from: usize, rows: &mut [f32]) {
+    let inner = matrix.inner();
+    matrix.widen(from..from + rows.len() / inner, rows);
+    change.add(from, inner, rows);
+}
+
+/// ‖W + s·BA‖ by rows.
+fn row_norms(matrix: &Matrix, change: &Change) -> Vec<f32> {
+    const ROWS: usize = 64;
+    let (out, inner) = (matrix.out(), matrix.inner());
+    let mut norms = vec![0.0f32; out];
+    norms.par_chunks_mut(ROWS).enumerate().for_each_init(Vec::new, |rows, (n, norms)| {
+        rows.resize(norms.len() * inner, 0.0);
+        changed(matrix, change, n * ROWS, rows);
+        dot_rows(rows, inner, norms);
+        norms.iter_mut().for_each(|n| *n = n.sqrt());
+    });
+    norms
+}
+
+/// A base as one optimizer step sees it: with its adapter, or alone. Matrices are widened and merged one at a time.
+pub struct Adapted<'a> {
+    base: &'a BaseWeights,
+    adapter: Option<(&'a AdapterRules, &'a Parameters)>,
+    /// m/n of every adapted matrix, by layer and projection; empty where there is no magnitude.
+    gains: Vec<[Vec<f32>; 7]>,
+}
+
+impl<'a> Adapted<'a> {
+    pub fn new(base: &'a BaseWeights, adapter: Option<(&'a AdapterRules, &'a Parameters)>) -> Self {
+        let mut adapted = Self { base, adapter, gains: vec![<[Vec<f32>; 7]>::default(); base.layers.len()] };
+        if let Some((rules, numbers)) = adapter.filter(|(rules, _)| rules.dora) {
+            for n in 0..base.layers.len() {
+                for p in Projection::ALL.into_iter().filter(|p| rules.adapts(*p)) {
+                    let norms = row_norms(adapted.matrix(n, p), &adapted.change(n, p));
+                    let magnitudes = numbers.get(&name(n, p, "lora_magnitude_vector"));
+                    adapted.gains[n][p.index()] =
+                        magnitudes.iter().zip(norms).map(|(m, n)| m / n.max(f32::MIN_POSITIVE)).collect();
+                }
+            }
+        }
+        adapted
+    }
+
+    fn matrix(&self, n: usize, p: Projection) -> &'a Matrix {
+        &self.base.layers[n].projections[p.index()]
+    }
+
+    fn change(&self, n: usize, p: Projection) -> Change<'a> {
+        let Some((rules, numbers)) = self.adapter.filter(|(rules, _)| rules.adapts(p)) else {
+            return Change { a: Packed::default(), b: &[], rank: 0, scale: 0.0 };
+        };
+        let (a, b) = (numbers.get(&name(n, p, "lora_A.weight")), numbers.get(&name(n, p, "lora_B.weight")));
+        let inner = self.matrix(n, p).inner();
+        Change { a: Packed::rows(a, rules.rank, inner, inner), b, rank: rules.rank, scale: rules.scale() }
+    }
+
+    /// Rows of the effective weight from `from` on.
+    fn effective(&self, n: usize, p: Projection, change: &Change, from: usize, rows: &mut [f32]) {
+        let (matrix, gains) = (self.matrix(n, p), &self.gains[n][p.index()]);
+        changed(matrix, change, from, rows);
+        if !gains.is_empty() {
+            for (row, gain) in rows.chunks_exact_mut(matrix.inner()).zip(&gains[from..]) {
+                row.iter_mut().for_each(|v| *v *= gain);
+            }
+        }
+    }
+
+    /// The effective weight of one matrix (`out × in`).
+    pub fn merged(&self, n: usize, p: Projection) -> Vec<f32> {
+        let (matrix, change) = (self.matrix(n, p), self.change(n, p));
+        let mut numbers = vec![0.0; matrix.out() * matrix.inner()];
+        let share = 64 * matrix.inner();
+        numbers.par_chunks_mut(share).enumerate().for_each(|(i, rows)| self.effective(n, p, &change, i * 64, rows));
+        numbers
+    }
+}
+
+impl Weights for Adapted<'_> {
+    fn embed(&self, id: u32, row: &mut [f32]) {
+        self.base.embed.widen(id as usize..id as usize + 1, row);
+    }
+
+    fn vectors(&self, layer: usize) -> Vectors<'_> {
+        self.base.layers[layer].vectors()
+    }
+
+    fn norm(&self) -> &[f32] {
+        &self.base.norm
+    }
+
+    fn forward<'b>(&'b self, layer: usize, p: Projection, scratch: &'b mut Packed) -> &'b Packed {
+        let (matrix, change) = (self.matrix(layer, p), self.change(layer, p));
+        scratch.fill_forward(matrix.out(), matrix.inner(), &|from, rows| self.effective(layer, p, &change, from, rows));
+        scratch
+    }
+
+    fn backward<'b>(&'b self, layer: usize, p: Projection, scratch: &'b mut Packed) -> &'b Packed {
+        let (matrix, change) = (self.matrix(layer, p), self.change(layer, p));
+        scratch.fill_backward(matrix.out(), matrix.inner(), &|from, rows| self.effective(layer, p, &change, from, rows));
+        scratch
+    }
+
+    fn head(&self, from: usize, rows: &mut [f32]) {
+        let head = self.base.head();
+        head.widen(from..from + rows.len() / head.inner(), rows);
+    }
+}
+
+/// Gradients of an adapter.
+pub struct AdapterGradients<'a> {
+    pub adapted: &'a Adapted<'a>,
+    /// Added to.
+    pub into: &'a mut Parameters,
+}
+
+impl Gradients for AdapterGradients<'_> {
+    fn learns(&self, p: Projection) -> bool {
+        self.adapted.adapter.is_some_and(|(rules, _)| rules.adapts(p))
+    }
+
+    fn needs_output(&self, p: Projection) -> bool {
+        self.adapted.adapter.is_some_and(|(rules, _)| rules.dora && rules.adapts(p))
+    }
+
+    fn projection(&mut self, n: usize, p: Projection, rows: usize, x: &[f32], dy: &[f32], y: Option<&[f32]>) {
+        let Some((rules, numbers)) = self.adapted.adapter else { return };
+        let (rank, out, inner) = (rules.rank, dy.len() / rows.max(1), x.len() / rows.max(1));
+        let (a, b) = (numbers.get(&name(n, p, "lora_A.weight")), numbers.get(&name(n, p, "lora_B.weight")));
+        let gains = &self.adapted.gains[n][p.index()];
+        let gain = |o: usize| rules.scale() * gains.get(o).copied().unwrap_or(1.0);
+        let mut low = vec![0.0; rows * rank];
+        // B: what X gives through A, against dY.
+        times(x, rows, &Packed::transposed(a, rank, inner, inner), &mut low, false);
+        let mut turned = vec![0.0; rank * out];
+        add_transposed(&low, dy, rows, &mut turned);
+        let d_b = self.into.get_mut(&name(n, p, "lora_B.weight"));
+        for (o, row) in d_b.chunks_exact_mut(rank).enumerate() {
+            row.iter_mut().enumerate().for_each(|(r, v)| *v += gain(o) * turned[r * out + o]);
+        }
+        // A: what dY gives through B, against X.
+        let scaled: Vec<f32> =
+            b.chunks_exact(rank).enumerate().flat_map(|(o, row)| row.iter().map(move |v| v * gain(o))).collect();
+        times(dy, rows, &Packed::rows(&scaled, out, rank, rank), &mut low, false);
+        add_transposed(&low, x, rows, self.into.get_mut(&name(n, p, "lora_A.weight")));
+        if let Some(y) = y.filter(|_| rules.dora) {
+            let m = numbers.get(&name(n, p, "lora_magnitude_vector"));
+            let sums = column_products(dy, y, out);
+            let d_m = self.into.get_mut(&name(n, p, "lora_magnitude_vector"));
+            d_m.iter_mut().zip(sums).zip(m).for_each(|((d, sum), m)| *d += sum / m);
+        }
+    }
+
+    fn norm(&mut self, _: Norm) -> Option<&mut [f32]> {
+        None
+    }
+
+    fn head(&mut self) -> Option<&mut [f32]> {
+        None
+    }
+
+    fn embed(&mut self, _: &[u32], _: &[f32]) {}
+
+    fn embed_learns(&self) -> bool {
+        false
+    }
+}
+
+/// Σ over rows of a⊙b, by columns. Rows are summed in stretches of fixed length, so the cores change nothing.
+fn column_products(a: &[f32], b: &[f32], width: usize) -> Vec<f32> {
+    const ROWS: usize = 128;
+    let part = |(a, b): (&[f32], &[f32])| {
+        let mut sums = vec![0.0f32; width];
+        for (a, b) in a.chunks_exact(width).zip(b.chunks_exact(width)) {
+            for ((s, a), b) in sums.iter_mut().zip(a).zip(b) {
+                *s += a * b;
+            }
+        }
+        sums
+    };
+    let parts: Vec<Vec<f32>> = a.par_chunks(ROWS * width).zip(b.par_chunks(ROWS * width)).map(part).collect();
+    let mut sums = vec![0.0f32; width];
+    for part in parts {
+        sums.iter_mut().zip(part).for_each(|(s, p)| *s += p);
+    }
+    sums
+}

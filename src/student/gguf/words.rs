@@ -1,0 +1,155 @@
+//! A GGUF file's words: its tokenizer as the `tokenizer.json` of the same model, and its chat template. Files beside the
+//! GGUF go before what is in it.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tokenizers::Tokenizer;
+
+use super::super::{ChatTemplate, Codec, StudentError, StudentTokenizer, tokenizer};
+use super::{Gguf, Meta};
+use crate::domain::one_line;
+
+const TOKENIZER_FILE: &str = "tokenizer.json";
+const BESIDE: &str = "put the model's tokenizer.json beside the GGUF, which then goes before what is in it";
+
+/// Kinds of tokens as GGUF counts them.
+const CONTROL: i64 = 3;
+const USER_DEFINED: i64 = 4;
+const UNUSED: i64 = 5;
+
+impl Gguf {
+    /// The text side: tokenizer and template.
+    pub fn codec(&self) -> Result<Codec, StudentError> {
+        let folder = self.path().parent().unwrap_or(Path::new("."));
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let template = ChatTemplate::beside(folder, self.text_config())?;
+        let file = folder.join(TOKENIZER_FILE);
+        let (inner, from) =
+            if file.is_file() { (tokenizer::read(&file)?, file.as_path()) } else { (self.tokenizer()?, self.path()) };
+        let tokenizer = StudentTokenizer::of_model(inner, &template).map_err(|e| StudentError::file(from, e.to_string()))?;
+        Ok(Codec { tokenizer, template })
+    }
+
+    /// `tokenizer_config.json` as far as the file knows it.
+    fn text_config(&self) -> Value {
+        let name = |purpose: &str| {
+            let id = self.int(&format!("tokenizer.ggml.{purpose}_token_id"));
+            let id = id.and_then(|id| usize::try_from(id).ok());
+            json!(id.and_then(|id| self.texts("tokens")?.get(id)))
+        };
+        json!({
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "chat_template": self.text("tokenizer.chat_template"),
+            "bos_token": name("bos"),
+            "eos_token": name("eos"),
+            "pad_token": name("padding"),
+            "clean_up_tokenization_spaces": false,
+            "add_bos_token": false,
+        })
+    }
+
+    fn texts(&self, part: &str) -> Option<&Vec<String>> {
+        if let Some(Meta::Texts(texts)) = self.metadata.get(&format!("tokenizer.ggml.{part}")) { Some(texts) } else { None }
+    }
+
+    fn tokenizer(&self) -> Result<Tokenizer, StudentError> {
+        let refuse = |why: String| StudentError::file(self.path(), format!("{why}; {BESIDE}"));
+        let model = self.text("tokenizer.ggml.model").unwrap_or_default();
+        let pre = self.text("tokenizer.ggml.pre").unwrap_or_default();
+        let missing = |what: &str| refuse(format!("its tokenizer has no {what}"));
+        let tokens = self.texts("tokens").ok_or_else(|| missing("tokens"))?;
+        let value = match model {
+            "gpt2" => {
+                let merges = self.texts("merges").ok_or_else(|| missing("merges"))?;
+                let words = Words::of(pre)
+                    .ok_or_else(|| refuse(format!("how its tokenizer cuts words ('{}') is not known here", one_line(pre, 40))))?;
+                words.tokenizer(&self.vocabulary(tokens), merges, self.added(tokens))
+            }
+            other => {
+                let why =
+                    format!("its tokenizer is of the kind '{}', which cannot be taken from a GGUF exactly", one_line(other, 40));
+                return Err(refuse(why));
+            }
+        };
+        let text = serde_json::to_vec(&value).map_err(|e| refuse(e.to_string()))?;
+        Tokenizer::from_bytes(text).map_err(|e| refuse(format!("its tokenizer is damaged: {}", one_line(&e.to_string(), 200))))
+    }
+
+    fn kind(&self, id: usize) -> i64 {
+        match self.metadata.get("tokenizer.ggml.token_type") {
+            Some(Meta::Ints(kinds)) => kinds.get(id).copied().unwrap_or(1),
+            _ => 1,
+        }
+    }
+
+    fn vocabulary<'a>(&self, tokens: &'a [String]) -> HashMap<&'a str, usize> {
+        let used = tokens.iter().enumerate().filter(|(id, _)| self.kind(*id) != UNUSED);
+        used.map(|(id, token)| (token.as_str(), id)).collect()
+    }
+
+    /// Tokens that are found in text before words are cut.
+    fn added(&self, tokens: &[String]) -> Vec<Value> {
+        let kinds = tokens.iter().enumerate().map(|(id, token)| (id, token, self.kind(id)));
+        let added = kinds.filter(|(_, token, kind)| [CONTROL, USER_DEFINED].contains(kind) && !token.is_empty());
+        let entry = |(id, token, kind): (usize, &String, i64)| {
+            json!({"id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+                "special": kind == CONTROL})
+        };
+        added.map(entry).collect()
+    }
+}
+
+/// How a family of byte-level tokenizers cuts text into words.
+struct Words {
+    /// Unicode in its composed form first.
+    composed: bool,
+    cut: Value,
+    /// A whole word that is a token stays one, whatever the merges say.
+    whole_words: bool,
+}
+
+impl Words {
+    /// By llama.cpp's name for it.
+    fn of(pre: &str) -> Option<Self> {
+        let split = |digits: &str| {
+            let regex = format!(
+                r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+            );
+            json!([
+                {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": false},
+                {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false},
+            ])
+        };
+        let gpt_2 = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
+        let (composed, cut, whole_words) = match pre {
+            "smollm" => (false, json!([{"type": "Digits", "individual_digits": true}, gpt_2]), false),
+            "qwen2" => (true, split(""), false),
+            "llama-bpe" | "llama3" | "llama-v3" => (false, split("{1,3}"), true),
+            "gpt-2" => (false, json!([gpt_2]), false),
+            _ => return None,
+        };
+        Some(Self { composed, cut, whole_words })
+    }
+
+    /// `tokenizer.json`.
+    fn tokenizer(&self, vocabulary: &HashMap<&str, usize>, merges: &[String], added: Vec<Value>) -> Value {
+        let byte_level = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false});
+        json!({
+            "version": "1.0",
+            "truncation": null,
+            "padding": null,
+            "added_tokens": added,
+            "normalizer": self.composed.then(|| json!({"type": "NFC"})),
+            "pre_tokenizer": {"type": "Sequence", "pretokenizers": self.cut},
+            "post_processor": null,
+            "decoder": byte_level,
+            "model": {
+                "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+                "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": self.whole_words,
+                "vocab": vocabulary, "merges": merges,
+            },
+        })
+    }
+}
