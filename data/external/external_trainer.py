@@ -265,6 +265,13 @@ def known_best(output, step):
     return {}
 
 
+def stopped_early(checkpoint, job):
+    """Whether the run had already stopped early when this checkpoint was written."""
+    state = json.loads((Path(checkpoint) / "trainer_state.json").read_text()) if checkpoint else {}
+    losses = [e["eval_loss"] for e in state.get("log_history", []) if "eval_loss" in e]
+    return bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= job["run"]["patience"] > 0
+
+
 def load_model(job):
     on_gpu = torch.cuda.is_available()
     names = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}
@@ -338,7 +345,7 @@ def main():
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         longest=max(len(row["ids"]) for row in rows.values()),
     )
-    if step < dataset.steps:
+    if step < dataset.steps and not stopped_early(checkpoint, job):
         trainer.train(resume_from_checkpoint=checkpoint)
         step = trainer.state.global_step
     if stop_asked and step < dataset.steps and not reporter.early:

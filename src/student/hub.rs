@@ -196,7 +196,7 @@ impl Hub {
             }
             kept
         });
-        let gguf = options.gguf.as_ref().and_then(|_| wanted.iter().find(|s| s.name.ends_with(".gguf"))).map(|s| s.name.clone());
+        let gguf = options.gguf.as_ref().and_then(|_| wanted.iter().find(|s| listing::is_gguf(&s.name))).map(|s| s.name.clone());
         let (endpoint, commit) = (self.wire.host(), listing.sha.clone());
         let record = ModelRecord { id: id.to_string(), endpoint, commit, pulled_at: options.now, complete: false, gguf, files };
         record.write(folder)?;

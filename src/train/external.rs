@@ -134,7 +134,7 @@ pub fn train(
 }
 
 fn count(path: &std::path::Path) -> usize {
-    fs::read(path).map_or(0, |bytes| bytes.iter().filter(|b| **b == b'\n').count())
+    fs::read_to_string(path).map_or(0, |text| text.lines().count())
 }
 
 struct Run<'a> {

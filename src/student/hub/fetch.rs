@@ -46,7 +46,7 @@ struct PartNote {
 /// Why an attempt ended early.
 enum Broken {
     /// Worth another attempt.
-    Again(HubError, String),
+    Again(HubError),
     Final(HubError),
 }
 
@@ -71,13 +71,15 @@ impl Fetch<'_> {
             match self.attempt(file, url, &part, tell).await {
                 Ok(promise) => break promise,
                 Err(Broken::Final(error)) => return Err(error),
-                Err(Broken::Again(error, why)) => {
+                Err(Broken::Again(error)) => {
                     let got = length(&part);
                     times = if got >= before + PROGRESS { 1 } else { times + 1 };
                     before = got;
                     if times >= self.attempts.max(1) {
-                        let cut = HubError::Cut { asked: self.asked(file), times, got, why };
-                        return Err(if matches!(error, HubError::Cut { .. }) { cut } else { error });
+                        return Err(match error {
+                            HubError::Cut { asked, why, .. } => HubError::Cut { asked, times, got, why },
+                            other => other,
+                        });
                     }
                     tokio::time::sleep(self.pause * times).await;
                 }
@@ -138,7 +140,7 @@ impl Fetch<'_> {
     }
 
     fn cut(&self, file: &Sibling, got: u64, why: String) -> Broken {
-        Broken::Again(HubError::Cut { asked: self.asked(file), times: 1, got, why: why.clone() }, why)
+        Broken::Again(HubError::Cut { asked: self.asked(file), times: 1, got, why })
     }
 
     async fn stream(
@@ -245,8 +247,7 @@ fn retry(error: HubError) -> Broken {
         HubError::Status { status, .. } => *status >= 500 || [408, 429].contains(status),
         _ => false,
     };
-    let why = error.to_string();
-    if passing { Broken::Again(error, why) } else { Broken::Final(error) }
+    if passing { Broken::Again(error) } else { Broken::Final(error) }
 }
 
 fn part_path(folder: &Path, name: &str) -> PathBuf {

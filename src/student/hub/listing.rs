@@ -1,5 +1,7 @@
 //! What a revision holds, and which of its files a student needs.
 
+use std::path::Path;
+
 use serde::Deserialize;
 
 use super::HubError;
@@ -83,7 +85,7 @@ impl Listing {
     }
 
     fn safetensors(&self, asked: &str) -> Result<Vec<Sibling>, HubError> {
-        let all = || self.siblings.iter().filter(|s| !s.name.contains('/') && s.name.ends_with(".safetensors"));
+        let all = || self.siblings.iter().filter(|s| !s.name.contains('/') && has_end(&s.name, "safetensors"));
         // Some repositories hold the same weights twice, the second time in their maker's own layout.
         let usual: Vec<Sibling> = all().filter(|s| s.name.starts_with("model")).cloned().collect();
         let mut weights = if usual.is_empty() { all().cloned().collect() } else { usual };
@@ -101,11 +103,11 @@ impl Listing {
     }
 
     fn ggufs(&self) -> Vec<String> {
-        self.siblings.iter().filter(|s| s.name.ends_with(".gguf")).map(|s| one_line(&s.name, 80)).collect()
+        self.siblings.iter().filter(|s| is_gguf(&s.name)).map(|s| one_line(&s.name, 80)).collect()
     }
 
     fn one_gguf(&self, asked: &str, wanted: &str) -> Result<Sibling, HubError> {
-        let all: Vec<&Sibling> = self.siblings.iter().filter(|s| s.name.ends_with(".gguf")).collect();
+        let all: Vec<&Sibling> = self.siblings.iter().filter(|s| is_gguf(&s.name)).collect();
         let part = wanted.to_ascii_lowercase();
         let alike: Vec<&Sibling> = all.iter().filter(|s| s.name.to_ascii_lowercase().contains(&part)).copied().collect();
         let found = all.iter().find(|s| s.name == wanted).copied().or(if let [one] = alike[..] { Some(one) } else { None });
@@ -126,11 +128,19 @@ impl Listing {
     }
 }
 
+pub(super) fn is_gguf(name: &str) -> bool {
+    has_end(name, "gguf")
+}
+
+fn has_end(name: &str, extension: &str) -> bool {
+    Path::new(name).extension().is_some_and(|end| end.eq_ignore_ascii_case(extension))
+}
+
 /// Configuration, tokenizer and template: needed beside either kind of weights.
 fn is_text_side(name: &str) -> bool {
     let named = ["config.json", "generation_config.json", "special_tokens_map.json", "adapter_config.json"];
-    let is_tokenizer = name.starts_with("tokenizer") && name.ends_with(".json");
-    let is_template = name.starts_with("chat_template.") && [".json", ".jinja"].iter().any(|end| name.ends_with(end));
+    let is_tokenizer = name.starts_with("tokenizer") && has_end(name, "json");
+    let is_template = name.starts_with("chat_template.") && (has_end(name, "json") || has_end(name, "jinja"));
     !name.contains('/') && (named.contains(&name) || is_tokenizer || is_template)
 }
 

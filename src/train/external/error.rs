@@ -16,6 +16,13 @@ pub enum ExternalError {
         "method \"full\" is not trained elsewhere: an adapter comes back; set train.method to \"dora\" or \"lora\" in the recipe"
     )]
     Full,
+    #[error("row '{id}' cannot be written for the trainer: {why}; build the dataset again")]
+    Row { id: String, why: String },
+    #[error(
+        "{folder} holds checkpoints of another job (data, order, base or rules changed since); delete it, or train into a new folder",
+        folder = .folder.display()
+    )]
+    OtherJob { folder: PathBuf },
     #[error("the order names row '{id}', which is not in the training data; build the dataset again")]
     Order { id: String },
     #[error("the setting {name} is in the environment (guard T5): {why}. Unset it where you start the console, then train again")]

@@ -1,14 +1,13 @@
 //! The job file: everything that a trainer elsewhere needs to know, in one JSON file beside its data.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::ExternalError;
 use crate::domain::recipe::{Method, RunRules, TrainRules};
-use crate::domain::{ChatMessage, Digest};
+use crate::domain::{ChatMessage, Digest, one_line};
 use crate::student::Encoded;
 use crate::train::TrainExample;
 use crate::workspace::atomic_write;
@@ -43,7 +42,9 @@ pub struct ExternalJob {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataFiles {
     pub train: PathBuf,
+    pub train_sha256: Digest,
     pub eval: PathBuf,
+    pub eval_sha256: Digest,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,7 +84,7 @@ pub struct JobParts<'a> {
     pub train: &'a [TrainExample],
     pub eval: &'a [TrainExample],
     /// Encodes a row's messages; `None` leaves it to the trainer's own template.
-    pub encode: Option<&'a dyn Fn(&[ChatMessage]) -> Result<Encoded, String>>,
+    pub encode: Encode<'a>,
     /// For each epoch indices into `train`.
     pub orders: &'a [Vec<u32>],
     pub max_length: usize,
@@ -150,9 +151,13 @@ impl ExternalJob {
             indices.iter().map(|i| id(i).ok_or_else(|| ExternalError::Order { id: format!("number {i}") })).collect()
         };
         let order = parts.orders.iter().map(epoch).collect::<Result<_, _>>()?;
-        let data = DataFiles { train: folder.path().join("train.jsonl"), eval: folder.path().join("eval.jsonl") };
-        write_rows(&data.train, train, parts.encode)?;
-        write_rows(&data.eval, eval, parts.encode)?;
+        let (train_rows, eval_rows) = (rows(train, parts.encode)?, rows(eval, parts.encode)?);
+        let data = DataFiles {
+            train: folder.path().join("train.jsonl"),
+            train_sha256: Digest::of(&train_rows),
+            eval: folder.path().join("eval.jsonl"),
+            eval_sha256: Digest::of(&eval_rows),
+        };
         let base = std::path::absolute(parts.base).map_err(ExternalError::io(parts.base))?;
         let job = Self {
             version: JOB_VERSION,
@@ -169,12 +174,24 @@ impl ExternalJob {
             checkpoint_request: folder.checkpoint_request(),
             environment: parts.environment.clone(),
         };
+        job.refuse_another(folder)?;
         std::fs::create_dir_all(&job.output).map_err(ExternalError::io(&job.output))?;
-        let path = folder.job_file();
         // Plain scalars, lists and maps always serialise.
         let text = serde_json::to_vec_pretty(&job).unwrap_or_default();
-        atomic_write(&path, &text).map_err(|e| ExternalError::io(&path)(std::io::Error::other(e)))?;
+        for (path, bytes) in [(&job.data.train, &train_rows), (&job.data.eval, &eval_rows), (&folder.job_file(), &text)] {
+            atomic_write(path, bytes).map_err(|e| ExternalError::io(path)(std::io::Error::other(e)))?;
+        }
         Ok(job)
+    }
+
+    /// Checkpoints of another job must not be gone on from. The environment may change: it decides how, not what.
+    fn refuse_another(&self, folder: &RunFolder) -> Result<(), ExternalError> {
+        let before = std::fs::read(folder.job_file()).ok().and_then(|text| serde_json::from_slice::<Self>(&text).ok());
+        let same = before.is_some_and(|before| Self { environment: self.environment.clone(), ..before } == *self);
+        if same || super::events::checkpoints(&folder.output()).is_empty() {
+            return Ok(());
+        }
+        Err(ExternalError::OtherJob { folder: folder.path().to_owned() })
     }
 
     /// Optimizer steps of the whole run.
@@ -184,30 +201,30 @@ impl ExternalJob {
     }
 }
 
-type Encode<'a> = Option<&'a dyn Fn(&[ChatMessage]) -> Result<Encoded, String>>;
+/// How a row's messages become tokens.
+pub type Encode<'a> = Option<&'a dyn Fn(&[ChatMessage]) -> Result<Encoded, String>>;
 
-fn write_rows(path: &Path, examples: &[TrainExample], encode: Encode<'_>) -> Result<(), ExternalError> {
-    let fail = |why: String| ExternalError::io(path)(std::io::Error::other(why));
+fn rows(examples: &[TrainExample], encode: Encode<'_>) -> Result<Vec<u8>, ExternalError> {
+    let fail = |id: &str, why: &str| ExternalError::Row { id: one_line(id, 80), why: one_line(why, 200) };
     let mut seen = BTreeSet::new();
     let mut out = Vec::new();
     for example in examples {
-        if !seen.insert(&example.id) {
-            return Err(fail(format!("two rows are called '{}'", example.id)));
+        let id = example.id.as_str();
+        if !seen.insert(id) {
+            return Err(fail(id, "another row has the same name"));
         }
-        let Some((answer, _)) = example.messages.split_last() else {
-            return Err(fail(format!("row '{}' has no messages", example.id)));
-        };
-        let encoded = encode.map(|encode| encode(&example.messages)).transpose().map_err(fail)?;
+        let Some((answer, prompt)) = example.messages.split_last() else { return Err(fail(id, "it has no messages")) };
+        let encoded = encode.map(|encode| encode(&example.messages)).transpose().map_err(|why| fail(id, &why))?;
         let row = DataRow {
-            id: &example.id,
-            prompt: &example.messages[..example.messages.len() - 1],
+            id,
+            prompt,
             completion: std::slice::from_ref(answer),
             weight: example.weight,
             input_ids: encoded.as_ref().map(|e| e.ids.as_slice()),
             loss_from: encoded.as_ref().map(|e| e.loss_from),
         };
-        serde_json::to_writer(&mut out, &row).map_err(|e| fail(e.to_string()))?;
-        out.write_all(b"\n").map_err(ExternalError::io(path))?;
+        serde_json::to_writer(&mut out, &row).map_err(|e| fail(id, &e.to_string()))?;
+        out.push(b'\n');
     }
-    atomic_write(path, &out).map_err(|e| fail(e.to_string()))
+    Ok(out)
 }
