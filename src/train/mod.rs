@@ -6,7 +6,9 @@
 mod checkpoint;
 mod error;
 mod event;
+pub mod external;
 pub mod learner;
+pub mod neighbours;
 pub mod objective;
 pub mod optimizer;
 pub mod rows;
