@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::job::Failure;
-use super::phases::stored_codec;
+use super::phases::seedling_codec;
 use crate::domain::recipe::{Method, Recipe, RunRules};
 use crate::domain::{Digest, one_line};
 use crate::student::adapter::AdapterRules;
@@ -41,7 +41,7 @@ impl Choice {
             return Ok(Self::Base(pulled));
         }
         let shown = one_line(base, 80);
-        let next = match crate::student::hub::ModelId::parse(base) {
+        let next = match base.parse::<crate::student::hub::HubId>() {
             Ok(_) => format!("Run 'stratos models pull {shown}', or copy the model's folder here and set student.base to it."),
             Err(_) => "Set student.base in stratos.toml to a model's folder, a .gguf file, a hub id or \"seedling\".".into(),
         };
@@ -51,15 +51,15 @@ impl Choice {
 
 /// The folder of a hub model that was fetched before.
 fn pulled(workspace: &Workspace, base: &str) -> Option<PathBuf> {
-    let id = crate::student::hub::ModelId::parse(base).ok()?;
-    let folder = workspace.state_dir(MODELS).ok()?.join(id.folder());
+    let id = base.parse::<crate::student::hub::HubId>().ok()?;
+    let folder = workspace.state_dir(MODELS).ok()?.join(id.folder_name());
     folder.is_dir().then_some(folder)
 }
 
 /// How this workspace's student reads and writes; `dataset` names the seedling's tokenizer.
 pub fn codec(workspace: &Workspace, dataset: &Digest) -> Result<Codec, Failure> {
     match Choice::of(workspace)? {
-        Choice::Seedling => stored_codec(workspace, dataset),
+        Choice::Seedling => seedling_codec(workspace, dataset),
         Choice::Base(path) => base_codec(workspace, &path),
     }
 }
@@ -104,9 +104,9 @@ pub fn subject(workspace: &Workspace, choice: &Choice, codec: &Codec) -> Result<
         return Err(Failure::new("a base is trained by adapters, not as a whole", next));
     }
     let device = match workspace.config.train.device {
-        crate::workspace::TrainDevice::Cpu => Device::Cpu,
-        crate::workspace::TrainDevice::Cuda => Device::Cuda,
-        crate::workspace::TrainDevice::Metal => Device::Metal,
+        crate::workspace::Device::Cpu => Device::Cpu,
+        crate::workspace::Device::Cuda => Device::Cuda,
+        crate::workspace::Device::Metal => Device::Metal,
     };
     let base = Base::load(path, Keep::of_name(&rules.precision))?;
     Ok(Subject::Adapter(Box::new(AdapterSubject {

@@ -105,6 +105,8 @@ pub(crate) mod tests {
             eval_every: 3,
             checkpoint_every: 2,
             patience: 3,
+            loss_weights: Vec::new(),
+            sampler_weights: Vec::new(),
         };
         SeedlingRules {
             vocab_size: 300,
