@@ -50,7 +50,7 @@ fn cache() -> tempfile::TempDir {
 
 fn has_leftovers(folder: &Path) -> bool {
     let names = fs::read_dir(folder).expect("lists").flatten().map(|e| e.file_name().to_string_lossy().into_owned());
-    names.into_iter().any(|name| name.contains(".part") || name.ends_with(".tmp"))
+    names.into_iter().any(|name| name.contains(".part") || name.contains(".tmp"))
 }
 
 #[test]

@@ -19,14 +19,13 @@ try:
     import torch
     import transformers
 except ImportError as missing:
-    venv = Path(os.environ.get("STRATOS_PEERS_PYTHON", "/work/peers-venv/bin/python"))
-    if venv.exists() and Path(sys.executable) != venv:
-        os.execv(venv, [str(venv), *sys.argv])
-    print(f"skipped: {missing}")
+    print(f"skipped: {missing}; 'pip install torch transformers peft' and run again")
     sys.exit(77)
 
 torch.set_num_threads(1)
-os.environ["OMP_NUM_THREADS"] = "1"
+os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
 TARGETS = ["q_proj", "v_proj", "down_proj"]
 
 

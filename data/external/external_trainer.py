@@ -154,6 +154,10 @@ class JobTrainer(Trainer):
         # Several devices average their gradients; each holds its own share of the sum.
         return loss * self.accelerator.num_processes
 
+    def get_decay_parameter_names(self, model):
+        """Matrices only, as the console does: DoRA's magnitudes are not pulled to zero."""
+        return [name for name, parameter in model.named_parameters() if parameter.dim() >= 2]
+
     def create_scheduler(self, num_training_steps, optimizer=None):
         """The console's own schedule, so that both backends mean the same by a recipe."""
         run, total = self.job["run"], num_training_steps

@@ -7,7 +7,6 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 #[derive(Debug, Clone)]
 pub struct Seen {
@@ -69,7 +68,7 @@ impl Stub {
 }
 
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+    stratos::domain::Digest::of(bytes).as_str().to_owned()
 }
 
 fn answer(stream: TcpStream, state: &Mutex<State>) -> Option<()> {
@@ -129,7 +128,7 @@ fn send(stream: &mut TcpStream, status: u16, extra: &str, body: &[u8]) -> Option
 }
 
 fn is_large(name: &str) -> bool {
-    name.ends_with(".safetensors") || name.ends_with(".gguf")
+    ["safetensors", "gguf"].iter().any(|end| name.rsplit('.').next() == Some(end))
 }
 
 fn listing(state: &State) -> Value {

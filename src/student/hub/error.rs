@@ -29,7 +29,8 @@ pub enum HubError {
     #[error("{asked}: {host} sends us on to '{to}': {why}. Nothing was sent there; report it to whoever runs {host}")]
     Redirect { asked: String, host: String, to: String, why: String },
     #[error(
-        "{asked}: the repository names a file '{name}', which would leave the model's folder. Nothing was written; do not trust this repository"
+        "{asked}: the repository names a file '{name}', which would leave the model's folder. Nothing was written; do not \
+         trust this repository"
     )]
     FileName { asked: String, name: String },
     #[error("{asked}: {why}; {remedy}")]
@@ -40,7 +41,8 @@ pub enum HubError {
     )]
     NoSpace { folder: PathBuf, need: u64, free: u64 },
     #[error(
-        "{asked}: the connection broke {times} times, the last time after {got} bytes: {why}. What has come is kept; pull again to go on from there"
+        "{asked}: the connection broke {times} times, the last time after {got} bytes: {why}. What has come is kept; \
+         pull again to go on from there"
     )]
     Cut { asked: String, times: u32, got: u64, why: String },
     #[error(

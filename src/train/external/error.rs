@@ -19,7 +19,8 @@ pub enum ExternalError {
     #[error("row '{id}' cannot be written for the trainer: {why}; build the dataset again")]
     Row { id: String, why: String },
     #[error(
-        "{folder} holds checkpoints of another job (data, order, base or rules changed since); delete it, or train into a new folder",
+        "{folder} holds checkpoints of another job (data, order, base or rules changed since); delete it, or train \
+         into a new folder",
         folder = .folder.display()
     )]
     OtherJob { folder: PathBuf },
@@ -32,8 +33,11 @@ pub enum ExternalError {
          let it end, then train again", folder = .folder.display()
     )]
     Orphan { pid: u32, folder: PathBuf },
-    #[error("step {step}: the {what} is not a finite number (guard T5); the trainer was killed, {kept}; lower learning_rate or clip_norm in the recipe",
-        kept = kept_words(.last_good.as_deref()))]
+    #[error(
+        "step {step}: the {what} is not a finite number (guard T5); the trainer was killed, {kept}; lower learning_rate or \
+         clip_norm in the recipe",
+        kept = kept_words(.last_good.as_deref())
+    )]
     NotFinite { what: &'static str, step: u64, last_good: Option<PathBuf> },
     #[error("the trainer ended with {status}. Its last words:\n{tail}\n{next}", next = exit_remedy(tail, log))]
     Failed { status: String, tail: String, log: PathBuf },
