@@ -195,7 +195,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Act::Answer(args)) => tune::answer(&args).map(|()| ExitCode::SUCCESS),
         Some(Act::Bench(act)) => bench::run(&act).map(|()| ExitCode::SUCCESS),
         Some(Act::Keys(act)) => keys::keys(act),
-        Some(Act::Models(act)) => models::models(act),
+        Some(Act::Models(act)) => models::models(&root, act),
         Some(Act::Guards(act)) => admin::guards(&open(&root)?, act),
     }
 }

@@ -58,7 +58,7 @@ struct Bare {
 }
 
 fn base(family: &str) -> Bare {
-    let (config, weights) = Base::numbers(&folder(family).join("base"), Keep::AsStored).expect("base");
+    let (config, weights) = Base::bare(&folder(family).join("base"), Keep::AsStored).expect("base");
     Bare { config, weights }
 }
 

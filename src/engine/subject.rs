@@ -14,10 +14,8 @@ use crate::student::matrix::Keep;
 use crate::student::outline::Outline;
 use crate::student::{Codec, StudentConfig};
 use crate::train::learner::{AdapterSubject, Device, Subject};
-use crate::workspace::Workspace;
-
-/// Where `stratos models pull` puts what it fetches, in the workspace's state.
-pub const MODELS: &str = "models";
+use crate::student::hub::HubId;
+use crate::workspace::{Workspace, model_in, models_dir};
 
 /// What `student.base` means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,23 +35,28 @@ impl Choice {
         if given.exists() {
             return Ok(Self::Base(given));
         }
-        if let Some(pulled) = pulled(workspace, base) {
-            return Ok(Self::Base(pulled));
+        if let Some(kept) = kept(workspace, base) {
+            return Ok(Self::Base(kept));
         }
         let shown = one_line(base, 80);
-        let next = match base.parse::<crate::student::hub::HubId>() {
+        let next = match base.parse::<HubId>() {
             Ok(_) => format!("Run 'stratos models pull {shown}', or copy the model's folder here and set student.base to it."),
             Err(_) => "Set student.base in stratos.toml to a model's folder, a .gguf file, a hub id or \"seedling\".".into(),
         };
-        Err(Failure::new(format!("student.base '{shown}' is no folder, no .gguf file and no model that was pulled"), next))
+        Err(Failure::new(format!("student.base '{shown}' is no folder, no .gguf file and no model that was pulled or imported"), next))
     }
 }
 
-/// The folder of a hub model that was fetched before.
-fn pulled(workspace: &Workspace, base: &str) -> Option<PathBuf> {
-    let id = base.parse::<crate::student::hub::HubId>().ok()?;
-    let folder = workspace.state_dir(MODELS).ok()?.join(id.folder_name());
-    folder.is_dir().then_some(folder)
+/// A model of the workspace: imported under this name, or pulled by this hub id.
+fn kept(workspace: &Workspace, base: &str) -> Option<PathBuf> {
+    let models = models_dir(workspace).ok()?;
+    let plain = !base.starts_with('.') && !base.contains(['/', '\\']);
+    let folder = match base.parse::<HubId>() {
+        Ok(id) => models.join(id.folder_name()),
+        Err(_) if plain => models.join(base),
+        Err(_) => return None,
+    };
+    folder.is_dir().then(|| model_in(&folder))
 }
 
 /// How this workspace's student reads and writes; `dataset` names the seedling's tokenizer.

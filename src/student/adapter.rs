@@ -4,6 +4,7 @@
 //! Owns no files (`peft`) and no loop.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -132,24 +133,36 @@ fn row_norms(matrix: &Matrix, change: &Change) -> Vec<f32> {
 pub struct Adapted<'a> {
     base: &'a BaseWeights,
     adapter: Option<(&'a AdapterRules, &'a Parameters)>,
-    /// m/n of every adapted matrix, by layer and projection; empty where there is no magnitude.
-    gains: Vec<[Vec<f32>; 7]>,
+    gains: Arc<Gains>,
 }
+
+/// m/n of every adapted matrix, by layer and projection; empty where there is no magnitude.
+pub type Gains = Vec<[Vec<f32>; 7]>;
 
 impl<'a> Adapted<'a> {
     pub fn new(base: &'a BaseWeights, adapter: Option<(&'a AdapterRules, &'a Parameters)>) -> Self {
-        let mut adapted = Self { base, adapter, gains: vec![<[Vec<f32>; 7]>::default(); base.layers.len()] };
+        let mut gains = vec![<[Vec<f32>; 7]>::default(); base.layers.len()];
+        let adapted = Self::with_gains(base, adapter, Arc::default());
         if let Some((rules, numbers)) = adapter.filter(|(rules, _)| rules.dora) {
             for n in 0..base.layers.len() {
                 for p in Projection::ALL.into_iter().filter(|p| rules.adapts(*p)) {
                     let norms = row_norms(adapted.matrix(n, p), &adapted.change(n, p));
                     let magnitudes = numbers.get(&name(n, p, "lora_magnitude_vector"));
-                    adapted.gains[n][p.index()] =
+                    gains[n][p.index()] =
                         magnitudes.iter().zip(norms).map(|(m, n)| m / n.max(f32::MIN_POSITIVE)).collect();
                 }
             }
         }
-        adapted
+        Self { gains: Arc::new(gains), ..adapted }
+    }
+
+    /// With gains that were computed before for the same base and adapter.
+    pub fn with_gains(base: &'a BaseWeights, adapter: Option<(&'a AdapterRules, &'a Parameters)>, gains: Arc<Gains>) -> Self {
+        Self { base, adapter, gains }
+    }
+
+    pub fn gains(&self) -> Arc<Gains> {
+        Arc::clone(&self.gains)
     }
 
     fn matrix(&self, n: usize, p: Projection) -> &'a Matrix {
@@ -176,6 +189,16 @@ impl<'a> Adapted<'a> {
         }
     }
 
+    pub fn fill_forward(&self, layer: usize, p: Projection, scratch: &mut Packed) {
+        let (matrix, change) = (self.matrix(layer, p), self.change(layer, p));
+        scratch.fill_forward(matrix.out(), matrix.inner(), &|from, rows| self.effective(layer, p, &change, from, rows));
+    }
+
+    pub fn fill_backward(&self, layer: usize, p: Projection, scratch: &mut Packed) {
+        let (matrix, change) = (self.matrix(layer, p), self.change(layer, p));
+        scratch.fill_backward(matrix.out(), matrix.inner(), &|from, rows| self.effective(layer, p, &change, from, rows));
+    }
+
     /// The effective weight of one matrix (`out × in`).
     pub fn merged(&self, n: usize, p: Projection) -> Vec<f32> {
         let (matrix, change) = (self.matrix(n, p), self.change(n, p));
@@ -200,14 +223,12 @@ impl Weights for Adapted<'_> {
     }
 
     fn forward<'b>(&'b self, layer: usize, p: Projection, scratch: &'b mut Packed) -> &'b Packed {
-        let (matrix, change) = (self.matrix(layer, p), self.change(layer, p));
-        scratch.fill_forward(matrix.out(), matrix.inner(), &|from, rows| self.effective(layer, p, &change, from, rows));
+        self.fill_forward(layer, p, scratch);
         scratch
     }
 
     fn backward<'b>(&'b self, layer: usize, p: Projection, scratch: &'b mut Packed) -> &'b Packed {
-        let (matrix, change) = (self.matrix(layer, p), self.change(layer, p));
-        scratch.fill_backward(matrix.out(), matrix.inner(), &|from, rows| self.effective(layer, p, &change, from, rows));
+        self.fill_backward(layer, p, scratch);
         scratch
     }
 

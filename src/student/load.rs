@@ -31,10 +31,16 @@ impl Base {
         if path.is_dir() { from_folder(path, keep) } else { from_gguf(path, keep) }
     }
 
-    /// Shape and numbers of a folder alone, without its text side.
-    pub fn numbers(folder: &Path, keep: Keep) -> Result<(StudentConfig, BaseWeights), StudentError> {
-        let config = StudentConfig::load(&folder.join(CONFIG_FILE))?;
-        let weights = assemble(&config, &mut Shards::open(folder)?, keep, config.norm_offset())?;
+    /// Shape and numbers alone, without a text side.
+    pub fn bare(path: &Path, keep: Keep) -> Result<(StudentConfig, BaseWeights), StudentError> {
+        if !path.is_dir() {
+            let mut gguf = Gguf::open(path)?;
+            let config = gguf.config()?;
+            let weights = assemble(&config, &mut gguf.tensors(&config), keep, 0.0)?;
+            return Ok((config, weights));
+        }
+        let config = StudentConfig::load(&path.join(CONFIG_FILE))?;
+        let weights = assemble(&config, &mut Shards::open(path)?, keep, config.norm_offset())?;
         Ok((config, weights))
     }
 }

@@ -27,6 +27,7 @@ pub mod pass;
 pub mod peft;
 pub mod portable;
 pub mod random;
+mod lean;
 mod ready;
 pub mod sampler;
 mod score_reader;
@@ -45,23 +46,24 @@ use std::sync::Arc;
 
 use crate::domain::{Digest, Digester};
 use adapter::Adapted;
-use base::Base;
+use base::{Base, BaseWeights};
 use cache::RowCache;
 pub use codec::{Codec, Encoded, MaskedPiece};
 pub use generate::{Generated, Prompt, Stop, generate};
 use matrix::Keep;
 use parameters::Parameters;
-use pass::Pass;
+use pass::{Pass, Weights};
 use peft::Adapter;
+use lean::Lean;
 use ready::Ready;
 
 /// A student that can answer: shape, text side and prepared weights.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Student {
     pub config: StudentConfig,
     pub codec: Codec,
     pass: Arc<Pass>,
-    weights: Arc<Ready>,
+    weights: Arc<dyn Weights + Send + Sync>,
     digest: Digest,
 }
 
@@ -80,6 +82,25 @@ pub fn files(config: &StudentConfig, codec: &Codec, weights: &Parameters) -> Res
     ])
 }
 
+impl std::fmt::Debug for Student {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Student").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+/// Share of the memory that is free now which f32 copies of all matrices may take; the rest is for what is read and written.
+const COPIES_SHARE: f64 = 0.6;
+
+/// Copies of all matrices where they fit, else the base as it is kept.
+fn weights_of(base: &BaseWeights, adapter: Option<&Adapter>) -> Arc<dyn Weights + Send + Sync> {
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    if Ready::bytes(base) as f64 > COPIES_SHARE * system.available_memory() as f64 {
+        return Arc::new(Lean::new(base, adapter));
+    }
+    Arc::new(Ready::merged(base, &Adapted::new(base, adapter.map(|a| (&a.rules, &a.numbers)))))
+}
+
 impl Student {
     /// A base, with an adapter or alone.
     pub fn adapted(base: &Base, adapter: Option<&Adapter>) -> Result<Self, StudentError> {
@@ -92,11 +113,9 @@ impl Student {
                 digest = digest.field(bytes);
             }
         }
-        let adapted = Adapted::new(&base.weights, adapter.map(|a| (&a.rules, &a.numbers)));
-        let ready = Ready::merged(&base.weights, &adapted);
         Ok(Self {
             pass: Arc::new(Pass::new(&base.config)),
-            weights: Arc::new(ready),
+            weights: weights_of(&base.weights, adapter),
             config: base.config.clone(),
             codec: base.codec.clone(),
             digest: digest.finish(),
@@ -114,7 +133,8 @@ impl Student {
                 format!("it does not name its base; put {} beside it, or merge it with PEFT", peft::BASE_FILE),
             )
         })?;
-        let base = Base::load(&record.path, Keep::of_name(&record.precision))?;
+        let mut base = Base::load(&record.path, Keep::of_name(&record.precision))?;
+        base.codec.template = base.codec.template.with_thinking(record.thinking);
         let adapter = Adapter::load(path, &base.weights)?;
         Self::adapted(&base, Some(&adapter))
     }

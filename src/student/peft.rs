@@ -24,6 +24,9 @@ pub struct BaseRecord {
     pub digest: Digest,
     /// How the base's matrices were kept.
     pub precision: String,
+    /// Whether the chat template was asked to think, where it can be asked.
+    #[serde(default)]
+    pub thinking: Option<bool>,
 }
 
 #[derive(Debug, Clone)]

@@ -29,6 +29,12 @@ struct ReadyLayer {
 }
 
 impl Ready {
+    /// What the copies of a base's matrices take.
+    pub fn bytes(base: &BaseWeights) -> usize {
+        let matrices = base.layers.iter().flat_map(|l| &l.projections).chain([base.head()]);
+        matrices.map(|m| Packed::bytes(m.out(), m.inner())).sum()
+    }
+
     /// Of a base with what was merged into it. `vocab` rows of the output layer.
     pub fn merged(base: &BaseWeights, adapted: &Adapted) -> Self {
         Self::pack(base.embed.clone(), base.layers.len(), base.head().out(), base.embed.inner(), adapted)

@@ -58,6 +58,11 @@ impl ChatTemplate {
         Ok(Self { config: Some(config), names, ..Self::new(source)? })
     }
 
+    /// What [`ChatTemplate::with_thinking`] set.
+    pub fn thinking(&self) -> Option<bool> {
+        self.thinking
+    }
+
     /// The same template with thinking on or off, where it asks for it; `None` leaves it to the template. It holds for
     /// training and for serving.
     #[must_use]

@@ -98,7 +98,12 @@ impl Subject {
         match self {
             Self::Full(config) => student::files(config, codec, numbers),
             Self::Adapter(a) => {
-                let base = BaseRecord { path: a.path.clone(), digest: a.base.digest.clone(), precision: a.precision.clone() };
+                let base = BaseRecord {
+                    path: a.path.clone(),
+                    digest: a.base.digest.clone(),
+                    precision: a.precision.clone(),
+                    thinking: codec.template.thinking(),
+                };
                 Adapter { rules: a.rules.clone(), numbers: numbers.clone(), base: Some(base) }.files()
             }
         }
@@ -297,6 +302,7 @@ fn alike(rows: &[(usize, &Row)]) -> (usize, usize) {
 mod tests {
     use super::super::tests::{toy_rows, toy_subject};
     use super::*;
+    use crate::student::Encoded;
 
     const QUIET: Noise = Noise { prompt: 0.0, blank: 0, hidden: 0.0, seed: 0, step: 0 };
 
@@ -341,7 +347,7 @@ mod tests {
     fn a_shared_beginning_is_packed_once_and_the_loss_stays_at_its_tokens() {
         let rows = toy_rows();
         let encode = |tail: &[u32]| Row {
-            encoded: crate::student::Encoded { ids: [&(3..40).collect::<Vec<u32>>()[..], tail].concat(), loss_from: 38 },
+            encoded: Encoded { ids: [&(3..40).collect::<Vec<u32>>()[..], tail].concat(), loss_from: 38 },
             ..rows[0].clone()
         };
         let (a, b, c) = (encode(&[1, 2, 3]), encode(&[1, 4]), encode(&[9, 9, 9]));

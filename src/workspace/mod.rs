@@ -11,6 +11,7 @@ mod files;
 mod jsonl;
 mod ledger;
 mod lock;
+mod models;
 mod raw;
 mod train_choice;
 
@@ -21,6 +22,7 @@ pub use files::{atomic_write, free_bytes};
 pub use jsonl::{JsonRecords, MAX_LINE_BYTES};
 pub use ledger::*;
 pub use lock::WorkspaceLock;
+pub use models::{model_in, models_dir};
 pub use raw::{RawFile, RawStore, RawWriter};
 pub use train_choice::{Backend, Device, ExternalChoice, RUINOUS_SETTINGS, TrainChoice};
 

@@ -1,5 +1,7 @@
 //! `stratos models`: what a model on disk is, and how it reads text. The student's files do the work.
 
+mod store;
+
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,8 +12,15 @@ use serde_json::{Value, json};
 
 use crate::domain::one_line;
 use crate::headless::say;
+use crate::student::PackedTexts;
+use crate::student::adapter::Adapted;
+use crate::student::base::Base;
+use crate::student::matrix::Keep;
 use crate::student::outline::{Outline, Words};
+use crate::student::pass::Pass;
+use crate::student::peft::Adapter;
 use crate::student::template::ChatTemplate;
+use crate::workspace::Workspace;
 
 /// Names shown of the many special tokens that some models reserve.
 const SHOWN: usize = 24;
@@ -25,6 +34,37 @@ pub enum Models {
         #[arg(long)]
         json: bool,
     },
+    /// What this workspace has
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch a model from the hub (HF_ENDPOINT names a mirror, HF_TOKEN opens gated models)
+    Pull {
+        /// owner/name, or owner/name@revision
+        id: String,
+        /// A GGUF file by its name or a part of it, instead of the safetensors files
+        #[arg(long)]
+        gguf: Option<String>,
+        /// Ask whether the revision has changed, even if the model is complete
+        #[arg(long)]
+        refresh: bool,
+    },
+    /// Copy a model on this disk into the workspace
+    Import {
+        /// A model's folder or a .gguf file
+        path: PathBuf,
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Logits of token ids, with an adapter or without: [[ids], …] on standard input, a row for each token back
+    Logits {
+        /// A model's folder or a .gguf file
+        path: PathBuf,
+        /// A PEFT adapter's folder
+        #[arg(long)]
+        adapter: Option<PathBuf>,
+    },
     /// Turn text into ids: one JSON string a line on standard input, one JSON array of ids a line back; nothing is added
     Tokenize {
         /// A model's folder or a .gguf file
@@ -32,11 +72,37 @@ pub enum Models {
     },
 }
 
-pub fn models(act: Models) -> Result<ExitCode> {
+pub fn models(root: &Path, act: Models) -> Result<ExitCode> {
+    let workspace = || Workspace::open(root);
     match act {
         Models::Inspect { path, json } => inspect(&path, json),
         Models::Tokenize { path } => tokenize(&path),
+        Models::Logits { path, adapter } => logits(&path, adapter.as_deref()),
+        Models::List { json } => store::list(&workspace()?, json),
+        Models::Pull { id, gguf, refresh } => store::pull(&workspace()?, &id, gguf, refresh),
+        Models::Import { path, name } => store::import(&workspace()?, &path, name),
     }
+}
+
+/// Reads `[[ids], …]` and writes, for each text, a row of logits for each token.
+fn logits(path: &Path, adapter: Option<&Path>) -> Result<ExitCode> {
+    let text = std::io::read_to_string(std::io::stdin())?;
+    let texts: Vec<Vec<u32>> = serde_json::from_str(&text).wrap_err("standard input must hold [[ids], …]")?;
+    let (config, weights) = Base::bare(path, Keep::AsStored)?;
+    let adapter = adapter.map(|folder| Adapter::load(folder, &weights)).transpose()?;
+    let adapted = Adapted::new(&weights, adapter.as_ref().map(|a| (&a.rules, &a.numbers)));
+    if let Some(odd) = texts.iter().flatten().find(|id| **id as usize >= config.vocab_size) {
+        return Err(eyre!("token {odd} is not one of the model's {}", config.vocab_size));
+    }
+    let pass = Pass::new(&config);
+    for (n, ids) in texts.iter().enumerate() {
+        let rows: Vec<usize> = (0..ids.len()).collect();
+        let logits = pass.logits(&adapted, &PackedTexts::new([(ids.as_slice(), 0)]), &rows);
+        let rows: Vec<&[f32]> = logits.chunks_exact(config.vocab_size).collect();
+        let (open, close) = (if n == 0 { "[" } else { "" }, if n + 1 == texts.len() { "]" } else { "," });
+        say(&format!("{open}{}{close}", serde_json::to_string(&rows)?));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn inspect(path: &Path, json: bool) -> Result<ExitCode> {
