@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::ScoringChoice;
 use crate::domain::one_line;
 
 /// The configuration of a workspace. Every key has a default, so an empty file is the embedded default.
@@ -22,6 +23,7 @@ pub struct Config {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub teachers: BTreeMap<String, TeacherChoice>,
     pub student: StudentChoice,
+    pub scoring: ScoringChoice,
     pub select: Select,
 }
 
@@ -102,6 +104,7 @@ impl Default for Config {
             teacher: TeacherChoice::default(),
             teachers: BTreeMap::new(),
             student: StudentChoice::default(),
+            scoring: ScoringChoice::default(),
             select: Select::default(),
         }
     }
@@ -143,6 +146,7 @@ impl Config {
         if config.student.base != "seedling" {
             return Err(format!("student.base '{}': only \"seedling\" is built in so far", config.student.base));
         }
+        config.scoring.check()?;
         config.teacher.check("teacher")?;
         for (name, teacher) in &config.teachers {
             if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {

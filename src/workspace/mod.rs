@@ -12,6 +12,7 @@ mod jsonl;
 mod ledger;
 mod lock;
 mod raw;
+mod scoring_choice;
 
 pub use config::{Config, Pilot, Select, TeacherChoice};
 pub use embedded::{shipped_recipes, shipped_theme};
@@ -21,6 +22,7 @@ pub use jsonl::{JsonRecords, MAX_LINE_BYTES};
 pub use ledger::*;
 pub use lock::WorkspaceLock;
 pub use raw::{RawFile, RawStore, RawWriter};
+pub use scoring_choice::{ScoringChoice, ServerKind};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
