@@ -86,7 +86,7 @@ impl TextSide {
             let chance = written.chances.get(at).filter(|c| c.drawn == *id && !reader.done());
             if let Some(chance) = chance {
                 let tail = tokenizer.decode(&written.ids[at.saturating_sub(TAIL)..at])?;
-                reader.see(&self.digits, &chance.logits(), &tail, *id);
+                reader.see(&self.digits, &chance.logits(self.config.vocab_size), &tail, *id);
             }
             if self.ends.contains(id) {
                 stop = Stop::End;
@@ -113,11 +113,12 @@ impl TextSide {
 
 impl Chance {
     /// As the score reader wants them; what is not among the likeliest has no share.
-    fn logits(&self) -> Vec<f32> {
-        let known = self.likeliest.iter().map(|(id, _)| *id as usize + 1).max().unwrap_or(0);
-        let mut logits = vec![f32::NEG_INFINITY; known];
+    fn logits(&self, vocab: usize) -> Vec<f32> {
+        let mut logits = vec![f32::NEG_INFINITY; vocab];
         for (id, chance) in &self.likeliest {
-            logits[*id as usize] = *chance;
+            if let Some(logit) = logits.get_mut(*id as usize) {
+                *logit = *chance;
+            }
         }
         logits
     }

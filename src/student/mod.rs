@@ -25,7 +25,7 @@ pub mod portable;
 pub mod random;
 mod ready;
 pub mod sampler;
-mod score_reader;
+pub mod score_reader;
 pub mod template;
 pub mod tokenizer;
 pub mod weights;
