@@ -7,6 +7,7 @@ mod compare;
 mod distill;
 mod keys;
 mod phases;
+mod score;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 use color_eyre::eyre::Result;
 
-use crate::domain::{Phase, ProfileId, SourceType, SystemClock, Usd};
+use crate::domain::{Phase, SystemClock, Usd};
 use crate::engine::{Command, Consent, Engine};
 use crate::headless::{self, Output};
 use crate::tui;
@@ -74,8 +75,8 @@ enum Act {
     Audit(phases::Audit),
     /// Release the trained student
     Deploy(PhaseArgs),
-    /// Score one article for one reader with the served student
-    Score(ScoreArgs),
+    /// Score articles for readers with the served student, or a server that [scoring] names
+    Score(score::ScoreArgs),
     /// Compute the metrics of a file of predictions
     Metrics(MetricsArgs),
     /// Keys of paid teachers: where they come from; store or forget one in the OS keyring
@@ -115,23 +116,6 @@ pub struct PhaseArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct ScoreArgs {
-    #[arg(long)]
-    profile: ProfileId,
-    #[arg(long)]
-    title: String,
-    #[arg(long, default_value = "")]
-    summary: String,
-    #[arg(long, default_value = "")]
-    source: String,
-    /// official, news, blog or unknown
-    #[arg(long, default_value = "unknown", value_parser = source_type)]
-    source_type: SourceType,
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Args)]
 pub struct MetricsArgs {
     /// JSON lines of `{"article_id","profile_id","truth","predicted"}`; predicted null = failure
     file: PathBuf,
@@ -143,10 +127,6 @@ pub struct MetricsArgs {
     edges: Option<Vec<f64>>,
     #[arg(long)]
     json: bool,
-}
-
-fn source_type(text: &str) -> Result<SourceType, String> {
-    serde_json::from_value(text.to_lowercase().into()).map_err(|_| format!("'{text}' is not official, news, blog or unknown"))
 }
 
 /// Reports and panic messages with their place, without the terminal's state being touched from here.
@@ -173,10 +153,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Act::Validate(args)) => phases::single(&open(&root)?, Phase::Validate, &args),
         Some(Act::Audit(act)) => phases::audit(&open(&root)?, act),
         Some(Act::Deploy(args)) => phases::single(&open(&root)?, Phase::Deploy, &args),
-        Some(Act::Score(args)) => {
-            let ScoreArgs { profile, title, summary, source, source_type, json } = args;
-            headless::score(&open(&root)?, Command::Score { profile, title, summary, source, source_type }, Output::of(json))
-        }
+        Some(Act::Score(args)) => score::score(&open(&root)?, args),
         Some(Act::Metrics(args)) => admin::metrics(&root, &args.file, &args.recipe, args.edges.as_deref(), args.json),
         Some(Act::Keys(act)) => keys::keys(act),
         Some(Act::Guards(act)) => admin::guards(&open(&root)?, act),

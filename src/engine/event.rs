@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Digest, Phase, Usd};
+use crate::domain::{Digest, PairKey, Phase, Usd};
 use crate::guards::Finding;
+use crate::student::Stop;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
@@ -64,11 +65,31 @@ pub enum Event {
         complete: bool,
     },
     Scored {
+        pair: PairKey,
+        title: String,
         think: String,
+        /// As it was drawn.
         score: Option<f64>,
+        /// Weighted by the probabilities of the digits, where the scorer knows them.
+        expected: Option<f64>,
         reason: Option<String>,
         raw: String,
+        stop: Stop,
+        prompt_tokens: usize,
+        tokens: usize,
+        /// Since the answer before.
         seconds: f64,
+        /// What computed it.
+        runtime: String,
+    },
+    /// All that one `score` asked for is answered. `unread`: answers without a score.
+    ScoringDone {
+        answers: usize,
+        unread: usize,
+        seconds: f64,
+        prompt_tokens: usize,
+        tokens: usize,
+        runtime: String,
     },
     Imported {
         what: String,

@@ -2,12 +2,16 @@
 //! together.
 
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
 use super::error::ScorerError;
 use crate::student::{Generated, Prompt};
+
+/// A listener that takes longer has been paused: time limits ran on meanwhile, so what was under way is asked anew.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Prompts by their system message, otherwise as they come.
 fn order(prompts: &[Prompt]) -> Vec<usize> {
@@ -31,15 +35,25 @@ pub(super) async fn ask_all<F: Future<Output = Result<Generated, ScorerError>>>(
         let answer = ask(i);
         async move { (i, answer.await) }
     };
-    asked.extend(waiting.by_ref().take(parallel.max(1)).map(numbered));
+    let mut under_way: Vec<usize> = waiting.by_ref().take(parallel.max(1)).collect();
+    asked.extend(under_way.iter().copied().map(numbered));
     while let Some((index, answer)) = asked.next().await {
         let row = answer.map_err(|error| error.after(done.len(), prompts.len()))?;
+        let told = Instant::now();
         let ended = on_row(&row).is_break();
         done.push((index, row));
         if ended {
             break;
         }
-        asked.extend(waiting.next().map(numbered));
+        under_way.retain(|i| *i != index);
+        if told.elapsed() > PAUSE {
+            asked = FuturesUnordered::new();
+            asked.extend(under_way.iter().copied().map(numbered));
+        }
+        if let Some(next) = waiting.next() {
+            under_way.push(next);
+            asked.push(numbered(next));
+        }
     }
     done.sort_by_key(|(index, _)| *index);
     Ok(done.into_iter().map(|(_, row)| row).collect())
