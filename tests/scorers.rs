@@ -92,7 +92,8 @@ fn answers_belong_to_their_rows_though_many_are_under_way() {
 
 #[test]
 fn the_prompts_of_one_reader_are_sent_one_after_the_other() {
-    let (server, scorer) = scorer_of(Script::default());
+    let server = Server::start(Script::default());
+    let scorer = open(&ScoringChoice { parallel: Some(1), ..choice(Program::LlamaCpp, &server.url) }).expect("found");
     ask(scorer.as_ref(), 8).expect("answers");
     let starts: Vec<Vec<u64>> = server.posted("/completion").iter().map(|body| serde_json::from_value(body["prompt"].clone()).expect("ids")).collect();
     let changes = starts.windows(2).filter(|pair| pair[0][..8] != pair[1][..8]).count();
