@@ -95,7 +95,8 @@ fn the_prompts_of_one_reader_are_sent_one_after_the_other() {
     let server = Server::start(Script::default());
     let scorer = open(&ScoringChoice { parallel: Some(1), ..choice(Program::LlamaCpp, &server.url) }).expect("found");
     ask(scorer.as_ref(), 8).expect("answers");
-    let starts: Vec<Vec<u64>> = server.posted("/completion").iter().map(|body| serde_json::from_value(body["prompt"].clone()).expect("ids")).collect();
+    let starts: Vec<Vec<u64>> =
+        server.posted("/completion").iter().map(|body| serde_json::from_value(body["prompt"].clone()).expect("ids")).collect();
     let changes = starts.windows(2).filter(|pair| pair[0][..8] != pair[1][..8]).count();
     assert_eq!(changes, 1);
 }
@@ -108,13 +109,19 @@ fn requests_carry_the_recipes_sampling_and_a_seed_of_the_row_alone() {
     ask(scorer.as_ref(), 6).expect("answers");
     assert!(few.iter().all(|(prompt, seed)| seeds(&server)[prompt] == *seed && *seed < 1 << 31));
     let body = server.posted("/completion").remove(0);
-    assert_eq!((body["temperature"].as_f64(), body["top_k"].as_u64(), body["n_predict"].as_u64()), (Some(0.6), Some(20), Some(60)));
+    assert_eq!(
+        (body["temperature"].as_f64(), body["top_k"].as_u64(), body["n_predict"].as_u64()),
+        (Some(0.6), Some(20), Some(60))
+    );
     assert_eq!((body["cache_prompt"].as_bool(), body["min_p"].as_f64()), (Some(true), Some(0.0)));
 
     let (server, scorer) = scorer_of(Script { program: Program::Ollama, ..Script::default() });
     ask(scorer.as_ref(), 2).expect("answers");
     let body = server.posted("/api/generate").pop().expect("asked");
-    assert_eq!((body["raw"].as_bool(), body["model"].as_str(), body["stream"].as_bool()), (Some(true), Some("toy:latest"), Some(false)));
+    assert_eq!(
+        (body["raw"].as_bool(), body["model"].as_str(), body["stream"].as_bool()),
+        (Some(true), Some("toy:latest"), Some(false))
+    );
     assert_eq!((body["options"]["num_predict"].as_u64(), body["options"]["num_ctx"].as_u64()), (Some(60), Some(2048)));
 }
 
@@ -180,7 +187,10 @@ fn a_server_that_still_loads_is_waited_for() {
 fn a_stranger_is_named_and_so_is_a_port_where_nobody_listens() {
     let server = Server::start(Script { program: Program::Stranger, ..Script::default() });
     let url = server.url.clone();
-    assert_says(&open(&choice(Program::LlamaCpp, &url)).err().expect("a stranger").to_string(), &[&url, "neither", "/api/version: 404"]);
+    assert_says(
+        &open(&choice(Program::LlamaCpp, &url)).err().expect("a stranger").to_string(),
+        &[&url, "neither", "/api/version: 404"],
+    );
     drop(server);
     let gone = open(&choice(Program::LlamaCpp, &url)).err().expect("nobody").to_string();
     assert_says(&gone, &[&url, "llama-server -m", "ollama serve", "embedded"]);
@@ -236,7 +246,10 @@ fn a_passing_error_is_tried_again_and_a_lasting_one_told_without_control_charact
     let (_server, scorer) = scorer_of(Script { fault: Fault::Errors(2), ..Script::default() });
     assert_eq!(ask(scorer.as_ref(), 1).expect("the third try").len(), 1);
     for program in BOTH {
-        assert_says(&error(Script { program, fault: Fault::Errors(usize::MAX), ..Script::default() }), &["500", "out of [2Jmemory", "log"]);
+        assert_says(
+            &error(Script { program, fault: Fault::Errors(usize::MAX), ..Script::default() }),
+            &["500", "out of [2Jmemory", "log"],
+        );
     }
 }
 

@@ -31,7 +31,9 @@ pub fn score(workspace: &Arc<Workspace>, command: Command, output: Output) -> Re
                 }
                 Ok(Event::Log { level: Level::Error, text }) => bail!("{}", clean(&text)),
                 Ok(_) => {}
-                Err(RecvError::Lagged(lost)) => bail!("{lost} answers came faster than they could be printed; write them to a file"),
+                Err(RecvError::Lagged(lost)) => {
+                    bail!("{lost} answers came faster than they could be printed; write them to a file")
+                }
                 Err(RecvError::Closed) => bail!("the engine ended; its log is in .stratos/logs/stratos.log"),
             }
         }

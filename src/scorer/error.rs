@@ -32,7 +32,9 @@ pub enum ScorerError {
     UnknownKind { server: String, llama: String, ollama: String },
     #[error("{server}, {what}: refused with {status}: {why}. {next}")]
     Refused { server: String, what: &'static str, status: u16, why: String, next: &'static str },
-    #[error("{server}, {what}: the reply cannot be read: {why}. Is it the server that [scoring] means, and is nothing between it and us?")]
+    #[error(
+        "{server}, {what}: the reply cannot be read: {why}. Is it the server that [scoring] means, and is nothing between it and us?"
+    )]
     Reply { server: String, what: &'static str, why: String },
     #[error(
         "guard T11: {server} reads the prompt of {row} as other tokens than the student was trained on: {why}. Serve the GGUF of this \

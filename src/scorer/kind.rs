@@ -42,11 +42,9 @@ pub(super) async fn find(wire: &Wire, choice: &ScoringChoice) -> Result<Found, S
         Some(ServerKind::Ollama) => ollama(wire).await,
         None => match llama(wire).await {
             Err(first @ (ScorerError::Refused { .. } | ScorerError::Reply { .. })) => match ollama(wire).await {
-                Err(second @ (ScorerError::Refused { .. } | ScorerError::Reply { .. })) => Err(ScorerError::UnknownKind {
-                    server: wire.server(),
-                    llama: in_short(&first),
-                    ollama: in_short(&second),
-                }),
+                Err(second @ (ScorerError::Refused { .. } | ScorerError::Reply { .. })) => {
+                    Err(ScorerError::UnknownKind { server: wire.server(), llama: in_short(&first), ollama: in_short(&second) })
+                }
                 found => found,
             },
             found => found,

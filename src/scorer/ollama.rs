@@ -169,7 +169,8 @@ impl Ollama {
     }
 
     fn count(&self, answer: &Answer) -> Result<usize, ScorerError> {
-        let missing = || self.wire.unreadable("/api/generate", "it does not say how much it read (prompt_eval_count); update Ollama");
+        let missing =
+            || self.wire.unreadable("/api/generate", "it does not say how much it read (prompt_eval_count); update Ollama");
         answer.prompt_eval_count.ok_or_else(missing)
     }
 

@@ -53,9 +53,9 @@ impl ScoringChoice {
         let Some(server) = &self.server else {
             let key = [("kind", self.kind.is_some()), ("model", self.model.is_some()), ("parallel", self.parallel.is_some())];
             return match key.iter().find(|(_, set)| *set) {
-                Some((key, _)) => {
-                    Err(format!("scoring.{key} says how a server is asked, but scoring.server is missing, such as \"http://127.0.0.1:8080\""))
-                }
+                Some((key, _)) => Err(format!(
+                    "scoring.{key} says how a server is asked, but scoring.server is missing, such as \"http://127.0.0.1:8080\""
+                )),
                 None => Ok(()),
             };
         };
@@ -95,7 +95,8 @@ mod tests {
 
     #[test]
     fn every_key_is_read_and_written_back() {
-        let text = "[scoring]\nserver='http://[::1]:11434'\nkind='ollama'\nmodel='stratos:latest'\nparallel=8\ntimeout_seconds=9.5";
+        let text =
+            "[scoring]\nserver='http://[::1]:11434'\nkind='ollama'\nmodel='stratos:latest'\nparallel=8\ntimeout_seconds=9.5";
         let config = Config::from_toml(text).expect("valid");
         assert_eq!((config.scoring.kind, config.scoring.parallel), (Some(ServerKind::Ollama), Some(8)));
         assert_eq!(Config::from_toml(&config.to_toml()), Ok(config));

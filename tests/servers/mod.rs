@@ -137,7 +137,9 @@ async fn handle(State(world): State<Arc<World>>, request: Request) -> Response<B
     }
     match (world.script.program, path.as_str()) {
         (Program::LlamaCpp, "/props") => reply(200, props(&world).to_string()),
-        (Program::LlamaCpp, "/v1/models") => reply(200, json!({"data": [{"id": "toy", "meta": {"n_params": 7, "size": 9}}]}).to_string()),
+        (Program::LlamaCpp, "/v1/models") => {
+            reply(200, json!({"data": [{"id": "toy", "meta": {"n_params": 7, "size": 9}}]}).to_string())
+        }
         (Program::LlamaCpp, "/tokenize") => reply(200, json!({"tokens": tokens(&world, text(&body, "content"))}).to_string()),
         (Program::LlamaCpp, "/completion") => complete(&world, &body).await,
         (Program::Ollama, "/api/version") => reply(200, json!({"version": "0.99.1"}).to_string()),

@@ -99,12 +99,7 @@ fn ask(
 
 fn stored_prediction(reply: &Reply) -> StoredPrediction {
     let written = &reply.written;
-    StoredPrediction {
-        pair: reply.pair.clone(),
-        output: written.text.clone(),
-        tokens: written.tokens,
-        seconds: reply.seconds,
-    }
+    StoredPrediction { pair: reply.pair.clone(), output: written.text.clone(), tokens: written.tokens, seconds: reply.seconds }
 }
 
 fn prompt_text(question: &Question) -> String {
