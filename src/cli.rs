@@ -3,9 +3,11 @@
 
 mod admin;
 mod articles;
+mod bench;
 mod compare;
 mod distill;
 mod keys;
+mod models;
 mod phases;
 mod score;
 
@@ -79,9 +81,15 @@ enum Act {
     Score(score::ScoreArgs),
     /// Compute the metrics of a file of predictions
     Metrics(MetricsArgs),
+    /// Figures of this machine, with a peer beside them
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Keys of paid teachers: where they come from; store or forget one in the OS keyring
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Models on disk: what one is, how it reads text
+    #[command(subcommand)]
+    Models(models::Models),
     /// Guards: what they saw, and overriding one with a written reason
     #[command(subcommand)]
     Guards(admin::Guards),
@@ -155,7 +163,9 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Act::Deploy(args)) => phases::single(&open(&root)?, Phase::Deploy, &args),
         Some(Act::Score(args)) => score::score(&open(&root)?, args),
         Some(Act::Metrics(args)) => admin::metrics(&root, &args.file, &args.recipe, args.edges.as_deref(), args.json),
+        Some(Act::Bench(act)) => bench::run(&act).map(|()| ExitCode::SUCCESS),
         Some(Act::Keys(act)) => keys::keys(act),
+        Some(Act::Models(act)) => models::models(act),
         Some(Act::Guards(act)) => admin::guards(&open(&root)?, act),
     }
 }

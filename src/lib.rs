@@ -7,6 +7,7 @@
 //! `tests/architecture.rs` is the fence.
 
 pub mod audit;
+pub mod bench;
 pub mod cli;
 pub mod dataset;
 pub mod deploy;

@@ -38,7 +38,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ),
         ("tui", &["domain", "engine", "guards"]),
         ("headless", &["domain", "engine", "guards", "workspace"]),
-        ("cli", &["domain", "engine", "guards", "workspace", "evaluate", "headless", "tui"]),
+        ("cli", &["domain", "engine", "guards", "workspace", "student", "evaluate", "headless", "tui"]),
     ])
 }
 

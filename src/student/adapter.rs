@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::base::{BaseWeights, Projection};
 use super::matrix::Matrix;
-use super::ops::matmul::{Left, Product, add_transposed, times};
-use super::ops::{Packed, dot_rows};
+use super::ops::matmul::{Left, Product};
+use super::ops::{Packed, column_products, dot_rows};
 use super::parameters::Parameters;
 use super::pass::{Gradients, Norm, Vectors, Weights};
 use super::random::Stream;
@@ -239,25 +239,26 @@ impl Gradients for AdapterGradients<'_> {
         let (a, b) = (numbers.get(&name(n, p, "lora_A.weight")), numbers.get(&name(n, p, "lora_B.weight")));
         let gains = &self.adapted.gains[n][p.index()];
         let gain = |o: usize| rules.scale() * gains.get(o).copied().unwrap_or(1.0);
-        let mut low = vec![0.0; rows * rank];
-        // B: what X gives through A, against dY.
-        times(x, rows, &Packed::transposed(a, rank, inner, inner), &mut low, false);
-        let mut turned = vec![0.0; rank * out];
-        add_transposed(&low, dy, rows, &mut turned);
-        let d_b = self.into.get_mut(&name(n, p, "lora_B.weight"));
-        for (o, row) in d_b.chunks_exact_mut(rank).enumerate() {
-            row.iter_mut().enumerate().for_each(|(r, v)| *v += gain(o) * turned[r * out + o]);
-        }
-        // A: what dY gives through B, against X.
         let scaled: Vec<f32> =
             b.chunks_exact(rank).enumerate().flat_map(|(o, row)| row.iter().map(move |v| v * gain(o))).collect();
-        times(dy, rows, &Packed::rows(&scaled, out, rank, rank), &mut low, false);
-        add_transposed(&low, x, rows, self.into.get_mut(&name(n, p, "lora_A.weight")));
-        if let Some(y) = y.filter(|_| rules.dora) {
+        let low = LowRank {
+            a: Packed::transposed(a, rank, inner, inner),
+            b: Packed::rows(&scaled, out, rank, rank),
+            outputs: y.filter(|_| rules.dora),
+        };
+        let sums = low.sums(x, dy, rows);
+        let d_a = self.into.get_mut(&name(n, p, "lora_A.weight"));
+        for (i, row) in sums.a.chunks_exact(rank).enumerate() {
+            row.iter().enumerate().for_each(|(r, v)| d_a[r * inner + i] += v);
+        }
+        let d_b = self.into.get_mut(&name(n, p, "lora_B.weight"));
+        for (o, (row, sums)) in d_b.chunks_exact_mut(rank).zip(sums.b.chunks_exact(rank)).enumerate() {
+            row.iter_mut().zip(sums).for_each(|(d, v)| *d += gain(o) * v);
+        }
+        if rules.dora {
             let m = numbers.get(&name(n, p, "lora_magnitude_vector"));
-            let sums = column_products(dy, y, out);
             let d_m = self.into.get_mut(&name(n, p, "lora_magnitude_vector"));
-            d_m.iter_mut().zip(sums).zip(m).for_each(|((d, sum), m)| *d += sum / m);
+            d_m.iter_mut().zip(sums.m).zip(m).for_each(|((d, sum), m)| *d += sum / m);
         }
     }
 
@@ -276,22 +277,72 @@ impl Gradients for AdapterGradients<'_> {
     }
 }
 
-/// Σ over rows of a⊙b, by columns. Rows are summed in stretches of fixed length, so the cores change nothing.
-fn column_products(a: &[f32], b: &[f32], width: usize) -> Vec<f32> {
-    const ROWS: usize = 128;
-    let part = |(a, b): (&[f32], &[f32])| {
-        let mut sums = vec![0.0f32; width];
-        for (a, b) in a.chunks_exact(width).zip(b.chunks_exact(width)) {
-            for ((s, a), b) in sums.iter_mut().zip(a).zip(b) {
-                *s += a * b;
-            }
+/// Rows of one task: its `x` and `dy` stay in the second-level cache while all sums pass over them.
+const ROWS: usize = 128;
+
+/// One adapted matrix, ready for its gradients.
+struct LowRank<'a> {
+    /// x → what it gives through A.
+    a: Packed,
+    /// dy → what it gives through the scaled B.
+    b: Packed,
+    /// What the matrix wrote, where magnitudes learn.
+    outputs: Option<&'a [f32]>,
+}
+
+/// Sums over rows.
+struct Sums {
+    /// Xᵀ·(dY·B'): in × rank.
+    a: Vec<f32>,
+    /// dYᵀ·(X·Aᵀ): out × rank.
+    b: Vec<f32>,
+    /// Σ dY⊙Y by column; empty without outputs.
+    m: Vec<f32>,
+}
+
+impl LowRank<'_> {
+    /// Rows are summed in stretches of fixed length, in their order, so the cores change nothing.
+    fn sums(&self, x: &[f32], dy: &[f32], rows: usize) -> Sums {
+        let (inner, out) = (self.a.inner(), self.b.inner());
+        let parts: Vec<Sums> = x[..rows * inner]
+            .par_chunks(ROWS * inner)
+            .zip(dy[..rows * out].par_chunks(ROWS * out))
+            .enumerate()
+            .map(|(i, (x, dy))| self.part(x, dy, self.outputs.map(|y| &y[i * ROWS * out..][..dy.len()])))
+            .collect();
+        let add = |into: &mut [f32], part: &[f32]| into.iter_mut().zip(part).for_each(|(a, b)| *a += b);
+        let mut parts = parts.into_iter();
+        let empty = || Sums { a: vec![0.0; inner * self.a.cols()], b: vec![0.0; out * self.b.cols()], m: vec![0.0; out] };
+        let mut all = parts.next().unwrap_or_else(empty);
+        for part in parts {
+            add(&mut all.a, &part.a);
+            add(&mut all.b, &part.b);
+            add(&mut all.m, &part.m);
         }
-        sums
-    };
-    let parts: Vec<Vec<f32>> = a.par_chunks(ROWS * width).zip(b.par_chunks(ROWS * width)).map(part).collect();
-    let mut sums = vec![0.0f32; width];
-    for part in parts {
-        sums.iter_mut().zip(part).for_each(|(s, p)| *s += p);
+        all
     }
-    sums
+
+    fn part(&self, x: &[f32], dy: &[f32], y: Option<&[f32]>) -> Sums {
+        let (inner, out, rank) = (self.a.inner(), self.b.inner(), self.a.cols());
+        let rows = x.len() / inner;
+        let through = |x: &[f32], right: &Packed| {
+            let mut low = vec![0.0; rows * rank];
+            let left = Left { data: x, row: right.inner(), col: 1 };
+            Product { left, right, rows, inner: right.inner(), cols: rank, out: &mut low, stride: rank, add: false }.run();
+            Packed::rows(&low, rows, rank, rank)
+        };
+        let against = |x: &[f32], width: usize, low: &Packed| {
+            let mut sums = vec![0.0; width * rank];
+            let left = Left { data: x, row: 1, col: width };
+            Product { left, right: low, rows: width, inner: rows, cols: rank, out: &mut sums, stride: rank, add: false }.run();
+            sums
+        };
+        let b = against(dy, out, &through(x, &self.a));
+        let a = against(x, inner, &through(dy, &self.b));
+        let mut m = vec![0.0; if y.is_some() { out } else { 0 }];
+        if let Some(y) = y {
+            column_products(dy, y, &mut m);
+        }
+        Sums { a, b, m }
+    }
 }

@@ -12,7 +12,6 @@ const SMALL: usize = 32;
 /// One kind of block.
 #[derive(Debug, Clone, Copy)]
 pub struct Blocks {
-    kind: GgmlDType,
     /// As reports spell it.
     pub name: &'static str,
     /// Numbers in a block.
@@ -27,8 +26,8 @@ pub struct Blocks {
 impl Blocks {
     /// `None` for kinds that are not quantised, or that are not known here.
     pub fn of(kind: GgmlDType) -> Option<Self> {
-        let small = |name, bytes, scales, widen| Self { kind, name, numbers: SMALL, bytes, scales, widen };
-        let large = |name, bytes, scales, widen| Self { kind, name, numbers: LARGE, bytes, scales, widen };
+        let small = |name, bytes, scales, widen| Self { name, numbers: SMALL, bytes, scales, widen };
+        let large = |name, bytes, scales, widen| Self { name, numbers: LARGE, bytes, scales, widen };
         Some(match kind {
             GgmlDType::Q4_0 => small("q4_0", 18, &[0], q4_0),
             GgmlDType::Q4_1 => small("q4_1", 20, &[0, 2], q4_1),
@@ -42,10 +41,6 @@ impl Blocks {
             GgmlDType::Q6K => large("q6_k", 210, &[208], q6_k),
             _ => return None,
         })
-    }
-
-    pub fn kind(&self) -> GgmlDType {
-        self.kind
     }
 
     /// Whole blocks as f32; `out` has [`Self::numbers`] for each block.
@@ -125,7 +120,7 @@ fn q2_k(block: &[u8], out: &mut [f32]) {
     }
 }
 
-/// The sixteen 6-bit scales of a q3_k block, less 32.
+/// The sixteen 6-bit scales of a `q3_k` block, less 32.
 fn q3_scales(packed: &[u8]) -> [i8; 16] {
     std::array::from_fn(|n| {
         let low = if n < 8 { packed[n] & 15 } else { packed[n - 8] >> 4 };
@@ -148,7 +143,7 @@ fn q3_k(block: &[u8], out: &mut [f32]) {
     }
 }
 
-/// Scale and minimum, 6 bits each, of one of the eight parts of a q4_k or q5_k block.
+/// Scale and minimum, 6 bits each, of one of the eight parts of a `q4_k` or `q5_k` block.
 fn scale_and_min(packed: &[u8], part: usize) -> (f32, f32) {
     let (scale, min) = if part < 4 {
         (packed[part] & 63, packed[part + 4] & 63)

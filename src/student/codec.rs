@@ -34,19 +34,13 @@ pub struct MaskedPiece {
     pub loss: bool,
 }
 
-const TOKENIZER_FILE: &str = "tokenizer.json";
-
 impl Codec {
     /// The text side of a model's folder: `tokenizer.json` and the template, wherever it lies.
     pub fn load(folder: &Path) -> Result<Self, StudentError> {
-        let path = folder.join(TOKENIZER_FILE);
-        if !path.is_file() {
-            let why = format!("it has no {TOKENIZER_FILE}; take it from where the model came from and put it there");
-            return Err(StudentError::file(folder, why));
-        }
+        let inner = tokenizer::of_folder(folder)?;
         let template = ChatTemplate::of_folder(folder)?;
-        let tokenizer = StudentTokenizer::of_model(tokenizer::read(&path)?, &template);
-        Ok(Self { tokenizer: tokenizer.map_err(|e| StudentError::file(&path, e.to_string()))?, template })
+        let tokenizer = StudentTokenizer::of_model(inner, &template);
+        Ok(Self { tokenizer: tokenizer.map_err(|e| StudentError::file(folder, e.to_string()))?, template })
     }
 
     /// Ids of a conversation up to where the assistant begins to write.
@@ -129,5 +123,37 @@ pub(crate) mod tests {
         let mut codec = toy();
         codec.template = ChatTemplate::new("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}").unwrap();
         assert!(codec.example(&conversation("x")).unwrap_err().to_string().contains("<|im_end|>"));
+    }
+
+    /// As Qwen3's template has it: the last answer always gets a think block, the prompt an empty one where thinking is off.
+    const THINKING: &str = "{%- for m in messages %}{{- '<|im_start|>' + m.role + '\\n' }}\
+{%- if m.role == 'assistant' %}{%- set parts = m.content.split('</think>') %}\
+{%- set thought = parts[0].split('<think>')[-1].strip('\\n') if parts|length > 1 else '' %}\
+{{- '<think>\\n' + thought + '\\n</think>\\n\\n' + parts[-1].lstrip('\\n') }}\
+{%- else %}{{- m.content }}{%- endif %}{{- '<|im_end|>\\n' }}{%- endfor %}\
+{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}\
+{%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}{%- endif %}";
+
+    fn answer(thinking: Option<bool>, content: &str) -> Result<String, StudentError> {
+        let template = ChatTemplate::new(THINKING).unwrap().with_thinking(thinking);
+        let codec = Codec { tokenizer: toy_tokenizer(), template };
+        let messages = conversation(content);
+        let encoded = codec.example(&messages)?;
+        assert_eq!(encoded.ids[..encoded.loss_from], codec.prompt(&messages[..2])?);
+        assert_eq!(encoded.ids.last(), Some(&codec.tokenizer.end()));
+        Ok(encoded.ids[encoded.loss_from..].iter().map(|id| codec.tokenizer.piece(*id)).collect())
+    }
+
+    #[test]
+    fn a_template_that_always_thinks_is_followed_on_both_sides() {
+        let thought = "<think>\nweak\n</think>\n\nSCORE: 1";
+        let end = |text: &str| format!("{text}<|im_end|>");
+        for thinking in [None, Some(true)] {
+            assert_eq!(answer(thinking, thought).unwrap(), end(thought));
+            assert_eq!(answer(thinking, "SCORE: 1").unwrap(), end("<think>\n\n</think>\n\nSCORE: 1"));
+        }
+        assert_eq!(answer(Some(false), "SCORE: 1").unwrap(), end("SCORE: 1"));
+        let error = answer(Some(false), thought).unwrap_err().to_string();
+        assert!(error.contains("thinking switched off"), "{error}");
     }
 }

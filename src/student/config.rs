@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::StudentError;
 use super::ops::attention::Heads;
 use super::tokenizer::StudentTokenizer;
+use crate::domain::one_line;
 use crate::domain::recipe::SeedlingRules;
 
 /// Largest sizes a file may ask for, so that a broken one is refused instead of exhausting memory.
@@ -197,7 +198,10 @@ fn rope_of(value: &Value) -> Result<(Option<f64>, RopeScaling), StudentError> {
             high: need("high_freq_factor")?,
             original: need("original_max_position_embeddings")?,
         },
-        other => return refuse(format!("rope scaling '{other}' is not supported; 'default', 'linear' and 'llama3' are")),
+        other => {
+            let other = one_line(other, 40);
+            return refuse(format!("rope scaling '{other}' is not supported; 'default', 'linear' and 'llama3' are"));
+        }
     };
     Ok((number("rope_theta"), scaling))
 }
@@ -247,7 +251,7 @@ impl File {
             _ => matches!(act, None | Some("silu")),
         };
         let cases = [
-            (!known_act, format!("hidden_act '{}'", act.unwrap_or_default())),
+            (!known_act, format!("hidden_act '{}'", one_line(act.unwrap_or_default(), 40))),
             (family != Family::Qwen2 && self.attention_bias == Some(true), "attention_bias".into()),
             (self.mlp_bias == Some(true), "mlp_bias".into()),
             (family != Family::Gemma3 && self.use_sliding_window == Some(true), "use_sliding_window".into()),
@@ -314,10 +318,7 @@ impl StudentConfig {
         let file: File = serde_json::from_value(source.clone()).map_err(|e| StudentError::Config(e.to_string()))?;
         let Some(family) = Family::of(&file.model_type) else {
             let known = Family::ALL.map(Family::name).join(", ");
-            return refuse(format!(
-                "model_type '{}' is not supported; {known} are",
-                crate::domain::one_line(&file.model_type, 40)
-            ));
+            return refuse(format!("model_type '{}' is not supported; {known} are", one_line(&file.model_type, 40)));
         };
         if let Some(what) = file.unsupported(family) {
             return refuse(format!("{what} is not supported for {}", family.name()));

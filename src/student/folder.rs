@@ -70,6 +70,10 @@ impl Shards {
         self.files.iter_mut().map(WeightFile::digest).collect()
     }
 
+    pub(super) fn stored(&self) -> impl Iterator<Item = &Stored> {
+        self.tensors.values().map(|(_, stored)| stored)
+    }
+
     fn find(&mut self, name: &str) -> Result<(&mut WeightFile, Stored), StudentError> {
         let found = spellings(name).into_iter().find_map(|spelling| self.tensors.get(&spelling).cloned());
         let file = found.as_ref().map_or(0, |(file, _)| *file);
@@ -114,7 +118,9 @@ fn shards_of(index: &Path) -> Result<BTreeSet<String>, StudentError> {
     let map = value.get("weight_map").and_then(Value::as_object);
     let map = map.filter(|m| !m.is_empty()).ok_or_else(|| StudentError::file(index, "its weight_map is missing or empty"))?;
     let plain = |file: &Value| {
-        let name = file.as_str().filter(|n| !n.is_empty() && !n.contains(['/', '\\', ':', '\0']) && !n.starts_with('.'));
+        let name = file.as_str().filter(|n| {
+            !n.is_empty() && !n.contains(['/', '\\', ':', '\0']) && !n.starts_with('.') && !n.contains(char::is_control)
+        });
         name.map(str::to_owned).ok_or_else(|| {
             let shown = one_line(&file.to_string(), 80);
             StudentError::file(index, format!("it names the file {shown}; shards must lie beside the index"))

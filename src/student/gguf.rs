@@ -1,6 +1,8 @@
 //! GGUF files, versions 2 and 3: metadata and places of tensors, with every count proved against what is left of the file
-//! before memory is taken for it. Owns the container; `shape` makes a configuration of it, `words` a tokenizer.
+//! before memory is taken for it. Owns the container; `shape` makes a configuration of it, `words` and
+//! `pieces` a tokenizer.
 
+mod pieces;
 mod shape;
 mod words;
 
@@ -103,6 +105,10 @@ impl Gguf {
             Meta::Int(n) => Some(*n as f64),
             _ => None,
         }
+    }
+
+    pub(super) fn stored(&self) -> impl Iterator<Item = &Stored> {
+        self.tensors.values()
     }
 
     /// Its tensors by their Hugging Face names.
@@ -257,13 +263,11 @@ pub(super) struct Tensors<'a> {
 impl Tensors<'_> {
     fn find(&self, name: &str) -> Result<(String, Stored), StudentError> {
         let own = gguf_name(self.config.family, name).unwrap_or_else(|| name.to_owned());
-        match self.gguf.tensors.get(&own) {
-            Some(stored) => Ok((own, stored.clone())),
-            None => {
-                let why = "is missing: the file does not hold the model that its metadata describe; take another file of it";
-                Err(StudentError::tensor(self.gguf.path(), &own, why))
-            }
+        if let Some(stored) = self.gguf.tensors.get(&own) {
+            return Ok((own, stored.clone()));
         }
+        let why = "is missing: the file does not hold the model that its metadata describe; take another file of it";
+        Err(StudentError::tensor(self.gguf.path(), &own, why))
     }
 }
 

@@ -37,44 +37,36 @@ impl Base {
         let weights = assemble(&config, &mut Shards::open(folder)?, keep, config.norm_offset())?;
         Ok((config, weights))
     }
-
-    /// Shape and text side alone; no number is read.
-    pub fn outline(path: &Path) -> Result<(StudentConfig, Codec), StudentError> {
-        if path.is_dir() {
-            Shards::open(path)?;
-            let (config, codec) = folder_text(path)?;
-            Ok((config, codec))
-        } else {
-            let gguf = Gguf::open(path)?;
-            gguf_text(&gguf)
-        }
-    }
 }
 
 fn from_folder(folder: &Path, keep: Keep) -> Result<Base, StudentError> {
-    let (config, codec) = folder_text(folder)?;
+    let config = folder_config(folder)?;
+    let codec = fitting(&config, Codec::load(folder)?)?;
+    let config = ended(config, &codec);
     let mut shards = Shards::open(folder)?;
     let weights = assemble(&config, &mut shards, keep, config.norm_offset())?;
     let digest = shards.digests()?.iter().fold(Digester::new(), Digester::field).field(config.to_json()).finish();
     Ok(Base { config, codec, weights, digest })
 }
 
-/// `config.json` with every token that ends a text, and the codec.
-fn folder_text(folder: &Path) -> Result<(StudentConfig, Codec), StudentError> {
+/// `config.json` with every token that `generation_config.json` ends a text with.
+pub(super) fn folder_config(folder: &Path) -> Result<StudentConfig, StudentError> {
     let path = folder.join(CONFIG_FILE);
     if !path.is_file() {
         let why = format!("it has no {CONFIG_FILE}; give a model's folder in the Hugging Face layout, or a .gguf file");
         return Err(StudentError::file(folder, why));
     }
     let config = StudentConfig::load(&path)?;
-    let codec = Codec::load(folder)?;
-    let ends = generation_ends(folder)?;
-    fit(config, codec, &ends)
+    let mut ends = config.eos_token_ids.clone();
+    ends.extend(generation_ends(folder)?.into_iter().filter(|id| !config.eos_token_ids.contains(id)));
+    Ok(config.with_ends(&ends, None))
 }
 
 fn from_gguf(path: &Path, keep: Keep) -> Result<Base, StudentError> {
     let mut gguf = Gguf::open(path)?;
-    let (config, codec) = gguf_text(&gguf)?;
+    let config = gguf.config()?;
+    let codec = fitting(&config, gguf.codec()?)?;
+    let config = ended(config, &codec);
     let mut tensors = gguf.tensors(&config);
     // Converters add what a family's norms are stored less.
     let weights = assemble(&config, &mut tensors, keep, 0.0)?;
@@ -82,21 +74,18 @@ fn from_gguf(path: &Path, keep: Keep) -> Result<Base, StudentError> {
     Ok(Base { config, codec, weights, digest })
 }
 
-fn gguf_text(gguf: &Gguf) -> Result<(StudentConfig, Codec), StudentError> {
-    fit(gguf.config()?, gguf.codec()?, &[])
+/// The codec, proved to belong to a model of this shape.
+pub(super) fn fitting(config: &StudentConfig, mut codec: Codec) -> Result<Codec, StudentError> {
+    codec.tokenizer = codec.tokenizer.for_rows(config.vocab_size)?;
+    Ok(codec)
 }
 
-/// Tokenizer and model proved to belong together; the configuration then names everything that ends a text.
-fn fit(config: StudentConfig, mut codec: Codec, more: &[u32]) -> Result<(StudentConfig, Codec), StudentError> {
-    codec.tokenizer = codec.tokenizer.for_rows(config.vocab_size)?;
-    let mut ends = vec![codec.tokenizer.end()];
-    for id in config.eos_token_ids.iter().chain(more) {
-        if !ends.contains(id) && (*id as usize) < config.vocab_size {
-            ends.push(*id);
-        }
-    }
-    let pad = codec.tokenizer.pad();
-    Ok((config.with_ends(&ends, Some(pad)), codec))
+/// The shape naming everything that ends a text, the end of a turn first, and what pads one.
+fn ended(config: StudentConfig, codec: &Codec) -> StudentConfig {
+    let end = codec.tokenizer.end();
+    let others = config.eos_token_ids.iter().copied().filter(|id| *id != end && (*id as usize) < config.vocab_size);
+    let ends: Vec<u32> = std::iter::once(end).chain(others).collect();
+    config.with_ends(&ends, Some(codec.tokenizer.pad()))
 }
 
 /// What `generation_config.json`, where there is one, ends a text with.
@@ -133,7 +122,9 @@ fn assemble(
 fn norm(source: &mut impl TensorSource, name: &str, len: usize, offset: f32) -> Result<Vec<f32>, StudentError> {
     let mut weights = source.vector(name, len)?;
     if offset != 0.0 {
-        weights.iter_mut().for_each(|w| *w += offset);
+        for weight in &mut weights {
+            *weight += offset;
+        }
     }
     Ok(weights)
 }

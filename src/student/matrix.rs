@@ -109,7 +109,7 @@ impl Matrix {
         }
     }
 
-    /// "f32", "bf16", "f16", "q8_0", "q4_k" ….
+    /// `f32`, `bf16`, `f16`, `q8_0`, `q4_k` ….
     pub fn precision(&self) -> &'static str {
         match &self.storage {
             Storage::F32(_) => "f32",

@@ -11,6 +11,8 @@ pub mod codec;
 pub mod config;
 mod disk;
 mod error;
+#[cfg(test)]
+mod files_tests;
 pub mod folder;
 pub mod full;
 pub mod generate;
@@ -18,6 +20,7 @@ pub mod gguf;
 pub mod load;
 pub mod matrix;
 pub mod ops;
+pub mod outline;
 pub mod parameters;
 pub mod pass;
 pub mod peft;

@@ -13,7 +13,7 @@ use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
 use super::StudentError;
 use super::tokenizer::{PAD, TURN_END, role_name};
-use crate::domain::{ChatMessage, Role};
+use crate::domain::{ChatMessage, Role, one_line};
 
 /// ChatML, as Qwen writes it for a conversation without tools. The think block is part of the assistant's content.
 pub const CHATML: &str = "{%- for message in messages %}\
@@ -41,7 +41,8 @@ pub struct ChatTemplate {
 }
 
 fn failed(error: impl std::fmt::Display) -> StudentError {
-    StudentError::Template(error.to_string())
+    // Templates come from outside, and so do the words of their errors.
+    StudentError::Template(one_line(&error.to_string(), 400))
 }
 
 impl ChatTemplate {
@@ -233,6 +234,7 @@ fn next_tag(text: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// `json.dumps(value, ensure_ascii=False, indent=indent)`.
+#[expect(clippy::needless_pass_by_value, reason = "minijinja gives filters their options by value")]
 fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
     let indent = options.get::<Option<usize>>("indent")?.map(|n| vec![b' '; n.min(16)]);
     let mut text = Vec::new();
@@ -301,7 +303,7 @@ mod tests {
             ),
             ("{{ strftime_now('%d %b %Y') }}", "26 Jul 2024"),
             ("{{ bos_token }}|{{ eos_token }}|{{ messages[0].tool_calls }}", "|<|im_end|>|"),
-            ("{% if tools is not none or documents %}x{% endif %}{{ enable_thinking is defined }}", "false"),
+            ("{% if tools is not none or documents %}x{% endif %}{{ enable_thinking is defined }}", "False"),
             ("{{ messages[0].get('name', 'none') }} {{ messages[::-1][0].role.upper() }}", "none ASSISTANT"),
         ] {
             assert_eq!(render(source).unwrap(), expected, "{source}");

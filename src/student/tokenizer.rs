@@ -19,6 +19,7 @@ pub const TURN_START: &str = "<|im_start|>";
 pub const TURN_END: &str = "<|im_end|>";
 pub const THINK_OPEN: &str = "<think>";
 pub const THINK_CLOSE: &str = "</think>";
+pub(super) const FILE: &str = "tokenizer.json";
 const LEAST_USES: u64 = 6;
 const SPECIAL: [&str; 5] = [PAD, TURN_START, TURN_END, THINK_OPEN, THINK_CLOSE];
 
@@ -200,6 +201,16 @@ impl StudentTokenizer {
         all.sort_by_key(|(_, id)| *id);
         all
     }
+}
+
+/// A model's `tokenizer.json`.
+pub(super) fn of_folder(folder: &Path) -> Result<Tokenizer, StudentError> {
+    let path = folder.join(FILE);
+    if path.is_file() {
+        return read(&path);
+    }
+    let why = format!("it has no {FILE}; take it from where the model came from and put it there");
+    Err(StudentError::file(folder, why))
 }
 
 /// `tokenizer.json`.

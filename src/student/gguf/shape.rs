@@ -120,8 +120,7 @@ impl Gguf {
         }
         let factor = self.float(&format!("{name}.rope.scaling.factor")).or(self.float(&format!("{name}.rope.scale_linear")));
         match (self.text(&format!("{name}.rope.scaling.type")), factor) {
-            (Some("none"), _) | (None, None) => Ok(Value::Null),
-            (None, Some(1.0)) => Ok(Value::Null),
+            (Some("none"), _) | (None, None | Some(1.0)) => Ok(Value::Null),
             (kind, factor) => Ok(json!({"rope_type": one_line(kind.unwrap_or("linear"), 40), "factor": factor})),
         }
     }

@@ -11,25 +11,29 @@ use super::super::{ChatTemplate, Codec, StudentError, StudentTokenizer, tokenize
 use super::{Gguf, Meta};
 use crate::domain::one_line;
 
-const TOKENIZER_FILE: &str = "tokenizer.json";
 const BESIDE: &str = "put the model's tokenizer.json beside the GGUF, which then goes before what is in it";
 
 /// Kinds of tokens as GGUF counts them.
 const CONTROL: i64 = 3;
-const USER_DEFINED: i64 = 4;
+pub(super) const USER_DEFINED: i64 = 4;
 const UNUSED: i64 = 5;
 
 impl Gguf {
     /// The text side: tokenizer and template.
     pub fn codec(&self) -> Result<Codec, StudentError> {
-        let folder = self.path().parent().unwrap_or(Path::new("."));
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let template = ChatTemplate::beside(folder, self.text_config())?;
-        let file = folder.join(TOKENIZER_FILE);
-        let (inner, from) =
-            if file.is_file() { (tokenizer::read(&file)?, file.as_path()) } else { (self.tokenizer()?, self.path()) };
-        let tokenizer = StudentTokenizer::of_model(inner, &template).map_err(|e| StudentError::file(from, e.to_string()))?;
-        Ok(Codec { tokenizer, template })
+        let template = ChatTemplate::beside(self.folder(), self.text_config())?;
+        let tokenizer = StudentTokenizer::of_model(self.words()?, &template);
+        Ok(Codec { tokenizer: tokenizer.map_err(|e| StudentError::file(self.path(), e.to_string()))?, template })
+    }
+
+    /// The tokenizer alone.
+    pub(in super::super) fn words(&self) -> Result<Tokenizer, StudentError> {
+        let file = self.folder().join(tokenizer::FILE);
+        if file.is_file() { tokenizer::read(&file) } else { self.tokenizer() }
+    }
+
+    fn folder(&self) -> &Path {
+        self.path().parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
 
     /// `tokenizer_config.json` as far as the file knows it.
@@ -65,7 +69,16 @@ impl Gguf {
                 let merges = self.texts("merges").ok_or_else(|| missing("merges"))?;
                 let words = Words::of(pre)
                     .ok_or_else(|| refuse(format!("how its tokenizer cuts words ('{}') is not known here", one_line(pre, 40))))?;
-                words.tokenizer(&self.vocabulary(tokens), merges, self.added(tokens))
+                words.tokenizer(&self.vocabulary(tokens), merges, &self.added(tokens))
+            }
+            // Llama 2's kind puts a space before every text; no file of it is exact enough to prove this on.
+            "llama" if self.text("general.architecture") == Some("gemma3") => {
+                let scores = match self.metadata.get("tokenizer.ggml.scores") {
+                    Some(Meta::Floats(scores)) => scores.as_slice(),
+                    _ => return Err(missing("scores")),
+                };
+                let kinds: Vec<i64> = (0..tokens.len()).map(|id| self.kind(id)).collect();
+                super::pieces::tokenizer(tokens, scores, &kinds, self.added(tokens)).map_err(|why| refuse(why.into()))?
             }
             other => {
                 let why =
@@ -107,7 +120,7 @@ struct Words {
     composed: bool,
     cut: Value,
     /// A whole word that is a token stays one, whatever the merges say.
-    whole_words: bool,
+    unmerged: bool,
 }
 
 impl Words {
@@ -123,18 +136,18 @@ impl Words {
             ])
         };
         let gpt_2 = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
-        let (composed, cut, whole_words) = match pre {
+        let (composed, cut, unmerged) = match pre {
             "smollm" => (false, json!([{"type": "Digits", "individual_digits": true}, gpt_2]), false),
             "qwen2" => (true, split(""), false),
             "llama-bpe" | "llama3" | "llama-v3" => (false, split("{1,3}"), true),
             "gpt-2" => (false, json!([gpt_2]), false),
             _ => return None,
         };
-        Some(Self { composed, cut, whole_words })
+        Some(Self { composed, cut, unmerged })
     }
 
     /// `tokenizer.json`.
-    fn tokenizer(&self, vocabulary: &HashMap<&str, usize>, merges: &[String], added: Vec<Value>) -> Value {
+    fn tokenizer(&self, vocabulary: &HashMap<&str, usize>, merges: &[String], added: &[Value]) -> Value {
         let byte_level = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false});
         json!({
             "version": "1.0",
@@ -147,7 +160,7 @@ impl Words {
             "decoder": byte_level,
             "model": {
                 "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
-                "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": self.whole_words,
+                "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": self.unmerged,
                 "vocab": vocabulary, "merges": merges,
             },
         })

@@ -26,6 +26,7 @@ macro_rules! vectorised {
 
 pub mod attention;
 pub mod cached;
+pub mod clock;
 pub mod dropout;
 pub mod gate;
 pub mod loss;
@@ -87,6 +88,22 @@ vectorised! {
             *sum = dot(row, row);
         }
     }
+}
+
+vectorised! {
+    fn add_products<'a>(a: &'a [f32], b: &'a [f32], sums: &'a mut [f32]) -> () {
+        let width = sums.len();
+        for (a, b) in a.chunks_exact(width).zip(b.chunks_exact(width)) {
+            for ((s, a), b) in sums.iter_mut().zip(a).zip(b) {
+                *s += a * b;
+            }
+        }
+    }
+}
+
+/// Σ over rows of a⊙b, added to `sums` by columns.
+pub fn column_products(a: &[f32], b: &[f32], sums: &mut [f32]) {
+    add_products(a, b, sums);
 }
 
 /// Σ row² of each row.

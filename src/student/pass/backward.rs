@@ -3,8 +3,9 @@
 use rayon::prelude::*;
 
 use super::super::base::Projection;
+use super::super::ops::clock::{Part, timed};
 use super::super::ops::matmul::times;
-use super::super::ops::{Dropout, attention, gate, rms_norm};
+use super::super::ops::{Dropout, Packed, attention, gate, rms_norm};
 use super::forward::Temporary;
 use super::{Attend, Gradients, Kept, Norm, PackedTexts, Pass, Space, Weights, copy, room};
 
@@ -21,15 +22,17 @@ impl Pass {
     ) {
         let size = batch.tokens() * self.config.hidden_size;
         let dx = room(&mut space.dx, size);
-        rms_norm::backward(
-            &space.x[..size],
-            weights.norm(),
-            self.eps(),
-            &space.dh[..size],
-            dx,
-            gradients.norm(Norm::Last),
-            false,
-        );
+        timed(Part::Rest, || {
+            rms_norm::backward(
+                &space.x[..size],
+                weights.norm(),
+                self.eps(),
+                &space.dh[..size],
+                dx,
+                gradients.norm(Norm::Last),
+                false,
+            )
+        });
         let mut shared = Kept::default();
         if recompute {
             // The first layer's buffers are everybody's; its input stays its own.
@@ -95,7 +98,7 @@ impl Pass {
         let written = &kept.mlp[..size];
         let d_written = if let Some(norm) = vectors.mlp_out_norm {
             let into = room(d_written, size);
-            rms_norm::backward(written, norm, eps, dx, into, None, false);
+            timed(Part::Rest, || rms_norm::backward(written, norm, eps, dx, into, None, false));
             &*into
         } else {
             &*dx
@@ -103,25 +106,25 @@ impl Pass {
         let (gate_in, up) = (&kept.gate[..wide], &kept.up[..wide]);
         if gradients.learns(Projection::Down) {
             let inner = room(inner, wide);
-            gate::forward(self.config.activation, gate_in, up, inner);
+            timed(Part::Gate, || gate::forward(self.config.activation, gate_in, up, inner));
             dropout.at(2 * n + 1).apply(inner);
-            gradients.projection(n, Projection::Down, t, inner, d_written, Some(written));
+            timed(Part::Adapter, || gradients.projection(n, Projection::Down, t, inner, d_written, Some(written)));
         }
         let (d_gate, d_up) = (room(d_gate, wide), room(d_up, wide));
-        times(d_written, t, weights.backward(n, Projection::Down, packed), d_gate, false);
+        back(weights, n, Projection::Down, t, packed, d_written, d_gate, false);
         dropout.at(2 * n + 1).apply(d_gate);
-        gate::backward(self.config.activation, gate_in, up, d_gate, d_up);
+        timed(Part::Gate, || gate::backward(self.config.activation, gate_in, up, d_gate, d_up));
         let middle = self.middle(kept, &vectors, size, middle);
         let h = room(h, size);
-        rms_norm::forward(middle, vectors.mlp_norm, eps, h);
+        timed(Part::Rest, || rms_norm::forward(middle, vectors.mlp_norm, eps, h));
         let dh = room(dh, size);
         for (p, d, y, more) in [(Projection::Gate, &*d_gate, gate_in, false), (Projection::Up, &*d_up, up, true)] {
             if gradients.learns(p) {
-                gradients.projection(n, p, t, h, d, Some(y));
+                timed(Part::Adapter, || gradients.projection(n, p, t, h, d, Some(y)));
             }
-            times(d, t, weights.backward(n, p, packed), dh, more);
+            back(weights, n, p, t, packed, d, dh, more);
         }
-        rms_norm::backward(middle, vectors.mlp_norm, eps, dh, dx, gradients.norm(Norm::Mlp(n)), true);
+        timed(Part::Rest, || rms_norm::backward(middle, vectors.mlp_norm, eps, dh, dx, gradients.norm(Norm::Mlp(n)), true));
     }
 
     #[expect(clippy::too_many_arguments, reason = "half a layer is a function of all of these")]
@@ -142,40 +145,42 @@ impl Pass {
         let (written, mixed) = (&kept.attention[..size], &kept.mixed[..qs]);
         let d_written = if let Some(norm) = vectors.attention_out_norm {
             let into = room(y, size);
-            rms_norm::backward(written, norm, eps, dx, into, None, false);
+            timed(Part::Rest, || rms_norm::backward(written, norm, eps, dx, into, None, false));
             &*into
         } else {
             &*dx
         };
         if gradients.learns(Projection::Output) {
-            gradients.projection(n, Projection::Output, t, mixed, d_written, Some(written));
+            timed(Part::Adapter, || gradients.projection(n, Projection::Output, t, mixed, d_written, Some(written)));
         }
         let d_mixed = room(d_mixed, qs);
-        times(d_written, t, weights.backward(n, Projection::Output, packed), d_mixed, false);
+        back(weights, n, Projection::Output, t, packed, d_written, d_mixed, false);
         dropout.at(2 * n).apply(d_mixed);
         let (dq, dk, dv) = (room(dq, qs), room(dk, ks), room(dv, ks));
         let (q, k, v) = (&kept.q[..qs], &kept.k[..ks], &kept.v[..ks]);
-        attention::backward([q, k, v], d_mixed, self.rules(n), batch.texts(), [&mut *dq, &mut *dk, &mut *dv]);
+        timed(Part::Attention, || {
+            attention::backward([q, k, v], d_mixed, self.rules(n), batch.texts(), [&mut *dq, &mut *dk, &mut *dv]);
+        });
         // What is frozen below the first layer needs no gradient.
         let on = n > 0 || gradients.embed_learns();
         let x = &kept.x[..size];
         let h = room(h, size);
-        rms_norm::forward(x, vectors.attention_norm, eps, h);
+        timed(Part::Rest, || rms_norm::forward(x, vectors.attention_norm, eps, h));
         let dh = room(dh, size);
         let bias = |i: usize| vectors.biases.map(|b| b[i]);
         let value = output(v, None, bias(2), gradients.needs_output(Projection::Value), y);
         gradients.projection_if_learning(n, Projection::Value, t, h, dv, value);
         if on {
-            times(dv, t, weights.backward(n, Projection::Value, packed), dh, false);
+            back(weights, n, Projection::Value, t, packed, dv, dh, false);
         }
         for (i, p, d, d_raw, turned, raw) in
             [(0, Projection::Query, dq, dq_raw, q, &kept.q_raw), (1, Projection::Key, dk, dk_raw, k, &kept.k_raw)]
         {
-            self.rope(n).rotate(d, batch.positions(), -1.0);
+            timed(Part::Rest, || self.rope(n).rotate(d, batch.positions(), -1.0));
             let place = if i == 0 { Norm::Query(n) } else { Norm::Key(n) };
             let (d, product) = if let Some(norms) = vectors.qk_norms {
                 let (raw, d_raw) = (&raw[..d.len()], room(d_raw, d.len()));
-                rms_norm::backward(raw, norms[i], eps, d, d_raw, gradients.norm(place), false);
+                timed(Part::Rest, || rms_norm::backward(raw, norms[i], eps, d, d_raw, gradients.norm(place), false));
                 (&*d_raw, gradients.needs_output(p).then_some(raw))
             } else {
                 let back = |y: &mut [f32]| self.rope(n).rotate(y, batch.positions(), -1.0);
@@ -183,13 +188,22 @@ impl Pass {
             };
             gradients.projection_if_learning(n, p, t, h, d, product);
             if on {
-                times(d, t, weights.backward(n, p, packed), dh, true);
+                back(weights, n, p, t, packed, d, dh, true);
             }
         }
         if on {
-            rms_norm::backward(x, vectors.attention_norm, eps, dh, dx, gradients.norm(Norm::Attention(n)), true);
+            timed(Part::Rest, || {
+                rms_norm::backward(x, vectors.attention_norm, eps, dh, dx, gradients.norm(Norm::Attention(n)), true)
+            });
         }
     }
+}
+
+/// `dx (+)= dy · w`
+#[expect(clippy::too_many_arguments, reason = "a product is a function of all of these")]
+fn back(weights: &dyn Weights, n: usize, p: Projection, t: usize, packed: &mut Packed, dy: &[f32], dx: &mut [f32], add: bool) {
+    let right = timed(Part::Merge, || weights.backward(n, p, packed));
+    timed(Part::Products, || times(dy, t, right, dx, add));
 }
 
 /// What a matrix wrote before a bias and before it was turned, where it is needed.
@@ -219,7 +233,7 @@ fn output<'a>(
 impl dyn Gradients + '_ {
     fn projection_if_learning(&mut self, n: usize, p: Projection, t: usize, x: &[f32], dy: &[f32], y: Option<&[f32]>) {
         if self.learns(p) {
-            self.projection(n, p, t, x, dy, y);
+            timed(Part::Adapter, || self.projection(n, p, t, x, dy, y));
         }
     }
 }

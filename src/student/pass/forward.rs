@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::super::base::Projection;
 use super::super::cache::RowCache;
 use super::super::ops::attention::{self, Rules};
+use super::super::ops::clock::{Part, timed};
 use super::super::ops::matmul::times;
 use super::super::ops::{Dropout, Packed, cached, gate, rms_norm};
 use super::{Attend, Kept, PackedTexts, Pass, Space, Vectors, Weights, copy, normed, room};
@@ -82,8 +83,11 @@ impl Pass {
         let (heads, inner) = (self.config.heads(), self.config.intermediate_size);
         let Temporary { h, middle, inner: product, packed } = temporary;
         let h = room(h, x.len());
-        rms_norm::forward(x, vectors.attention_norm, eps, h);
-        let mut project = |p: Projection, x: &[f32], out: &mut [f32]| times(x, t, weights.forward(n, p, packed), out, false);
+        timed(Part::Rest, || rms_norm::forward(x, vectors.attention_norm, eps, h));
+        let mut project = |p: Projection, x: &[f32], out: &mut [f32]| {
+            let right = timed(Part::Merge, || weights.forward(n, p, packed));
+            timed(Part::Products, || times(x, t, right, out, false));
+        };
         let v = room(&mut kept.v, t * heads.key * heads.width);
         project(Projection::Value, h, v);
         add_bias(v, vectors.biases.map(|b| b[2]));
@@ -101,28 +105,28 @@ impl Pass {
                 project(p, h, turned);
                 add_bias(turned, vectors.biases.map(|b| b[i]));
             }
-            self.rope(n).rotate(turned, batch.positions(), 1.0);
+            timed(Part::Rest, || self.rope(n).rotate(turned, batch.positions(), 1.0));
         }
         let mixed = room(&mut kept.mixed, t * heads.query * heads.width);
         let qkv = [&kept.q[..mixed.len()], &kept.k[..t * heads.key * heads.width], &*v];
-        match attend {
+        timed(Part::Attention, || match attend {
             Attend::Whole => attention::forward(qkv, self.rules(n), batch.texts(), mixed),
             Attend::Cached(caches) => attend_cached(n, qkv, self.rules(n), batch, caches, mixed),
-        }
+        });
         dropout.at(2 * n).apply(mixed);
         let written = room(&mut kept.attention, x.len());
         project(Projection::Output, mixed, written);
-        add(x, normed(written, vectors.attention_out_norm, eps, middle));
-        rms_norm::forward(x, vectors.mlp_norm, eps, h);
+        timed(Part::Rest, || add(x, normed(written, vectors.attention_out_norm, eps, middle)));
+        timed(Part::Rest, || rms_norm::forward(x, vectors.mlp_norm, eps, h));
         let (gate_in, up) = (room(&mut kept.gate, t * inner), room(&mut kept.up, t * inner));
         project(Projection::Gate, h, gate_in);
         project(Projection::Up, h, up);
         let product = room(product, t * inner);
-        gate::forward(self.config.activation, gate_in, up, product);
+        timed(Part::Gate, || gate::forward(self.config.activation, gate_in, up, product));
         dropout.at(2 * n + 1).apply(product);
         let written = room(&mut kept.mlp, x.len());
         project(Projection::Down, product, written);
-        add(x, normed(written, vectors.mlp_out_norm, eps, middle));
+        timed(Part::Rest, || add(x, normed(written, vectors.mlp_out_norm, eps, middle)));
     }
 
     /// Hidden states between attention and the gate, from what a layer keeps.

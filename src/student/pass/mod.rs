@@ -15,6 +15,7 @@ use super::StudentConfig;
 use super::base::Projection;
 use super::cache::RowCache;
 use super::ops::attention::{Rules, Text};
+use super::ops::clock::{Part, timed};
 use super::ops::loss::{self, Head, Learn};
 use super::ops::{Dropout, LossRows, Packed, RopeTable, rms_norm};
 
@@ -246,12 +247,12 @@ impl Pass {
             let head = Head { vocab, width, source: &source };
             let size = batch.tokens() * width;
             let Some(Lesson { gradients, recompute, .. }) = learn else {
-                return loss::forward_backward(&space.hidden[..size], head, at, None);
+                return timed(Part::Loss, || loss::forward_backward(&space.hidden[..size], head, at, None));
             };
             let d_hidden = room(&mut space.dh, size);
             d_hidden.fill(0.0);
             let learn = Learn { hidden: d_hidden, head: gradients.head() };
-            let loss = loss::forward_backward(&space.hidden[..size], head, at, Some(learn));
+            let loss = timed(Part::Loss, || loss::forward_backward(&space.hidden[..size], head, at, Some(learn)));
             self.backward(weights, batch, dropout, recompute, space, gradients);
             loss
         })
@@ -279,7 +280,7 @@ impl Pass {
             let width = self.config.hidden_size;
             let picked: Vec<f32> = rows.iter().flat_map(|r| &space.hidden[r * width..][..width]).copied().collect();
             if let Some(head) = weights.head_ready() {
-                return super::ops::matmul::multiply(&picked, rows.len(), head);
+                return timed(Part::Loss, || super::ops::matmul::multiply(&picked, rows.len(), head));
             }
             let source = |from: usize, rows: &mut [f32]| weights.head(from, rows);
             loss::all_logits(&picked, rows.len(), Head { vocab: self.config.vocab_size, width, source: &source })

@@ -1,0 +1,174 @@
+//! `stratos models`: what a model on disk is, and how it reads text. The student's files do the work.
+
+use std::io::BufRead as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use color_eyre::eyre::{Result, WrapErr as _, eyre};
+use serde_json::{Value, json};
+
+use crate::domain::one_line;
+use crate::headless::say;
+use crate::student::outline::{Outline, Words};
+use crate::student::template::ChatTemplate;
+
+/// Names shown of the many special tokens that some models reserve.
+const SHOWN: usize = 24;
+
+#[derive(Debug, Subcommand)]
+pub enum Models {
+    /// Show what a model is: architecture, size, precision, vocabulary, template, special tokens
+    Inspect {
+        /// A model's folder (config.json, safetensors, tokenizer.json) or a .gguf file
+        path: PathBuf,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Turn text into ids: one JSON string a line on standard input, one JSON array of ids a line back; nothing is added
+    Tokenize {
+        /// A model's folder or a .gguf file
+        path: PathBuf,
+    },
+}
+
+pub fn models(act: Models) -> Result<ExitCode> {
+    match act {
+        Models::Inspect { path, json } => inspect(&path, json),
+        Models::Tokenize { path } => tokenize(&path),
+    }
+}
+
+fn inspect(path: &Path, json: bool) -> Result<ExitCode> {
+    let outline = Outline::of(path)?;
+    if json {
+        say(&plain(&report(path, &outline).to_string()));
+    } else {
+        for (name, value) in lines(&outline) {
+            say(&format!("{name:<16} {}", one_line(&value, 2000)));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// JSON with control characters that it may hold as they are written out; a terminal might obey them.
+fn plain(json: &str) -> String {
+    let escaped = |c: char| if c.is_control() { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    json.chars().map(escaped).collect()
+}
+
+/// Everything for programs.
+fn report(path: &Path, outline: &Outline) -> Value {
+    let (config, codec) = (&outline.config, outline.codec.as_ref());
+    let (error, codec) = (codec.err().map(ToString::to_string), codec.ok());
+    let special = codec.map(|c| {
+        let tokens = c.tokenizer.special_tokens();
+        tokens.into_iter().map(|(name, id)| json!({"name": name, "id": id})).collect::<Vec<_>>()
+    });
+    json!({
+        "path": path.display().to_string(),
+        "architecture": config.family.name(),
+        "parameters": outline.parameters,
+        "bytes": outline.bytes,
+        "precision": outline.precision(),
+        "precisions": outline.precisions,
+        "layers": config.num_hidden_layers,
+        "hidden_size": config.hidden_size,
+        "intermediate_size": config.intermediate_size,
+        "heads": config.num_attention_heads,
+        "kv_heads": config.num_key_value_heads,
+        "head_dim": config.head_dim,
+        "positions": config.max_position_embeddings,
+        "vocabulary": config.vocab_size,
+        "tied": config.tie_word_embeddings,
+        "tokens": codec.map(|c| c.tokenizer.vocab_size()),
+        "template": codec.is_some(),
+        "thinking": codec.map(|c| thinks(&c.template)),
+        "terminator": codec.map(|c| json!({"name": c.tokenizer.end_name(), "id": c.tokenizer.end()})),
+        "pad": codec.map(|c| c.tokenizer.pad()),
+        "bos": codec.and_then(|c| c.tokenizer.bos()),
+        "special_tokens": special,
+        "problem": error,
+    })
+}
+
+/// The template can be told to think or not.
+fn thinks(template: &ChatTemplate) -> bool {
+    template.source().contains("enable_thinking")
+}
+
+/// The same for people.
+fn lines(outline: &Outline) -> Vec<(&'static str, String)> {
+    let config = &outline.config;
+    let kinds: Vec<String> = outline.precisions.iter().map(|(name, count)| format!("{name} {}", short(*count))).collect();
+    let tied = if config.tie_word_embeddings { "shared with the output layer" } else { "output layer of its own" };
+    let (heads, kv, width) = (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
+    let mut lines = vec![
+        ("architecture", config.family.name().to_owned()),
+        ("parameters", format!("{} ({})", short(outline.parameters), outline.parameters)),
+        ("precision", format!("{} ({}), {:.2} GB", outline.precision(), kinds.join(", "), outline.bytes as f64 / 1e9)),
+        ("layers", format!("{} of width {}, gate {}", config.num_hidden_layers, config.hidden_size, config.intermediate_size)),
+        ("heads", format!("{heads} of width {width}, {kv} key heads")),
+        ("vocabulary", format!("{} rows, {tied}", config.vocab_size)),
+        ("positions", config.max_position_embeddings.to_string()),
+    ];
+    let codec = match &outline.codec {
+        Ok(codec) => codec,
+        Err(error) => {
+            lines.push(("text", format!("not usable: {error}")));
+            return lines;
+        }
+    };
+    let (tokenizer, special) = (&codec.tokenizer, codec.tokenizer.special_tokens());
+    let thinking = if thinks(&codec.template) { ", thinking can be switched" } else { "" };
+    lines.push(("template", format!("yes{thinking}")));
+    lines.push(("turns end with", format!("{} ({})", tokenizer.end_name(), tokenizer.end())));
+    let mut names: Vec<String> = special.iter().take(SHOWN).map(|(name, id)| format!("{name} {id}")).collect();
+    if special.len() > SHOWN {
+        names.push(format!("and {} more", special.len() - SHOWN));
+    }
+    lines.push(("special tokens", names.join(", ")));
+    lines
+}
+
+/// 134515008 as 134.5 M.
+fn short(count: u64) -> String {
+    let count = count as f64;
+    match count {
+        n if n >= 1e9 => format!("{:.2} B", n / 1e9),
+        n if n >= 1e6 => format!("{:.1} M", n / 1e6),
+        n => format!("{:.1} K", n / 1e3),
+    }
+}
+
+fn tokenize(path: &Path) -> Result<ExitCode> {
+    let words = Words::load(path)?;
+    for (n, line) in std::io::stdin().lock().lines().enumerate() {
+        let line = line.wrap_err_with(|| format!("line {}", n + 1))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let text: String = serde_json::from_str(&line).map_err(|e| eyre!("line {} is not a JSON string: {e}", n + 1))?;
+        say(&serde_json::to_string(&words.encode(&text)?)?);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::safe_text;
+
+    #[test]
+    fn sizes_are_short() {
+        assert_eq!([134_515_008, 8_030_000_000, 2_500].map(short), ["134.5 M", "8.03 B", "2.5 K"]);
+    }
+
+    #[test]
+    fn nothing_from_a_file_reaches_the_terminal_raw() {
+        let hostile = "\u{1b}[2J<eos>\u{202e}\r\n";
+        assert_eq!(one_line(hostile, 2000), safe_text(hostile).trim());
+        assert!(!one_line(hostile, 2000).contains('\u{1b}'));
+        assert_eq!(plain("\"a\u{9b}ü\""), "\"a\\u009bü\"");
+    }
+}
