@@ -6,7 +6,7 @@ use std::path::Path;
 use super::error::ScorerError;
 use crate::domain::recipe::Sampling;
 use crate::domain::{Digest, Digester};
-use crate::student::base::Base;
+use crate::student::outline::Outline;
 use crate::student::peft::{self, Adapter};
 use crate::student::sampler::loops;
 use crate::student::score_reader::{Digits, ScoreReader};
@@ -125,13 +125,17 @@ impl Chance {
 }
 
 fn outline(path: &Path) -> Result<(StudentConfig, Codec), StudentError> {
-    if !path.join(peft::CONFIG_FILE).exists() {
-        return Base::outline(path);
-    }
-    match Adapter::base_of(path)? {
-        Some(record) => Base::outline(&record.path),
-        None => Err(StudentError::file(path, format!("it does not name its base; put {} beside it", peft::BASE_FILE))),
-    }
+    let base = match path.join(peft::CONFIG_FILE).exists() {
+        false => path.to_owned(),
+        true => match Adapter::base_of(path)? {
+            Some(record) => record.path,
+            None => {
+                return Err(StudentError::file(path, format!("it does not name its base; put {} beside it", peft::BASE_FILE)));
+            }
+        },
+    };
+    let outline = Outline::of(&base)?;
+    Ok((outline.config, outline.codec?))
 }
 
 /// The row's own seed, so that its answer does not depend on which rows are asked beside it. Below 2³¹: the largest number
