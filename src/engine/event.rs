@@ -1,5 +1,7 @@
 //! What the engine tells as it works. Progress may be dropped on a slow channel; facts are in the ledger.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Digest, PairKey, Phase, Usd};
@@ -75,12 +77,12 @@ pub enum Event {
         reason: Option<String>,
         raw: String,
         stop: Stop,
-        prompt_tokens: usize,
-        tokens: usize,
+        prompt_tokens: u32,
+        tokens: u32,
         /// Since the answer before.
         seconds: f64,
         /// What computed it.
-        runtime: String,
+        runtime: Arc<str>,
     },
     /// All that one `score` asked for is answered. `unread`: answers without a score.
     ScoringDone {
@@ -89,7 +91,7 @@ pub enum Event {
         seconds: f64,
         prompt_tokens: usize,
         tokens: usize,
-        runtime: String,
+        runtime: Arc<str>,
     },
     Imported {
         what: String,

@@ -158,7 +158,7 @@ fn score(workspace: &Workspace, asked: &Asked, say: &dyn Fn(Event)) -> Result<()
     let profiles = readers(workspace, &ledger, asked)?;
     let (folder, model) = served(&ledger, workspace)?;
     let scorer = scorer(workspace, &folder, &model).map_err(|f| Failure::new(f.reason, "Then ask again."))?;
-    let runtime = scorer.runtime().to_string();
+    let runtime: Arc<str> = scorer.runtime().to_string().into();
     let titles: HashMap<_, _> = asked.articles.iter().map(|a| (&a.id, a.title.as_str())).collect();
     let mut questions = Vec::with_capacity(profiles.len() * asked.articles.len());
     for profile in &profiles {
@@ -182,7 +182,7 @@ fn score(workspace: &Workspace, asked: &Asked, say: &dyn Fn(Event)) -> Result<()
     Ok(())
 }
 
-fn scored(workspace: &Workspace, reply: Reply, title: &str, runtime: &str) -> Event {
+fn scored(workspace: &Workspace, reply: Reply, title: &str, runtime: &Arc<str>) -> Event {
     let raw = reply.written.text;
     let read = read_tolerant(&raw, workspace.recipe.scale.range()).ok();
     let (score, reason) = read.map_or((None, None), |(s, r)| (Some(s), r));
@@ -195,9 +195,9 @@ fn scored(workspace: &Workspace, reply: Reply, title: &str, runtime: &str) -> Ev
         reason,
         raw,
         stop: reply.written.stop,
-        prompt_tokens: reply.written.prompt_tokens,
-        tokens: reply.written.tokens,
+        prompt_tokens: reply.written.prompt_tokens as u32,
+        tokens: reply.written.tokens as u32,
         seconds: reply.seconds,
-        runtime: runtime.to_owned(),
+        runtime: Arc::clone(runtime),
     }
 }

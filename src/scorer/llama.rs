@@ -77,8 +77,8 @@ struct Completion {
     content: String,
     #[serde(default)]
     tokens: Vec<u32>,
-    #[serde(default)]
-    completion_probabilities: Vec<Position>,
+    #[serde(default, rename = "completion_probabilities")]
+    positions: Vec<Position>,
     tokens_evaluated: Option<usize>,
     #[serde(default)]
     truncated: bool,
@@ -127,7 +127,7 @@ impl Props {
 }
 
 impl LlamaServer {
-    pub fn new(wire: Wire, tokio: Tokio, props: Props, choice: &ScoringChoice, text: TextSide) -> Result<Self, ScorerError> {
+    pub fn new(wire: Wire, tokio: Tokio, props: &Props, choice: &ScoringChoice, text: TextSide) -> Result<Self, ScorerError> {
         if let Some(wanted) = &choice.model
             && !props.model_alias.contains(wanted.as_str())
             && !props.model_path.contains(wanted.as_str())
@@ -147,10 +147,10 @@ impl LlamaServer {
             model: choice.model.clone(),
             runtime: Runtime {
                 engine: format!("llama.cpp {}", one_line(&props.build_info, 40)).trim_end().to_owned(),
-                precision: precision(&props, &meta),
+                precision: precision(props, &meta),
                 device: format!("server {}", wire.host()),
             },
-            digest: digest(&props, &model.id, &meta, &wire, &text),
+            digest: digest(props, &model.id, &meta, &wire, &text),
             wire,
             tokio,
             text,
@@ -236,7 +236,7 @@ impl LlamaServer {
             written.text = Some(answer.content);
         } else {
             written.ids = answer.tokens;
-            written.chances = answer.completion_probabilities.into_iter().filter_map(Position::chance).collect();
+            written.chances = answer.positions.into_iter().filter_map(Position::chance).collect();
         }
         self.text.read(sent, rules, written)
     }
@@ -280,7 +280,7 @@ impl Scorer for LlamaServer {
     }
 }
 
-/// "Q4_1": as it says itself, else as its file's name ends.
+/// Such as `Q4_1`: as it says itself, else as its file's name ends.
 fn precision(props: &Props, meta: &Meta) -> String {
     let said = [&props.model_ftype, &meta.ftype].into_iter().find(|f| !f.is_empty()).map(|f| one_line(f, 20));
     let stem = Path::new(&props.model_path).file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();

@@ -63,7 +63,7 @@ pub fn connect(choice: &ScoringChoice, server: &str, text: TextSide) -> Result<B
     let found = runtime.block_on(kind::find(&wire, choice))?;
     wire.start = kind::start(Some(found.kind()));
     match found {
-        kind::Found::LlamaCpp(props) => Ok(Box::new(llama::LlamaServer::new(wire, runtime, *props, choice, text)?)),
+        kind::Found::LlamaCpp(props) => Ok(Box::new(llama::LlamaServer::new(wire, runtime, &props, choice, text)?)),
         kind::Found::Ollama(version) => Ok(Box::new(ollama::Ollama::new(wire, runtime, &version, choice, text)?)),
     }
 }

@@ -125,15 +125,11 @@ impl Chance {
 }
 
 fn outline(path: &Path) -> Result<(StudentConfig, Codec), StudentError> {
-    let base = match path.join(peft::CONFIG_FILE).exists() {
-        false => path.to_owned(),
-        true => match Adapter::base_of(path)? {
-            Some(record) => record.path,
-            None => {
-                return Err(StudentError::file(path, format!("it does not name its base; put {} beside it", peft::BASE_FILE)));
-            }
-        },
-    };
+    let mut base = path.to_owned();
+    if path.join(peft::CONFIG_FILE).exists() {
+        let nameless = || StudentError::file(path, format!("it does not name its base; put {} beside it", peft::BASE_FILE));
+        base = Adapter::base_of(path)?.ok_or_else(nameless)?.path;
+    }
     let outline = Outline::of(&base)?;
     Ok((outline.config, outline.codec?))
 }

@@ -141,10 +141,9 @@ async fn handle(State(world): State<Arc<World>>, request: Request) -> Response<B
             reply(200, json!({"data": [{"id": "toy", "meta": {"n_params": 7, "size": 9}}]}).to_string())
         }
         (Program::LlamaCpp, "/tokenize") => reply(200, json!({"tokens": tokens(&world, text(&body, "content"))}).to_string()),
-        (Program::LlamaCpp, "/completion") => complete(&world, &body).await,
+        (Program::LlamaCpp, "/completion") | (Program::Ollama, "/api/generate") => complete(&world, &body).await,
         (Program::Ollama, "/api/version") => reply(200, json!({"version": "0.99.1"}).to_string()),
         (Program::Ollama, "/api/tags") => reply(200, tags().to_string()),
-        (Program::Ollama, "/api/generate") => complete(&world, &body).await,
         (Program::LlamaCpp, _) => {
             reply(404, json!({"error": {"code": 404, "message": "File Not Found", "type": "not_found_error"}}).to_string())
         }
