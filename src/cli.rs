@@ -10,6 +10,7 @@ mod keys;
 mod models;
 mod phases;
 mod score;
+mod tune;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -81,6 +82,10 @@ enum Act {
     Score(score::ScoreArgs),
     /// Compute the metrics of a file of predictions
     Metrics(MetricsArgs),
+    /// Train an adapter on a file of rows, outside any workspace
+    Tune(tune::TuneArgs),
+    /// Answer a file of rows with a student, outside any workspace
+    Answer(tune::AnswerArgs),
     /// Figures of this machine, with a peer beside them
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -163,6 +168,8 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Act::Deploy(args)) => phases::single(&open(&root)?, Phase::Deploy, &args),
         Some(Act::Score(args)) => score::score(&open(&root)?, args),
         Some(Act::Metrics(args)) => admin::metrics(&root, &args.file, &args.recipe, args.edges.as_deref(), args.json),
+        Some(Act::Tune(args)) => tune::tune(&args).map(|()| ExitCode::SUCCESS),
+        Some(Act::Answer(args)) => tune::answer(&args).map(|()| ExitCode::SUCCESS),
         Some(Act::Bench(act)) => bench::run(&act).map(|()| ExitCode::SUCCESS),
         Some(Act::Keys(act)) => keys::keys(act),
         Some(Act::Models(act)) => models::models(act),

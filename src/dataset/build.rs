@@ -246,7 +246,8 @@ impl Dataset {
 
     /// The reading order of one epoch, as indices into `examples`.
     pub fn order(&self, strategy: OrderStrategy, epoch: usize) -> Vec<u32> {
-        let rows: Vec<OrderRow> = self.train().map(|e| OrderRow { score: e.score, repeats: e.repeats }).collect();
+        let row = |e: &Example| OrderRow { score: e.score, repeats: e.repeats, weight: 1.0 };
+        let rows: Vec<OrderRow> = self.train().map(row).collect();
         let indices = order(&rows, strategy, self.middle, self.seed, epoch);
         indices.into_iter().filter_map(|i| self.split.train.get(i as usize).map(|&at| at as u32)).collect()
     }

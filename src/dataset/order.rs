@@ -2,29 +2,65 @@
 //!
 //! Owns the sequence of one epoch as a pure function of rows, seed and epoch. Does not batch.
 
-use crate::domain::recipe::OrderStrategy;
+use rand_chacha::ChaCha8Rng;
 
-use super::seeded::{generator, mix, shuffle};
+use super::seeded::{generator, mix, shuffle, unit};
+use crate::domain::Bands;
+use crate::domain::recipe::{OrderStrategy, RunRules};
 
 /// What the order needs to know of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OrderRow {
     pub score: f64,
     pub repeats: u32,
+    /// How often the weighted sampler draws it, relative to others.
+    pub weight: f64,
+}
+
+impl OrderRow {
+    /// With the sampler's weight of its band.
+    pub fn new(score: f64, repeats: u32, run: &RunRules, bands: &Bands) -> Self {
+        Self { score, repeats, weight: run.sampler_weights.get(bands.index(score)).copied().unwrap_or(1.0) }
+    }
 }
 
 /// Indices into `rows` in reading order; each row occurs as often as it repeats.
 ///
 /// Curriculum: the first epoch goes by |score − middle|, clear cases first; rows equally clear are mixed, and the
 /// copies of one row are spread evenly over their stretch. Later epochs, and all of the shuffle strategy, are
-/// seeded shuffles.
+/// seeded shuffles. Weighted: as many draws with replacement as an epoch has rows, each row as likely as its weight says.
 pub fn order(rows: &[OrderRow], strategy: OrderStrategy, middle: f64, seed: u64, epoch: usize) -> Vec<u32> {
     if strategy == OrderStrategy::Curriculum && epoch == 0 {
         return curriculum(rows, middle, seed);
     }
     let mut indices: Vec<u32> = (0u32..).zip(rows).flat_map(|(i, row)| std::iter::repeat_n(i, row.repeats as usize)).collect();
-    shuffle(&mut indices, &mut generator(seed, "order", epoch as u64));
+    let mut random = generator(seed, "order", epoch as u64);
+    if strategy == OrderStrategy::Weighted {
+        return drawn(rows, indices.len(), &mut random);
+    }
+    shuffle(&mut indices, &mut random);
     indices
+}
+
+/// Draws with replacement by weight: the first row whose share of the summed weights reaches past a uniform number.
+fn drawn(rows: &[OrderRow], count: usize, random: &mut ChaCha8Rng) -> Vec<u32> {
+    let mut sum = 0.0;
+    let weight = |row: &OrderRow| if row.weight.is_finite() { row.weight.max(0.0) * f64::from(row.repeats) } else { 0.0 };
+    let sums: Vec<f64> = rows
+        .iter()
+        .map(|row| {
+            sum += weight(row);
+            sum
+        })
+        .collect();
+    if sum <= 0.0 {
+        return Vec::new();
+    }
+    let draw = |_| {
+        let at = unit(random) * sum;
+        sums.partition_point(|s| *s <= at).min(rows.len() - 1) as u32
+    };
+    (0..count).map(draw).collect()
 }
 
 fn curriculum(rows: &[OrderRow], middle: f64, seed: u64) -> Vec<u32> {
@@ -48,7 +84,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn rows(cells: &[(f64, u32)]) -> Vec<OrderRow> {
-        cells.iter().map(|&(score, repeats)| OrderRow { score, repeats }).collect()
+        cells.iter().map(|&(score, repeats)| OrderRow { score, repeats, weight: 1.0 }).collect()
     }
 
     #[test]
@@ -72,6 +108,22 @@ mod tests {
         let epoch = |e| order(&rows, OrderStrategy::Curriculum, 5.0, 19, e);
         assert_ne!(epoch(1), epoch(2));
         assert_eq!(epoch(1), order(&rows, OrderStrategy::Shuffle, 5.0, 19, 1));
+    }
+
+    #[test]
+    fn the_weighted_sampler_draws_as_its_weights_say() {
+        let mut rows = rows(&[(1.0, 1); 4000]);
+        for (i, row) in rows.iter_mut().enumerate() {
+            row.weight = [0.5, 1.5, 0.0, 2.0][i % 4];
+        }
+        let out = order(&rows, OrderStrategy::Weighted, 5.0, 19, 0);
+        let share = |k: usize| out.iter().filter(|i| **i as usize % 4 == k).count() as f64 / 4000.0;
+        assert_eq!(out.len(), 4000);
+        for (k, expected) in [(0, 0.125), (1, 0.375), (2, 0.0), (3, 0.5)] {
+            assert!((share(k) - expected).abs() < 0.03, "{k}: {}", share(k));
+        }
+        assert_eq!(out, order(&rows, OrderStrategy::Weighted, 5.0, 19, 0));
+        assert_ne!(out, order(&rows, OrderStrategy::Weighted, 5.0, 19, 1));
     }
 
     proptest! {

@@ -27,6 +27,11 @@ pub fn below(rng: &mut ChaCha8Rng, n: usize) -> usize {
     }
 }
 
+/// A number in [0, 1) with 53 random bits.
+pub fn unit(rng: &mut ChaCha8Rng) -> f64 {
+    (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+}
+
 /// Fisher-Yates.
 pub fn shuffle<T>(items: &mut [T], rng: &mut ChaCha8Rng) {
     for last in (1..items.len()).rev() {

@@ -144,6 +144,8 @@ pub enum OrderStrategy {
     /// |score − middle| descending in the first epoch, seeded shuffle after.
     Curriculum,
     Shuffle,
+    /// Drawn with replacement by `sampler_weights`.
+    Weighted,
 }
 
 /// Training of adapters on a real base.
@@ -154,7 +156,20 @@ pub struct TrainRules {
     pub rank: usize,
     pub alpha: f64,
     pub targets: Vec<String>,
+    /// How the base's matrices are kept: "stored", "f32" or "bf16".
     pub precision: String,
+    /// Scales by α/√r instead of α/r.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rslora: bool,
+    /// Computes each layer again on the way back, in less memory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recompute: bool,
+    /// Longer examples are refused by name; absent: what the base can read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<usize>,
+    /// Whether the base may be an earlier fine-tune.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub continues: bool,
     #[serde(flatten)]
     pub run: RunRules,
 }
@@ -200,8 +215,14 @@ pub struct RunRules {
     pub eval_every: usize,
     /// Optimizer steps between checkpoints.
     pub checkpoint_every: usize,
-    /// Evaluations without improvement before the run stops.
+    /// Evaluations without improvement before the run stops; 0: never.
     pub patience: usize,
+    /// How much a row counts in the loss, by its band; empty: all alike.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loss_weights: Vec<f64>,
+    /// How often the weighted order draws a row, by its band; empty: all alike.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sampler_weights: Vec<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -359,7 +380,7 @@ impl Recipe {
             }
         }
         for (section, run) in [("train", &self.train.run), ("seedling", &self.seedling.run)] {
-            if let Some(why) = run.defect() {
+            if let Some(why) = run.defect(self.bands.len()) {
                 return invalid(section, why);
             }
         }
@@ -377,7 +398,7 @@ impl Recipe {
 }
 
 impl RunRules {
-    fn defect(&self) -> Option<String> {
+    fn defect(&self, bands: usize) -> Option<String> {
         if self.micro_batch == 0 || self.effective_batch == 0 || !self.effective_batch.is_multiple_of(self.micro_batch) {
             return Some(format!(
                 "effective_batch {} is not a multiple of micro_batch {}",
@@ -386,6 +407,12 @@ impl RunRules {
         }
         if self.epochs == 0 || self.eval_every == 0 || self.checkpoint_every == 0 {
             return Some("epochs, eval_every and checkpoint_every must be at least 1".into());
+        }
+        for (name, weights) in [("loss_weights", &self.loss_weights), ("sampler_weights", &self.sampler_weights)] {
+            let sound = weights.iter().all(|w| w.is_finite() && *w >= 0.0) && weights.iter().any(|w| *w > 0.0);
+            if !weights.is_empty() && (weights.len() != bands || !sound) {
+                return Some(format!("{name} must be {bands} numbers from 0 on, one for each band, not all 0"));
+            }
         }
         let positive = self.learning_rate > 0.0 && self.clip_norm > 0.0;
         if !positive || !self.learning_rate.is_finite() || !(0.0..=1.0).contains(&self.warmup_share) {

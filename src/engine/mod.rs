@@ -13,6 +13,7 @@ mod phases;
 mod scoring;
 mod snapshot;
 mod state;
+mod subject;
 mod supervisor;
 mod train_view;
 mod views;

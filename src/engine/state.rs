@@ -55,6 +55,7 @@ fn upstream(phase: Phase) -> &'static [Phase] {
 /// Digest of everything a phase reads: what its upstream made, its part of the recipe, its choices.
 fn input_of(phase: Phase, workspace: &Workspace, ledger: &Ledger, earlier: &[Standing]) -> Result<Digest, WorkspaceError> {
     let (recipe, config) = (&workspace.recipe, &workspace.config);
+    let seedling = config.student.base == "seedling";
     let output = |p: Phase| earlier[p.index()].record.as_ref().map_or_else(String::new, |r| r.output.as_str().to_owned());
     let mut d = Digester::new().field(phase.id());
     for up in upstream(phase) {
@@ -80,9 +81,18 @@ fn input_of(phase: Phase, workspace: &Workspace, ledger: &Ledger, earlier: &[Sta
                 ledger.reviews()?.into_iter().filter(|r| r.verdict == "reject").map(|r| (r.pair, r.trace)).collect();
             let rules =
                 Digest::of_json(&(&recipe.student, &recipe.data, &recipe.seedling.vocab_size, &recipe.seedling.run.order));
-            d.field(rules.as_str()).field(Digest::of_json(&rejected).as_str()).field(config.seed.to_le_bytes())
+            d = d.field(rules.as_str()).field(Digest::of_json(&rejected).as_str()).field(config.seed.to_le_bytes());
+            // Rows are as long as the base's tokenizer makes them.
+            if seedling { d } else { d.field(&config.student.base).field(Digest::of_json(&recipe.train.max_tokens).as_str()) }
         }
-        Phase::Train => d.field(Digest::of_json(&(&recipe.seedling, &config.student)).as_str()).field(config.seed.to_le_bytes()),
+        Phase::Train => {
+            let rules = if seedling {
+                Digest::of_json(&(&recipe.seedling, &config.student))
+            } else {
+                Digest::of_json(&(&recipe.train, &config.student, &config.train))
+            };
+            d.field(rules.as_str()).field(config.seed.to_le_bytes())
+        }
         Phase::Validate => {
             let rules = Digest::of_json(&(&recipe.sampling, &recipe.criteria, &recipe.sanity, &recipe.bands, &recipe.scale));
             d = d.field(rules.as_str()).field(output(Phase::Dataset)).field(config.seed.to_le_bytes());

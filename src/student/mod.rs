@@ -17,6 +17,7 @@ pub mod folder;
 pub mod full;
 pub mod generate;
 pub mod gguf;
+pub mod hub;
 pub mod load;
 pub mod matrix;
 pub mod ops;

@@ -17,6 +17,8 @@ pub enum TrainError {
         path = .path.display()
     )]
     OtherJob { path: PathBuf },
+    #[error("{path}, line {line}: {why}", path = .path.display())]
+    Rows { path: PathBuf, line: usize, why: String },
     #[error("nothing to train on: {train} optimizer steps and {eval} held-out examples; both must be at least 1")]
     NoExamples { train: usize, eval: usize },
     #[error("the order names example {index}, but there are only {examples}; build the dataset again")]

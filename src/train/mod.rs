@@ -6,9 +6,12 @@
 mod checkpoint;
 mod error;
 mod event;
+pub mod external;
 pub mod learner;
+pub mod neighbours;
 pub mod objective;
 pub mod optimizer;
+pub mod rows;
 pub mod schedule;
 pub mod steplog;
 mod trainer;
@@ -102,6 +105,8 @@ pub(crate) mod tests {
             eval_every: 3,
             checkpoint_every: 2,
             patience: 3,
+            loss_weights: Vec::new(),
+            sampler_weights: Vec::new(),
         };
         SeedlingRules {
             vocab_size: 300,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::ScoringChoice;
+use super::{ScoringChoice, TrainChoice};
 use crate::domain::one_line;
 
 /// The configuration of a workspace. Every key has a default, so an empty file is the embedded default.
@@ -24,6 +24,7 @@ pub struct Config {
     pub teachers: BTreeMap<String, TeacherChoice>,
     pub student: StudentChoice,
     pub scoring: ScoringChoice,
+    pub train: TrainChoice,
     pub select: Select,
 }
 
@@ -79,7 +80,7 @@ pub enum Pilot {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StudentChoice {
-    /// "seedling": the practice student of the recipe.
+    /// "seedling": the practice student of the recipe. Else a model's folder, a GGUF file, or a hub id that was pulled.
     pub base: String,
 }
 
@@ -105,6 +106,7 @@ impl Default for Config {
             teachers: BTreeMap::new(),
             student: StudentChoice::default(),
             scoring: ScoringChoice::default(),
+            train: TrainChoice::default(),
             select: Select::default(),
         }
     }
@@ -143,10 +145,11 @@ impl Config {
         if let Some(odd) = config.select.origins.iter().find(|o| !["shipped", "imported"].contains(&o.as_str())) {
             return Err(format!("select.origins: '{odd}' is not an origin; use \"shipped\" or \"imported\""));
         }
-        if config.student.base != "seedling" {
-            return Err(format!("student.base '{}': only \"seedling\" is built in so far", config.student.base));
+        if config.student.base.trim().is_empty() {
+            return Err("student.base is empty; use \"seedling\", a model's folder, a .gguf file or a hub id".into());
         }
         config.scoring.check()?;
+        config.train.check()?;
         config.teacher.check("teacher")?;
         for (name, teacher) in &config.teachers {
             if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {

@@ -13,6 +13,7 @@ mod ledger;
 mod lock;
 mod raw;
 mod scoring_choice;
+mod train_choice;
 
 pub use config::{Config, Pilot, Select, TeacherChoice};
 pub use embedded::{shipped_recipes, shipped_theme};
@@ -23,6 +24,7 @@ pub use ledger::*;
 pub use lock::WorkspaceLock;
 pub use raw::{RawFile, RawStore, RawWriter};
 pub use scoring_choice::{ScoringChoice, ServerKind};
+pub use train_choice::{Backend, Device, ExternalChoice, RUINOUS_SETTINGS, TrainChoice};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

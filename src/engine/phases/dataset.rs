@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::super::job::{Failure, JobContext, PhaseEnd};
+use super::super::subject::{Choice, base_codec, most_tokens};
 use super::{kept_traces, selection};
 use crate::dataset::{
     DatasetStats, Example, Provenance, Selection, Side, SourcedTrace, Sources, TokenLengths, build, write_examples,
@@ -38,8 +39,8 @@ pub fn dataset_file(workspace: &Workspace, digest: &Digest, name: &str) -> Resul
     Ok(workspace.state_dir(&format!("datasets/{}", digest.short()))?.join(name))
 }
 
-/// How the student of this dataset reads and writes.
-pub fn codec(workspace: &Workspace, digest: &Digest) -> Result<Codec, Failure> {
+/// How the seedling of this dataset reads and writes.
+pub fn seedling_codec(workspace: &Workspace, digest: &Digest) -> Result<Codec, Failure> {
     let tokenizer = StudentTokenizer::load(&dataset_file(workspace, digest, "tokenizer.json")?)?;
     Ok(Codec { tokenizer, template: ChatTemplate::new(CHATML)? })
 }
@@ -80,16 +81,21 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
     let built = build(recipe, sources, workspace.config.seed)?;
     context.hold(input, &built.findings)?;
 
-    context.progress(1, 3, "steps", "training the tokenizer on the training side");
-    let texts: Vec<&str> = built.train().flat_map(|e| e.messages.iter().map(|m| m.content.as_str())).collect();
-    let tokenizer = StudentTokenizer::train(texts, recipe.seedling.vocab_size)?;
-    let codec = Codec { tokenizer, template: ChatTemplate::new(CHATML)? };
+    let codec = match Choice::of(&workspace)? {
+        Choice::Base(path) => base_codec(&workspace, &path)?,
+        Choice::Seedling => {
+            context.progress(1, 3, "steps", "training the tokenizer on the training side");
+            let texts: Vec<&str> = built.train().flat_map(|e| e.messages.iter().map(|m| m.content.as_str())).collect();
+            let tokenizer = StudentTokenizer::train(texts, recipe.seedling.vocab_size)?;
+            Codec { tokenizer, template: ChatTemplate::new(CHATML)? }
+        }
+    };
     let mut lengths = Vec::with_capacity(built.examples.len());
     for example in &built.examples {
         let encoded = codec.example(&example.messages)?;
         lengths.push(TokenLengths { prompt: encoded.loss_from, completion: encoded.loss_tokens() });
     }
-    let built = built.with_tokens(&lengths, Some(recipe.seedling.max_positions))?;
+    let built = built.with_tokens(&lengths, Some(most_tokens(&workspace)?))?;
 
     context.progress(2, 3, "steps", "writing the files");
     // The tokenizer reads the same bytes for every dataset with this digest, so the digest names both.

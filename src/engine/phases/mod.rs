@@ -21,7 +21,7 @@ use crate::distill::PairSet;
 use crate::domain::{Article, Digest, Phase, Profile};
 use crate::workspace::{Ledger, Select, StoredTrace, Workspace, WorkspaceError};
 
-pub(super) use dataset::{codec, load as load_dataset};
+pub(super) use dataset::{load as load_dataset, seedling_codec};
 pub(super) use deploy::served;
 pub(super) use distill::{spend_request, suggested_ceiling};
 pub(super) use import_guards::scored;

@@ -6,14 +6,14 @@ use super::super::event::Event;
 use super::super::job::{Failure, JobContext, JobMessage, PhaseEnd};
 use super::super::snapshot::TrainView;
 use super::super::state::Standing;
+use super::super::subject::{self, Choice, run_rules};
 use super::super::train_view::TrainUpdate;
-use super::dataset::{codec, train_example};
+use super::dataset::{StoredDataset, train_example};
 use super::load_dataset;
-use crate::dataset::{OrderRow, Side, order};
+use crate::dataset::{Example, OrderRow, Side, order};
 use crate::domain::{Conduct, Digest, Finding, Gate, Phase};
+use crate::student::Student;
 use crate::student::tokenizer::TURN_END;
-use crate::student::{Student, StudentConfig};
-use crate::train::learner::Subject;
 use crate::train::{self, TrainControl, TrainError, TrainEvent, TrainExample, TrainJob, TrainOutcome, steplog};
 use crate::workspace::{Workspace, WorkspaceError, free_bytes};
 
@@ -36,26 +36,8 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
         return Err(Failure::new("the statistics of this dataset were not acknowledged", how));
     }
     let stored = load_dataset(&workspace, &dataset)?;
-    let codec = codec(&workspace, &dataset)?;
-    let recipe = &workspace.recipe;
-    let rows: Vec<OrderRow> = stored.side(Side::Train).map(|e| OrderRow { score: e.score, repeats: e.repeats }).collect();
-    let (rules, seed) = (&recipe.seedling, workspace.config.seed);
-    let orders = (0..rules.run.epochs).map(|epoch| order(&rows, rules.run.order, recipe.scale.middle(), seed, epoch)).collect();
-    let examples = |side| -> Vec<TrainExample> { stored.side(side).map(train_example).collect() };
-    let job = TrainJob {
-        run_dir: run_dir(&workspace, input)?,
-        run: rules.run.clone(),
-        prompt_dropout: rules.prompt_dropout,
-        hidden_dropout: rules.hidden_dropout,
-        seed,
-        subject: Subject::Full(StudentConfig::seedling(rules, &codec.tokenizer)?),
-        codec,
-        max_tokens: rules.max_positions,
-        train: examples(Side::Train),
-        eval: examples(Side::Eval),
-        orders,
-        data_digest: dataset,
-    };
+    let choice = Choice::of(&workspace)?;
+    let job = job(&workspace, &choice, &stored, run_dir(&workspace, input)?)?;
     let parameters = job.subject.shapes().values().map(|s| s.iter().product::<usize>() as u64).sum();
     context.hold(input, &[t3(&job, parameters), t10(&job)?])?;
     let mut control = Control { context, run: input.short().to_owned(), total_steps: 0 };
@@ -83,6 +65,32 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
         end.best_step
     );
     Ok(PhaseEnd::Done { output: student.digest().clone(), headline })
+}
+
+/// The run that the recipe and the dataset make.
+fn job(workspace: &Workspace, choice: &Choice, stored: &StoredDataset, run_dir: PathBuf) -> Result<TrainJob, Failure> {
+    let (recipe, seed) = (&workspace.recipe, workspace.config.seed);
+    let run = run_rules(recipe, choice);
+    let rows: Vec<OrderRow> = stored.side(Side::Train).map(|e| OrderRow::new(e.score, e.repeats, run, &recipe.bands)).collect();
+    let orders = (0..run.epochs).map(|epoch| order(&rows, run.order, recipe.scale.middle(), seed, epoch)).collect();
+    let weight = |e: &Example| run.loss_weights.get(recipe.bands.index(e.score)).copied().unwrap_or(1.0) as f32;
+    let examples = |side| stored.side(side).map(|e| TrainExample { weight: weight(e), ..train_example(e) }).collect();
+    let codec = subject::codec(workspace, &stored.digest)?;
+    let seedling = *choice == Choice::Seedling;
+    Ok(TrainJob {
+        run_dir,
+        prompt_dropout: if seedling { recipe.seedling.prompt_dropout } else { 0.0 },
+        hidden_dropout: if seedling { recipe.seedling.hidden_dropout } else { 0.0 },
+        seed,
+        subject: subject::subject(workspace, choice, &codec)?,
+        codec,
+        max_tokens: subject::most_tokens(workspace)?,
+        train: examples(Side::Train),
+        eval: examples(Side::Eval),
+        orders,
+        data_digest: stored.digest.clone(),
+        run: run.clone(),
+    })
 }
 
 /// Guard T10: the end token is looked up by name, carries loss, and is the one the configuration stops at.

@@ -1,9 +1,10 @@
 //! View of tab 4: is it balanced, split cleanly, within length; what does the loss see?
 
 use super::super::job::Failure;
-use super::super::phases::{codec, load_dataset};
+use super::super::phases::load_dataset;
 use super::super::snapshot::{DatasetView, ExampleView, MaskView};
 use super::super::state::Standing;
+use super::super::subject::codec;
 use super::output_of;
 use crate::dataset::{OrderRow, Side, order};
 use crate::domain::{Phase, safe_text};
@@ -30,9 +31,10 @@ pub(super) fn view(
         repeats: e.repeats,
     };
     let train: Vec<&crate::dataset::Example> = stored.side(Side::Train).collect();
-    let rows: Vec<OrderRow> = train.iter().map(|e| OrderRow { score: e.score, repeats: e.repeats }).collect();
     let (recipe, seed) = (&workspace.recipe, workspace.config.seed);
-    let first = order(&rows, recipe.seedling.run.order, recipe.scale.middle(), seed, 0);
+    let run = if workspace.config.student.base == "seedling" { &recipe.seedling.run } else { &recipe.train.run };
+    let rows: Vec<OrderRow> = train.iter().map(|e| OrderRow::new(e.score, e.repeats, run, &recipe.bands)).collect();
+    let first = order(&rows, run.order, recipe.scale.middle(), seed, 0);
     Ok(DatasetView {
         acknowledged: ledger.is_acknowledged(&digest)?,
         report: stats.lines(),

@@ -1,0 +1,126 @@
+//! Which student a workspace trains: the recipe's seedling, or adapters on a base. Owns the way from `student.base` to files,
+//! and the answers that differ between the two: how text is encoded, which part of the recipe says how to run.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::job::Failure;
+use super::phases::seedling_codec;
+use crate::domain::recipe::{Method, Recipe, RunRules};
+use crate::domain::{Digest, one_line};
+use crate::student::adapter::AdapterRules;
+use crate::student::base::Base;
+use crate::student::matrix::Keep;
+use crate::student::outline::Outline;
+use crate::student::{Codec, StudentConfig};
+use crate::train::learner::{AdapterSubject, Device, Subject};
+use crate::workspace::Workspace;
+
+/// Where `stratos models pull` puts what it fetches, in the workspace's state.
+pub const MODELS: &str = "models";
+
+/// What `student.base` means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    Seedling,
+    /// A folder in the Hugging Face layout, or a GGUF file.
+    Base(PathBuf),
+}
+
+impl Choice {
+    pub fn of(workspace: &Workspace) -> Result<Self, Failure> {
+        let base = workspace.config.student.base.as_str();
+        if base == "seedling" {
+            return Ok(Self::Seedling);
+        }
+        let given = workspace.root().join(base);
+        if given.exists() {
+            return Ok(Self::Base(given));
+        }
+        if let Some(pulled) = pulled(workspace, base) {
+            return Ok(Self::Base(pulled));
+        }
+        let shown = one_line(base, 80);
+        let next = match base.parse::<crate::student::hub::HubId>() {
+            Ok(_) => format!("Run 'stratos models pull {shown}', or copy the model's folder here and set student.base to it."),
+            Err(_) => "Set student.base in stratos.toml to a model's folder, a .gguf file, a hub id or \"seedling\".".into(),
+        };
+        Err(Failure::new(format!("student.base '{shown}' is no folder, no .gguf file and no model that was pulled"), next))
+    }
+}
+
+/// The folder of a hub model that was fetched before.
+fn pulled(workspace: &Workspace, base: &str) -> Option<PathBuf> {
+    let id = base.parse::<crate::student::hub::HubId>().ok()?;
+    let folder = workspace.state_dir(MODELS).ok()?.join(id.folder_name());
+    folder.is_dir().then_some(folder)
+}
+
+/// How this workspace's student reads and writes; `dataset` names the seedling's tokenizer.
+pub fn codec(workspace: &Workspace, dataset: &Digest) -> Result<Codec, Failure> {
+    match Choice::of(workspace)? {
+        Choice::Seedling => seedling_codec(workspace, dataset),
+        Choice::Base(path) => base_codec(workspace, &path),
+    }
+}
+
+pub fn base_codec(workspace: &Workspace, path: &Path) -> Result<Codec, Failure> {
+    let outline = Outline::of(path)?;
+    let mut codec = outline.codec?;
+    // The template is asked for thinking exactly as the recipe's answers think.
+    codec.template = codec.template.with_thinking(workspace.recipe.student.think.then_some(true));
+    Ok(codec)
+}
+
+/// How long a text may be.
+pub fn most_tokens(workspace: &Workspace) -> Result<usize, Failure> {
+    Ok(match Choice::of(workspace)? {
+        Choice::Seedling => workspace.recipe.seedling.max_positions,
+        Choice::Base(path) => {
+            let positions = Outline::of(&path)?.config.max_position_embeddings;
+            workspace.recipe.train.max_tokens.map_or(positions, |most| most.min(positions))
+        }
+    })
+}
+
+/// How a run of this student goes.
+pub fn run_rules<'a>(recipe: &'a Recipe, choice: &Choice) -> &'a RunRules {
+    match choice {
+        Choice::Seedling => &recipe.seedling.run,
+        Choice::Base(_) => &recipe.train.run,
+    }
+}
+
+/// What the run trains.
+pub fn subject(workspace: &Workspace, choice: &Choice, codec: &Codec) -> Result<Subject, Failure> {
+    let recipe = &workspace.recipe;
+    let path = match choice {
+        Choice::Seedling => return Ok(Subject::Full(StudentConfig::seedling(&recipe.seedling, &codec.tokenizer)?)),
+        Choice::Base(path) => path,
+    };
+    let rules = &recipe.train;
+    if rules.method == Method::Full {
+        let next = "Set train.method to \"dora\" or \"lora\" in the recipe; \"full\" is the seedling's.";
+        return Err(Failure::new("a base is trained by adapters, not as a whole", next));
+    }
+    let device = match workspace.config.train.device {
+        crate::workspace::Device::Cpu => Device::Cpu,
+        crate::workspace::Device::Cuda => Device::Cuda,
+        crate::workspace::Device::Metal => Device::Metal,
+    };
+    let base = Base::load(path, Keep::of_name(&rules.precision))?;
+    Ok(Subject::Adapter(Box::new(AdapterSubject {
+        base: Arc::new(base),
+        path: std::fs::canonicalize(path).unwrap_or_else(|_| path.clone()),
+        precision: rules.precision.clone(),
+        rules: AdapterRules {
+            dora: rules.method == Method::Dora,
+            rank: rules.rank,
+            alpha: rules.alpha,
+            rslora: rules.rslora,
+            targets: rules.targets.clone(),
+        },
+        recompute: rules.recompute,
+        device,
+    })))
+}
