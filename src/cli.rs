@@ -9,6 +9,7 @@ mod distill;
 mod keys;
 mod models;
 mod phases;
+mod score;
 mod tune;
 
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 use color_eyre::eyre::Result;
 
-use crate::domain::{Phase, ProfileId, SourceType, SystemClock, Usd};
+use crate::domain::{Phase, SystemClock, Usd};
 use crate::engine::{Command, Consent, Engine};
 use crate::headless::{self, Output};
 use crate::tui;
@@ -77,8 +78,8 @@ enum Act {
     Audit(phases::Audit),
     /// Release the trained student
     Deploy(PhaseArgs),
-    /// Score one article for one reader with the served student
-    Score(ScoreArgs),
+    /// Score articles for readers with the served student, or a server that [scoring] names
+    Score(score::ScoreArgs),
     /// Compute the metrics of a file of predictions
     Metrics(MetricsArgs),
     /// Train an adapter on a file of rows, outside any workspace
@@ -128,23 +129,6 @@ pub struct PhaseArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct ScoreArgs {
-    #[arg(long)]
-    profile: ProfileId,
-    #[arg(long)]
-    title: String,
-    #[arg(long, default_value = "")]
-    summary: String,
-    #[arg(long, default_value = "")]
-    source: String,
-    /// official, news, blog or unknown
-    #[arg(long, default_value = "unknown", value_parser = source_type)]
-    source_type: SourceType,
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Args)]
 pub struct MetricsArgs {
     /// JSON lines of `{"article_id","profile_id","truth","predicted"}`; predicted null = failure
     file: PathBuf,
@@ -156,10 +140,6 @@ pub struct MetricsArgs {
     edges: Option<Vec<f64>>,
     #[arg(long)]
     json: bool,
-}
-
-fn source_type(text: &str) -> Result<SourceType, String> {
-    serde_json::from_value(text.to_lowercase().into()).map_err(|_| format!("'{text}' is not official, news, blog or unknown"))
 }
 
 /// Reports and panic messages with their place, without the terminal's state being touched from here.
@@ -186,10 +166,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Act::Validate(args)) => phases::single(&open(&root)?, Phase::Validate, &args),
         Some(Act::Audit(act)) => phases::audit(&open(&root)?, act),
         Some(Act::Deploy(args)) => phases::single(&open(&root)?, Phase::Deploy, &args),
-        Some(Act::Score(args)) => {
-            let ScoreArgs { profile, title, summary, source, source_type, json } = args;
-            headless::score(&open(&root)?, Command::Score { profile, title, summary, source, source_type }, Output::of(json))
-        }
+        Some(Act::Score(args)) => score::score(&open(&root)?, args),
         Some(Act::Metrics(args)) => admin::metrics(&root, &args.file, &args.recipe, args.edges.as_deref(), args.json),
         Some(Act::Tune(args)) => tune::tune(&args).map(|()| ExitCode::SUCCESS),
         Some(Act::Answer(args)) => tune::answer(&args).map(|()| ExitCode::SUCCESS),

@@ -1,6 +1,9 @@
 //! The engine without a screen: progress bars for people, JSON lines for programs, the same commands as the console.
 
 mod bars;
+mod scores;
+
+pub use scores::score;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -211,34 +214,6 @@ pub fn plan(workspace: &Arc<Workspace>, errand: Errand) -> Result<Option<Arc<Pla
             match events.recv().await {
                 Ok(Event::RunEnded { .. }) => return Ok(settled(&mut snapshot).await?.planned.clone()),
                 Ok(Event::PhaseFailed { phase, reason, next }) => bail!("{phase}: {}. {}", clean(&reason), clean(&next)),
-                Ok(_) | Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => bail!("the engine ended; its log is in .stratos/logs/stratos.log"),
-            }
-        }
-    })
-}
-
-/// Scores one article and prints think block, score and reason.
-pub fn score(workspace: &Arc<Workspace>, command: Command, output: Output) -> Result<ExitCode> {
-    with_engine(workspace, async |handle| {
-        let mut events = handle.events();
-        handle.send(command);
-        loop {
-            match events.recv().await {
-                Ok(Event::Scored { think, score, reason, raw, seconds }) => {
-                    let read = score.is_some();
-                    if output == Output::JsonLines {
-                        say(&serde_json::to_string(&Event::Scored { think, score, reason, raw, seconds })?);
-                    } else if let Some(score) = score {
-                        say(&format!("<think>\n{}\n</think>", clean(&think)));
-                        say(&format!("SCORE: {score:.1} | REASON: {}", clean(reason.as_deref().unwrap_or("—"))));
-                    } else {
-                        eprintln!("error: no score could be read from the answer; it follows");
-                        say(&clean(&raw));
-                    }
-                    return Ok(if read { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-                }
-                Ok(Event::Log { level: Level::Error, text }) => bail!("{}", clean(&text)),
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => bail!("the engine ended; its log is in .stratos/logs/stratos.log"),
             }

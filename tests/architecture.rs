@@ -16,6 +16,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("dataset", &["domain", "workspace", "student", "guards", "distill"]),
         ("train", &["domain", "workspace", "student", "guards", "dataset"]),
         ("evaluate", &["domain", "workspace", "student", "guards", "dataset", "train"]),
+        ("scorer", &["domain", "workspace", "student", "evaluate"]),
         ("audit", &["domain", "workspace", "guards", "distill", "evaluate"]),
         ("deploy", &["domain", "workspace", "student", "guards", "train", "evaluate"]),
         (
@@ -30,6 +31,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "dataset",
                 "train",
                 "evaluate",
+                "scorer",
                 "audit",
                 "deploy",
             ],

@@ -94,7 +94,8 @@ pub fn tune(args: &TuneArgs) -> Result<()> {
     let settings: Settings = toml::from_str(&text).wrap_err_with(|| format!("{}", args.settings.display()))?;
     let base = Base::load(&settings.base, Keep::of_name(&settings.precision))?;
     let (train_rows, eval_rows) = (rows::read(&args.rows)?, rows::read(&args.eval)?);
-    let scored: Vec<OrderRow> = train_rows.iter().map(|r| OrderRow { score: r.score.unwrap_or_default(), repeats: 1, weight: 1.0 }).collect();
+    let scored: Vec<OrderRow> =
+        train_rows.iter().map(|r| OrderRow { score: r.score.unwrap_or_default(), repeats: 1, weight: 1.0 }).collect();
     let order = |epoch| order(&scored, settings.run.order, 5.0, settings.seed, epoch);
     let job = TrainJob {
         run_dir: args.out.clone(),

@@ -46,7 +46,13 @@ pub fn order(rows: &[OrderRow], strategy: OrderStrategy, middle: f64, seed: u64,
 fn drawn(rows: &[OrderRow], count: usize, random: &mut ChaCha8Rng) -> Vec<u32> {
     let mut sum = 0.0;
     let weight = |row: &OrderRow| if row.weight.is_finite() { row.weight.max(0.0) * f64::from(row.repeats) } else { 0.0 };
-    let sums: Vec<f64> = rows.iter().map(|row| { sum += weight(row); sum }).collect();
+    let sums: Vec<f64> = rows
+        .iter()
+        .map(|row| {
+            sum += weight(row);
+            sum
+        })
+        .collect();
     if sum <= 0.0 {
         return Vec::new();
     }

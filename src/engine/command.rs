@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::errand::Errand;
-use crate::domain::{Digest, PairKey, Phase, ProfileId, SourceType, Usd};
+use crate::domain::{Article, Digest, PairKey, Phase, ProfileId, SourceType, Usd};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "command")]
@@ -84,6 +84,11 @@ pub enum Command {
         source: String,
         source_type: SourceType,
     },
+    /// Scores every article for every reader; no readers: all that take part.
+    ScoreMany {
+        profiles: Vec<ProfileId>,
+        articles: Vec<Article>,
+    },
 }
 
 impl Command {
@@ -106,7 +111,7 @@ impl Command {
             Self::ImportArticles { .. } => "import articles",
             Self::ImportProfiles { .. } => "import profiles",
             Self::ShowMask { .. } => "show mask",
-            Self::Score { .. } => "score",
+            Self::Score { .. } | Self::ScoreMany { .. } => "score",
         }
     }
 }

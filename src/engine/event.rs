@@ -1,9 +1,12 @@
 //! What the engine tells as it works. Progress may be dropped on a slow channel; facts are in the ledger.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Digest, Phase, Usd};
+use crate::domain::{Digest, PairKey, Phase, Usd};
 use crate::guards::Finding;
+use crate::student::Stop;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
@@ -64,11 +67,31 @@ pub enum Event {
         complete: bool,
     },
     Scored {
+        pair: PairKey,
+        title: String,
         think: String,
+        /// As it was drawn.
         score: Option<f64>,
+        /// Weighted by the probabilities of the digits, where the scorer knows them.
+        expected: Option<f64>,
         reason: Option<String>,
         raw: String,
+        stop: Stop,
+        prompt_tokens: u32,
+        tokens: u32,
+        /// Since the answer before.
         seconds: f64,
+        /// What computed it.
+        runtime: Arc<str>,
+    },
+    /// All that one `score` asked for is answered. `unread`: answers without a score.
+    ScoringDone {
+        answers: usize,
+        unread: usize,
+        seconds: f64,
+        prompt_tokens: usize,
+        tokens: usize,
+        runtime: Arc<str>,
     },
     Imported {
         what: String,

@@ -1,7 +1,9 @@
-//! Scoring: prompts for pairs, answers of a student. Validation, the release's smoke test and `stratos score` all ask
-//! through here, so they ask the same way.
+//! Scoring: prompts for pairs, answers of a student by the scorer that `stratos.toml` chooses. Validation, the release's
+//! smoke test and `stratos score` all ask through here, so they ask the same way.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,13 +11,11 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::event::{Event, Level};
 use super::job::{Failure, JobMessage};
-use super::phases::served_dir;
-use crate::domain::{Article, Conduct, Gate, PairKey, Profile, ProfileId, SourceType, read_tolerant, split_think};
-use crate::student::{Prompt, Student, generate as write_answers};
+use super::phases::{selected_profiles, served};
+use crate::domain::{Article, Conduct, Digest, Gate, PairKey, Profile, ProfileId, SourceType, read_tolerant, split_think};
+use crate::scorer::{self, Embedded, Scorer};
+use crate::student::{Generated, Prompt, Student};
 use crate::workspace::{Ledger, Workspace};
-
-/// Answers written before the next look at the gate and the ledger: each is some seconds of work to lose.
-pub(super) const CHUNK: usize = 32;
 
 /// A pair to ask about.
 #[derive(Debug, Clone)]
@@ -24,19 +24,18 @@ pub(super) struct Question {
     pub prompt: Prompt,
 }
 
-/// What a student wrote.
+/// What a student wrote. `seconds`: since the answer before, so that they sum up to what all took.
 #[derive(Debug, Clone)]
 pub(super) struct Reply {
     pub pair: PairKey,
-    pub output: String,
-    pub tokens: usize,
+    pub written: Generated,
     pub seconds: f64,
 }
 
 impl Reply {
     /// The score, however it is spelt.
     pub fn score(&self, workspace: &Workspace) -> Option<f64> {
-        read_tolerant(&self.output, workspace.recipe.scale.range()).ok().map(|(score, _)| score)
+        read_tolerant(&self.written.text, workspace.recipe.scale.range()).ok().map(|(score, _)| score)
     }
 }
 
@@ -80,8 +79,13 @@ pub(super) fn adhoc_article(title: &str, summary: &str, source: &str, source_typ
     serde_json::from_value(row).map_err(Failure::from)
 }
 
-/// Asks the student, chunk by chunk, with the recipe's sampling. Each answer depends on its own row and the seed
-/// alone. Stops early if the conductor says so; then fewer answers come back.
+/// The scorer of `[scoring]` for the student in a folder, whose digest this is.
+pub(super) fn scorer(workspace: &Workspace, folder: &Path, student: &Digest) -> Result<Box<dyn Scorer>, Failure> {
+    Ok(scorer::open(&workspace.config.scoring, folder, student)?)
+}
+
+/// Asks the embedded student, with the recipe's sampling. Each answer depends on its own row and the seed alone. Stops early
+/// if the conductor says so; then fewer answers come back.
 pub(super) fn generate(
     workspace: &Workspace,
     student: &Student,
@@ -89,67 +93,111 @@ pub(super) fn generate(
     conduct: &mut dyn Conduct,
 ) -> Result<Vec<Reply>, Failure> {
     let mut replies = Vec::with_capacity(questions.len());
-    for chunk in questions.chunks(CHUNK) {
-        if conduct.gate() == Gate::Stop {
-            break;
-        }
-        replies.extend(answer(workspace, student, chunk)?);
-    }
+    answer(workspace, &Embedded::new(student.clone()), questions, &mut |reply| {
+        replies.push(reply);
+        if conduct.gate() == Gate::Stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
     Ok(replies)
 }
 
-/// Answers of one chunk.
-pub(super) fn answer(workspace: &Workspace, student: &Student, chunk: &[Question]) -> Result<Vec<Reply>, Failure> {
-    let started = Instant::now();
-    let prompts: Vec<Prompt> = chunk.iter().map(|q| q.prompt.clone()).collect();
-    let rules = &workspace.recipe.sampling;
-    let written = write_answers(student, &prompts, rules, workspace.config.seed, &mut |_| ControlFlow::Continue(()))?;
-    let seconds = started.elapsed().as_secs_f64() / chunk.len().max(1) as f64;
-    let reply = |(q, g): (&Question, crate::student::Generated)| Reply {
-        pair: q.pair.clone(),
-        output: g.text,
-        tokens: g.tokens,
-        seconds,
+/// Asks everything at once, so that the scorer can batch and share beginnings; answers come in any order.
+pub(super) fn answer(
+    workspace: &Workspace,
+    scorer: &dyn Scorer,
+    questions: &[Question],
+    on_reply: &mut dyn FnMut(Reply) -> ControlFlow<()>,
+) -> Result<(), Failure> {
+    let prompts: Vec<Prompt> = questions.iter().map(|q| q.prompt.clone()).collect();
+    let pairs: HashMap<&str, &PairKey> = questions.iter().map(|q| (q.prompt.id.as_str(), &q.pair)).collect();
+    let mut since = Instant::now();
+    let mut on_row = |written: &Generated| {
+        let Some(pair) = pairs.get(written.id.as_str()) else { return ControlFlow::Continue(()) };
+        let seconds = since.elapsed().as_secs_f64();
+        since = Instant::now();
+        on_reply(Reply { pair: (*pair).clone(), written: written.clone(), seconds })
     };
-    Ok(chunk.iter().zip(written).map(reply).collect())
+    scorer.answer(&prompts, &workspace.recipe.sampling, workspace.config.seed, &mut on_row)?;
+    Ok(())
 }
 
-/// What `score` asks.
+/// What `score` asks: every article for every reader; no readers: all that take part.
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
-    pub profile: ProfileId,
-    pub title: String,
-    pub summary: String,
-    pub source: String,
-    pub source_type: SourceType,
+    pub profiles: Vec<ProfileId>,
+    pub articles: Vec<Article>,
 }
 
-/// Scores one article on a thread of its own and tells the supervisor.
+/// Scores articles on a thread of its own and tells the supervisor.
 pub(super) fn spawn(workspace: Arc<Workspace>, asked: Asked, tell: UnboundedSender<JobMessage>) {
     let work = move || {
-        let event = score(&workspace, &asked).unwrap_or_else(|failure| Event::Log {
-            level: Level::Error,
-            text: format!("score: {}. {}", failure.reason, failure.next),
-        });
-        // Gone only while the process ends.
-        let _ = tell.send(JobMessage::Event(event));
+        // The listener is gone only while the process ends.
+        let say = |event: Event| drop(tell.send(JobMessage::Event(event)));
+        if let Err(failure) = score(&workspace, &asked, &say) {
+            say(Event::Log { level: Level::Error, text: format!("score: {}. {}", failure.reason, failure.next) });
+        }
     };
     // Without a thread there is no score; the caller hears nothing and its operator asks again.
     let _ = std::thread::Builder::new().name("score".into()).spawn(work);
 }
 
-fn score(workspace: &Workspace, asked: &Asked) -> Result<Event, Failure> {
+/// The readers that are meant, in stored order.
+fn readers(workspace: &Workspace, ledger: &Ledger, asked: &Asked) -> Result<Vec<Profile>, Failure> {
+    let stored = ledger.profiles()?;
+    if asked.profiles.is_empty() {
+        return Ok(selected_profiles(stored, &workspace.config.select));
+    }
+    let stored: Vec<Profile> = stored.into_iter().map(|(p, _)| p).collect();
+    if let Some(unknown) = asked.profiles.iter().find(|id| stored.iter().all(|p| p.id != **id)) {
+        return Err(Failure::new(format!("there is no profile '{unknown}'"), "See 'stratos profiles list'."));
+    }
+    Ok(stored.into_iter().filter(|p| asked.profiles.contains(&p.id)).collect())
+}
+
+fn score(workspace: &Workspace, asked: &Asked, say: &dyn Fn(Event)) -> Result<(), Failure> {
     let ledger = workspace.ledger()?;
-    let stored = ledger.profiles()?.into_iter().map(|(p, _)| p).find(|p| p.id == asked.profile);
-    let unknown = || Failure::new(format!("there is no profile '{}'", asked.profile), "See 'stratos profiles list'.");
-    let profile = stored.ok_or_else(unknown)?;
-    let student = Student::load(&served_dir(&ledger, workspace)?)?;
-    let article = adhoc_article(&asked.title, &asked.summary, &asked.source, asked.source_type)?;
+    let profiles = readers(workspace, &ledger, asked)?;
+    let (folder, model) = served(&ledger, workspace)?;
+    let scorer = scorer(workspace, &folder, &model).map_err(|f| Failure::new(f.reason, "Then ask again."))?;
+    let runtime: Arc<str> = scorer.runtime().to_string().into();
+    let titles: HashMap<_, _> = asked.articles.iter().map(|a| (&a.id, a.title.as_str())).collect();
+    let mut questions = Vec::with_capacity(profiles.len() * asked.articles.len());
+    for profile in &profiles {
+        for article in &asked.articles {
+            questions.push(question(workspace, profile, article)?);
+        }
+    }
     let started = Instant::now();
-    let replies = answer(workspace, &student, &[question(workspace, &profile, &article)?])?;
-    let raw = replies.into_iter().next().map(|r| r.output).unwrap_or_default();
-    let think = split_think(&raw).0.unwrap_or_default().trim().to_owned();
+    let (mut answers, mut unread, mut prompt_tokens, mut tokens) = (0, 0, 0, 0);
+    answer(workspace, scorer.as_ref(), &questions, &mut |reply| {
+        let title = titles.get(&reply.pair.article).copied().unwrap_or_default();
+        answers += 1;
+        prompt_tokens += reply.written.prompt_tokens;
+        tokens += reply.written.tokens;
+        unread += usize::from(reply.score(workspace).is_none());
+        say(scored(workspace, reply, title, &runtime));
+        ControlFlow::Continue(())
+    })?;
+    let seconds = started.elapsed().as_secs_f64();
+    say(Event::ScoringDone { answers, unread, seconds, prompt_tokens, tokens, runtime });
+    Ok(())
+}
+
+fn scored(workspace: &Workspace, reply: Reply, title: &str, runtime: &Arc<str>) -> Event {
+    let raw = reply.written.text;
     let read = read_tolerant(&raw, workspace.recipe.scale.range()).ok();
     let (score, reason) = read.map_or((None, None), |(s, r)| (Some(s), r));
-    Ok(Event::Scored { think, score, reason, raw, seconds: started.elapsed().as_secs_f64() })
+    Event::Scored {
+        pair: reply.pair,
+        title: title.to_owned(),
+        think: split_think(&raw).0.unwrap_or_default().trim().to_owned(),
+        score,
+        expected: reply.written.expected_score,
+        reason,
+        raw,
+        stop: reply.written.stop,
+        prompt_tokens: reply.written.prompt_tokens as u32,
+        tokens: reply.written.tokens as u32,
+        seconds: reply.seconds,
+        runtime: Arc::clone(runtime),
+    }
 }

@@ -95,7 +95,13 @@ fn input_of(phase: Phase, workspace: &Workspace, ledger: &Ledger, earlier: &[Sta
         }
         Phase::Validate => {
             let rules = Digest::of_json(&(&recipe.sampling, &recipe.criteria, &recipe.sanity, &recipe.bands, &recipe.scale));
-            d.field(rules.as_str()).field(output(Phase::Dataset)).field(config.seed.to_le_bytes())
+            d = d.field(rules.as_str()).field(output(Phase::Dataset)).field(config.seed.to_le_bytes());
+            let scoring = &config.scoring;
+            // Another runtime is another evaluation; how fast it is asked is not.
+            match &scoring.server {
+                Some(server) => d.field(Digest::of_json(&(server, &scoring.kind, &scoring.model)).as_str()),
+                None => d,
+            }
         }
         Phase::Audit => d.field(output(Phase::Distill)),
         Phase::Deploy => d.field(output(Phase::Train)),

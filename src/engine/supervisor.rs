@@ -13,8 +13,8 @@ use super::event::{ApprovalRequest, Event, Level};
 use super::job::{self, Failure, JobContext, JobControl, JobMessage, PhaseEnd};
 use super::snapshot::{JobState, JobView, LogLine, PhaseView, Snapshot};
 use super::state::{self, Standing};
-use super::{memory, views};
-use crate::domain::{Clock, Digest, Phase, PhaseState, UnixMillis, Usd, one_line};
+use super::{memory, scoring, views};
+use crate::domain::{Article, Clock, Digest, Phase, PhaseState, ProfileId, UnixMillis, Usd, one_line};
 use crate::workspace::{Ledger, PhaseRecord, Workspace, WorkspaceError};
 
 /// Lines of log that a snapshot carries.
@@ -228,11 +228,21 @@ impl Supervisor {
                 Ok(())
             }
             Command::Score { profile, title, summary, source, source_type } => {
-                let asked = super::scoring::Asked { profile, title, summary, source, source_type };
-                super::scoring::spawn(self.workspace.clone(), asked, self.tell.clone());
+                match scoring::adhoc_article(&title, &summary, &source, source_type) {
+                    Ok(article) => self.score(vec![profile], vec![article]),
+                    Err(failure) => self.emit(Event::Log { level: Level::Error, text: format!("score: {}", failure.reason) }),
+                }
+                Ok(())
+            }
+            Command::ScoreMany { profiles, articles } => {
+                self.score(profiles, articles);
                 Ok(())
             }
         }
+    }
+
+    fn score(&self, profiles: Vec<ProfileId>, articles: Vec<Article>) {
+        scoring::spawn(self.workspace.clone(), scoring::Asked { profiles, articles }, self.tell.clone());
     }
 
     fn start_run(&mut self, plan: RunPlan) -> Result<(), WorkspaceError> {

@@ -30,7 +30,7 @@ pub mod random;
 mod lean;
 mod ready;
 pub mod sampler;
-mod score_reader;
+pub mod score_reader;
 pub mod template;
 pub mod tokenizer;
 pub mod weights;

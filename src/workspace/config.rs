@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::TrainChoice;
+use super::{ScoringChoice, TrainChoice};
 use crate::domain::one_line;
 
 /// The configuration of a workspace. Every key has a default, so an empty file is the embedded default.
@@ -23,6 +23,7 @@ pub struct Config {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub teachers: BTreeMap<String, TeacherChoice>,
     pub student: StudentChoice,
+    pub scoring: ScoringChoice,
     pub train: TrainChoice,
     pub select: Select,
 }
@@ -104,6 +105,7 @@ impl Default for Config {
             teacher: TeacherChoice::default(),
             teachers: BTreeMap::new(),
             student: StudentChoice::default(),
+            scoring: ScoringChoice::default(),
             train: TrainChoice::default(),
             select: Select::default(),
         }
@@ -146,6 +148,7 @@ impl Config {
         if config.student.base.trim().is_empty() {
             return Err("student.base is empty; use \"seedling\", a model's folder, a .gguf file or a hub id".into());
         }
+        config.scoring.check()?;
         config.train.check()?;
         config.teacher.check("teacher")?;
         for (name, teacher) in &config.teachers {

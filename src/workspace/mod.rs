@@ -13,6 +13,7 @@ mod ledger;
 mod lock;
 mod models;
 mod raw;
+mod scoring_choice;
 mod train_choice;
 
 pub use config::{Config, Pilot, Select, TeacherChoice};
@@ -24,6 +25,7 @@ pub use ledger::*;
 pub use lock::WorkspaceLock;
 pub use models::{model_in, models_dir};
 pub use raw::{RawFile, RawStore, RawWriter};
+pub use scoring_choice::{ScoringChoice, ServerKind};
 pub use train_choice::{Backend, Device, ExternalChoice, RUINOUS_SETTINGS, TrainChoice};
 
 use std::path::{Path, PathBuf};

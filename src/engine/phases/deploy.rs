@@ -74,11 +74,24 @@ pub fn trained_dir(ledger: &Ledger, workspace: &Workspace) -> Result<PathBuf, Fa
     Ok(run_dir(workspace, &record.input)?.join("best"))
 }
 
-/// The folder that `score` loads: the live release, else the trained student.
-pub fn served_dir(ledger: &Ledger, workspace: &Workspace) -> Result<PathBuf, Failure> {
+/// The folder that `score` loads and the digest of the student in it: the live release, else the trained student.
+pub fn served(ledger: &Ledger, workspace: &Workspace) -> Result<(PathBuf, Digest), Failure> {
     let live = ledger.releases().map(|all| all.into_iter().find(|r| r.live)).map_err(|e: WorkspaceError| Failure::from(e))?;
-    match live {
-        Some(release) => Ok(workspace.root().join(release.path)),
-        None => trained_dir(ledger, workspace),
+    if let Some(release) = live {
+        return Ok((workspace.root().join(release.path), release.model));
     }
+    let folder = trained_dir(ledger, workspace).map_err(|failure| missing(workspace, failure))?;
+    let trained = ledger.last_record(Phase::Train)?.map(|r| r.output);
+    let student = trained.ok_or_else(|| Failure::new("no student was trained yet", "Run 'stratos run' first."))?;
+    Ok((folder, student))
+}
+
+/// A server alone is not enough.
+fn missing(workspace: &Workspace, failure: Failure) -> Failure {
+    let Some(server) = &workspace.config.scoring.server else { return failure };
+    let reason = format!(
+        "{}: {server} writes answers, but prompts are made with the student's own tokenizer and chat template",
+        failure.reason
+    );
+    Failure::new(reason, failure.next)
 }

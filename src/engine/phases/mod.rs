@@ -22,7 +22,7 @@ use crate::domain::{Article, Digest, Phase, Profile};
 use crate::workspace::{Ledger, Select, StoredTrace, Workspace, WorkspaceError};
 
 pub(super) use dataset::{load as load_dataset, seedling_codec};
-pub(super) use deploy::served_dir;
+pub(super) use deploy::served;
 pub(super) use distill::{spend_request, suggested_ceiling};
 pub(super) use import_guards::scored;
 pub(super) use train::train_history;

@@ -6,14 +6,14 @@ use super::super::event::Event;
 use super::super::job::{Failure, JobContext, JobMessage, PhaseEnd};
 use super::super::snapshot::TrainView;
 use super::super::state::Standing;
-use super::super::train_view::TrainUpdate;
 use super::super::subject::{self, Choice, run_rules};
+use super::super::train_view::TrainUpdate;
 use super::dataset::{StoredDataset, train_example};
 use super::load_dataset;
 use crate::dataset::{Example, OrderRow, Side, order};
 use crate::domain::{Conduct, Digest, Finding, Gate, Phase};
-use crate::student::tokenizer::TURN_END;
 use crate::student::Student;
+use crate::student::tokenizer::TURN_END;
 use crate::train::{self, TrainControl, TrainError, TrainEvent, TrainExample, TrainJob, TrainOutcome, steplog};
 use crate::workspace::{Workspace, WorkspaceError, free_bytes};
 
@@ -71,8 +71,7 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
 fn job(workspace: &Workspace, choice: &Choice, stored: &StoredDataset, run_dir: PathBuf) -> Result<TrainJob, Failure> {
     let (recipe, seed) = (&workspace.recipe, workspace.config.seed);
     let run = run_rules(recipe, choice);
-    let rows: Vec<OrderRow> =
-        stored.side(Side::Train).map(|e| OrderRow::new(e.score, e.repeats, run, &recipe.bands)).collect();
+    let rows: Vec<OrderRow> = stored.side(Side::Train).map(|e| OrderRow::new(e.score, e.repeats, run, &recipe.bands)).collect();
     let orders = (0..run.epochs).map(|epoch| order(&rows, run.order, recipe.scale.middle(), seed, epoch)).collect();
     let weight = |e: &Example| run.loss_weights.get(recipe.bands.index(e.score)).copied().unwrap_or(1.0) as f32;
     let examples = |side| stored.side(side).map(|e| TrainExample { weight: weight(e), ..train_example(e) }).collect();

@@ -1,6 +1,7 @@
 //! Phase 6: the student answers the held-out rows and the sanity articles; the answers become an evaluation.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use super::super::job::{Failure, JobContext, PhaseEnd};
 use super::super::scoring::{self, Question, Reply};
@@ -8,8 +9,8 @@ use super::deploy::trained_dir;
 use super::{load_dataset, upstream_output};
 use crate::dataset::{Example, Side};
 use crate::domain::{Article, ArticleId, Conduct, Digest, Gate, PairKey, Phase, Profile, ProfileId, read_tolerant};
-use crate::evaluate::{Answered, Evaluation, Runtime, Subject};
-use crate::student::Student;
+use crate::evaluate::{Answered, Evaluation, Subject};
+use crate::scorer::Scorer;
 use crate::workspace::{Ledger, StoredPrediction, Workspace, WorkspaceError};
 
 pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure> {
@@ -17,10 +18,11 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
     let recipe = &workspace.recipe;
     let dataset = upstream_output(context, Phase::Dataset)?;
     let stored = load_dataset(&workspace, &dataset)?;
-    let student = Student::load(&trained_dir(&context.ledger, &workspace)?)?;
+    let trained = upstream_output(context, Phase::Train)?;
+    let scorer = scoring::scorer(&workspace, &trained_dir(&context.ledger, &workspace)?, &trained)?;
     let subject = Subject {
-        model: student.digest().clone(),
-        runtime: Runtime { engine: "stratos".into(), precision: "f32".into(), device: "cpu".into() },
+        model: scorer.digest(),
+        runtime: scorer.runtime(),
         dataset,
         recipe: recipe.digest(),
         sampling: serde_json::to_string(&recipe.sampling)?,
@@ -35,7 +37,7 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
     }
     let sanity = scoring::sanity_questions(&workspace, &context.ledger, false)?;
     questions.extend(sanity.iter().cloned());
-    let Some(outputs) = ask(context, &student, &subject.digest(), &questions)? else { return Ok(PhaseEnd::Stopped) };
+    let Some(outputs) = ask(context, scorer.as_ref(), &subject.digest(), &questions)? else { return Ok(PhaseEnd::Stopped) };
 
     let prompts: HashMap<&PairKey, String> = questions.iter().map(|q| (&q.pair, prompt_text(q))).collect();
     let mut answered = Vec::with_capacity(held_out.len());
@@ -58,10 +60,10 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
     Ok(PhaseEnd::Done { output: subject.digest(), headline: evaluation.verdict_words() })
 }
 
-/// Asks what has no stored answer yet, storing chunk by chunk. `None`: stopped by the operator.
+/// Asks what has no stored answer yet, storing each as it comes. `None`: stopped by the operator.
 fn ask(
     context: &mut JobContext,
-    student: &Student,
+    scorer: &dyn Scorer,
     subject: &Digest,
     questions: &[Question],
 ) -> Result<Option<HashMap<PairKey, String>>, Failure> {
@@ -70,22 +72,34 @@ fn ask(
         context.ledger.predictions(subject)?.into_iter().map(|p| (p.pair, p.output)).collect();
     let open: Vec<Question> = questions.iter().filter(|q| !outputs.contains_key(&q.pair)).cloned().collect();
     let total = questions.len() as u64;
-    for chunk in open.chunks(scoring::CHUNK) {
-        if context.gate() == Gate::Stop {
-            return Ok(None);
-        }
-        context.progress(outputs.len() as u64, total, "answers", "");
-        let replies = scoring::answer(&workspace, student, chunk)?;
-        let rows: Vec<StoredPrediction> = replies.iter().map(stored_prediction).collect();
-        context.ledger.put_predictions(subject, &rows)?;
-        outputs.extend(replies.into_iter().map(|r| (r.pair, r.output)));
+    let runtime = scorer.runtime().to_string();
+    context.progress(outputs.len() as u64, total, "answers", &runtime);
+    if context.gate() == Gate::Stop {
+        return Ok(None);
     }
-    context.progress(total, total, "answers", "");
-    Ok(Some(outputs))
+    let mut broken = None;
+    let asked = scoring::answer(&workspace, scorer, &open, &mut |reply| {
+        if let Err(error) = context.ledger.put_predictions(subject, &[stored_prediction(&reply)]) {
+            broken = Some(Err(Failure::from(error)));
+            return ControlFlow::Break(());
+        }
+        outputs.insert(reply.pair, reply.written.text);
+        context.progress(outputs.len() as u64, total, "answers", &runtime);
+        if context.gate() == Gate::Stop && (outputs.len() as u64) < total {
+            broken = Some(Ok(None));
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    });
+    match broken {
+        Some(end) => end,
+        None => asked.map(|()| Some(outputs)),
+    }
 }
 
 fn stored_prediction(reply: &Reply) -> StoredPrediction {
-    StoredPrediction { pair: reply.pair.clone(), output: reply.output.clone(), tokens: reply.tokens, seconds: reply.seconds }
+    let written = &reply.written;
+    StoredPrediction { pair: reply.pair.clone(), output: written.text.clone(), tokens: written.tokens, seconds: reply.seconds }
 }
 
 fn prompt_text(question: &Question) -> String {

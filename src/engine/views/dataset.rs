@@ -2,9 +2,9 @@
 
 use super::super::job::Failure;
 use super::super::phases::load_dataset;
-use super::super::subject::codec;
 use super::super::snapshot::{DatasetView, ExampleView, MaskView};
 use super::super::state::Standing;
+use super::super::subject::codec;
 use super::output_of;
 use crate::dataset::{OrderRow, Side, order};
 use crate::domain::{Phase, safe_text};

@@ -24,7 +24,7 @@ pub(super) fn view(ledger: &Ledger, last_score: Vec<String>) -> Result<DeployVie
 
 /// A scored article, as lines.
 pub(in super::super) fn scored_lines(event: &Event) -> Vec<String> {
-    let Event::Scored { think, score, reason, raw, seconds } = event else { return Vec::new() };
+    let Event::Scored { think, score, reason, raw, seconds, .. } = event else { return Vec::new() };
     let mut lines: Vec<String> = think.lines().map(str::to_owned).collect();
     match score {
         Some(score) => lines.push(format!("SCORE: {score:.1} | REASON: {}", reason.as_deref().unwrap_or("—"))),

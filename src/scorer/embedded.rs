@@ -1,0 +1,30 @@
+//! The engine in this process.
+
+use super::{OnRow, Scorer, ScorerError};
+use crate::domain::Digest;
+use crate::domain::recipe::Sampling;
+use crate::evaluate::Runtime;
+use crate::student::{Generated, Prompt, Student, generate};
+
+#[derive(Debug)]
+pub struct Embedded(Student);
+
+impl Embedded {
+    pub fn new(student: Student) -> Self {
+        Self(student)
+    }
+}
+
+impl Scorer for Embedded {
+    fn runtime(&self) -> Runtime {
+        Runtime { engine: "stratos".into(), precision: "f32".into(), device: "cpu".into() }
+    }
+
+    fn digest(&self) -> Digest {
+        self.0.digest().clone()
+    }
+
+    fn answer(&self, prompts: &[Prompt], rules: &Sampling, seed: u64, on_row: OnRow<'_>) -> Result<Vec<Generated>, ScorerError> {
+        Ok(generate(&self.0, prompts, rules, seed, on_row)?)
+    }
+}
