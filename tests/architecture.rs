@@ -38,7 +38,11 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ),
         ("tui", &["domain", "engine", "guards"]),
         ("headless", &["domain", "engine", "guards", "workspace"]),
-        ("cli", &["domain", "engine", "guards", "workspace", "student", "evaluate", "headless", "tui"]),
+        ("bench", &["domain", "student", "train"]),
+        (
+            "cli",
+            &["domain", "bench", "dataset", "engine", "guards", "workspace", "student", "train", "evaluate", "headless", "tui"],
+        ),
     ])
 }
 

@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 
 use stratos::domain::{ChatMessage, Role};
 use stratos::student::Codec;
+use stratos::student::adapter::{self, Adapted, AdapterGradients, AdapterRules};
 use stratos::student::base::Base;
 use stratos::student::gguf::Gguf;
 use stratos::student::load::Keep;
 use stratos::student::matrix::Matrix;
+use stratos::student::ops::{Dropout, LossRows};
 use stratos::student::outline::Words;
+use stratos::student::parameters::Parameters;
+use stratos::student::pass::{Lesson, PackedTexts, Pass};
 
 fn peers() -> PathBuf {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
@@ -182,4 +186,55 @@ fn turns_of_every_family_end_with_their_own_token_and_training_begins_with_what_
             assert!(back == *text || text.contains('Å') || text.contains('▁'), "{name}: {text:?} {back:?}");
         }
     }
+}
+
+/// transformers' logits of the same weights (`tests/fixtures/student/smollm2.json`).
+#[test]
+fn smollm2_gives_the_logits_of_transformers() {
+    let Some(gguf) = peer("smollm2", ".gguf") else { return };
+    let (config, weights) = Base::bare(&gguf, Keep::F32).expect("base");
+    let words = Words::load(&gguf).expect("tokenizer");
+    let fixture: serde_json::Value = serde_json::from_str(include_str!("fixtures/student/smollm2.json")).expect("fixture");
+    let (pass, adapted) = (Pass::new(&config), Adapted::new(&weights, None));
+    for text in fixture["texts"].as_array().expect("texts") {
+        let ids: Vec<u32> = serde_json::from_value(text["ids"].clone()).expect("ids");
+        assert_eq!(words.encode(text["text"].as_str().expect("text")).expect("encodes"), ids);
+        let batch = PackedTexts::new([(ids.as_slice(), 0)]);
+        let logits = pass.logits(&adapted, &batch, &[ids.len() / 2, ids.len() - 1]);
+        let (middle, last) = logits.split_at(config.vocab_size);
+        for (ours, theirs) in [(middle, &text["middle"]), (last, &text["last"])] {
+            let theirs: Vec<(usize, f32)> = serde_json::from_value(theirs.clone()).expect("pairs");
+            for (id, value) in &theirs {
+                assert!((ours[*id] - value).abs() < 2e-4, "token {id}: {} against {value}", ours[*id]);
+            }
+            let most = (0..ours.len()).max_by(|a, b| ours[*a].total_cmp(&ours[*b]));
+            assert_eq!(most, Some(theirs[0].0));
+        }
+    }
+}
+
+/// A quantised base is trained as it is kept: its gradients are those of the same numbers widened to f32.
+#[test]
+fn a_quantised_base_gives_the_gradients_of_its_widened_numbers() {
+    let Some(gguf) = peer("smollm2", ".gguf") else { return };
+    let rules =
+        AdapterRules { dora: true, rank: 2, alpha: 4.0, rslora: false, targets: vec!["q_proj".into(), "down_proj".into()] };
+    let mut seen: Vec<Parameters> = Vec::new();
+    for keep in [Keep::AsStored, Keep::F32] {
+        let (config, weights) = Base::bare(&gguf, keep).expect("base");
+        let kept: usize = weights.layers.iter().flat_map(|l| &l.projections).map(Matrix::bytes).sum();
+        assert_eq!(kept < 80 << 20, keep == Keep::AsStored, "{kept} bytes");
+        let numbers = adapter::fresh(&rules, &weights, 7);
+        let adapted = Adapted::new(&weights, Some((&rules, &numbers)));
+        let ids: Vec<u32> = (0..24).map(|i| (i * 977 + 5) % 49_152).collect();
+        let at = LossRows { rows: vec![20, 21, 22], targets: vec![5, 6, 7], weights: vec![0.3; 3] };
+        let mut gradients = numbers.like();
+        let mut sink = AdapterGradients { adapted: &adapted, into: &mut gradients };
+        let lesson = Lesson { gradients: &mut sink, dropout: Dropout { share: 0.0, key: 0 }, recompute: keep == Keep::F32 };
+        Pass::new(&config).loss(&adapted, &PackedTexts::new([(ids.as_slice(), 0)]), &at, Some(lesson));
+        seen.push(gradients);
+    }
+    let most = seen[1].numbers().iter().fold(0.0f32, |m, v| m.max(v.abs()));
+    let apart = seen[0].numbers().iter().zip(seen[1].numbers()).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+    assert!(most > 0.0 && apart <= 1e-6 * most, "{apart} of {most}");
 }

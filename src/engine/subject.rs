@@ -10,11 +10,11 @@ use crate::domain::recipe::{Method, Recipe, RunRules};
 use crate::domain::{Digest, one_line};
 use crate::student::adapter::AdapterRules;
 use crate::student::base::Base;
+use crate::student::hub::HubId;
 use crate::student::matrix::Keep;
 use crate::student::outline::Outline;
 use crate::student::{Codec, StudentConfig};
 use crate::train::learner::{AdapterSubject, Device, Subject};
-use crate::student::hub::HubId;
 use crate::workspace::{Workspace, model_in, models_dir};
 
 /// What `student.base` means.
@@ -43,7 +43,10 @@ impl Choice {
             Ok(_) => format!("Run 'stratos models pull {shown}', or copy the model's folder here and set student.base to it."),
             Err(_) => "Set student.base in stratos.toml to a model's folder, a .gguf file, a hub id or \"seedling\".".into(),
         };
-        Err(Failure::new(format!("student.base '{shown}' is no folder, no .gguf file and no model that was pulled or imported"), next))
+        Err(Failure::new(
+            format!("student.base '{shown}' is no folder, no .gguf file and no model that was pulled or imported"),
+            next,
+        ))
     }
 }
 

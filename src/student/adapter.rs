@@ -148,8 +148,7 @@ impl<'a> Adapted<'a> {
                 for p in Projection::ALL.into_iter().filter(|p| rules.adapts(*p)) {
                     let norms = row_norms(adapted.matrix(n, p), &adapted.change(n, p));
                     let magnitudes = numbers.get(&name(n, p, "lora_magnitude_vector"));
-                    gains[n][p.index()] =
-                        magnitudes.iter().zip(norms).map(|(m, n)| m / n.max(f32::MIN_POSITIVE)).collect();
+                    gains[n][p.index()] = magnitudes.iter().zip(norms).map(|(m, n)| m / n.max(f32::MIN_POSITIVE)).collect();
                 }
             }
         }

@@ -18,6 +18,7 @@ pub mod full;
 pub mod generate;
 pub mod gguf;
 pub mod hub;
+mod lean;
 pub mod load;
 pub mod matrix;
 pub mod ops;
@@ -27,7 +28,6 @@ pub mod pass;
 pub mod peft;
 pub mod portable;
 pub mod random;
-mod lean;
 mod ready;
 pub mod sampler;
 pub mod score_reader;
@@ -50,11 +50,11 @@ use base::{Base, BaseWeights};
 use cache::RowCache;
 pub use codec::{Codec, Encoded, MaskedPiece};
 pub use generate::{Generated, Prompt, Stop, generate};
+use lean::Lean;
 use matrix::Keep;
 use parameters::Parameters;
 use pass::{Pass, Weights};
 use peft::Adapter;
-use lean::Lean;
 use ready::Ready;
 
 /// A student that can answer: shape, text side and prepared weights.

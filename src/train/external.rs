@@ -119,7 +119,7 @@ pub fn train(
         log: Log::open(&folder.log(), LARGEST_LOG)?,
         tail: VecDeque::new(),
         // Checkpoints that were there before are good: they were written by a run that went on.
-        last_good: before.map(|(_, path)| path),
+        good: before.into_iter().collect(),
         heard: Instant::now(),
         last_step_at: Instant::now(),
         speaks: false,
@@ -142,7 +142,8 @@ struct Run<'a> {
     reader: Reader,
     log: Log,
     tail: VecDeque<String>,
-    last_good: Option<PathBuf>,
+    /// Checkpoints by step, oldest first.
+    good: Vec<(u64, PathBuf)>,
     heard: Instant,
     last_step_at: Instant,
     /// Whether it writes events itself; if not, its checkpoints are read.
@@ -234,7 +235,9 @@ impl Run<'_> {
         match said {
             None | Some(Said::Done) => return Ok(()),
             Some(Said::NotFinite { what, step }) => {
-                return Err(ExternalError::NotFinite { what, step, last_good: self.last_good.clone() });
+                // One of the failing step itself may be spoilt already.
+                let last_good = self.good.iter().rev().find(|(at, _)| *at < step).map(|(_, path)| path.clone());
+                return Err(ExternalError::NotFinite { what, step, last_good });
             }
             Some(Said::Event(event)) => {
                 if !matches!(event, TrainEvent::Started { .. })
@@ -249,7 +252,7 @@ impl Run<'_> {
                         return Ok(());
                     }
                     TrainEvent::Step(_) => self.last_step_at = Instant::now(),
-                    TrainEvent::Checkpoint { path, .. } => self.last_good = Some(path.clone()),
+                    TrainEvent::Checkpoint { step, path } => self.good.push((*step, path.clone())),
                     TrainEvent::EarlyStop { .. } => self.early = true,
                     _ => {}
                 }

@@ -55,7 +55,10 @@ pub fn import(workspace: &Arc<Workspace>, from: &Path, name: Option<String>) -> 
     let files = files_of(from)?;
     let need: u64 = files.iter().map(|(_, size)| size).sum();
     if free_bytes(workspace.root()).is_some_and(|free| free < need) {
-        bail!("the model takes {}, and less is free; free some disk space, or name the folder in student.base as it is", bytes(need));
+        bail!(
+            "the model takes {}, and less is free; free some disk space, or name the folder in student.base as it is",
+            bytes(need)
+        );
     }
     // Under another name until it is whole.
     let partial = target.with_file_name(format!(".{name}.partial"));
@@ -110,9 +113,7 @@ pub fn list(workspace: &Arc<Workspace>, as_json: bool) -> Result<ExitCode> {
     }
     let base = &workspace.config.student.base;
     if as_json {
-        let row = |(name, family, parameters, precision, problem): &(String, String, String, String, String)| {
-            json!({"name": name, "architecture": family, "parameters": parameters, "precision": precision, "problem": problem})
-        };
+        let row = |(name, family, parameters, precision, problem): &(String, String, String, String, String)| json!({"name": name, "architecture": family, "parameters": parameters, "precision": precision, "problem": problem});
         say(&json!({"student_base": base, "models": rows.iter().map(row).collect::<Vec<_>>()}).to_string());
         return Ok(ExitCode::SUCCESS);
     }
