@@ -9,8 +9,8 @@ use rayon::prelude::*;
 use super::exp;
 use super::matmul::{Left, Packed, Product};
 
-/// Queries whose probabilities exist at the same time.
-const BLOCK: usize = 48;
+/// Rows of queries (tokens × heads of a group) whose probabilities exist at the same time.
+const BLOCK: usize = 96;
 
 /// How the columns of q, k and v divide into heads.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -93,17 +93,21 @@ pub(super) fn softmax(row: &mut [f32], from: usize, visible: usize, scale: f32) 
     hidden.fill(0.0);
 }
 
-/// Probabilities (`rows × visible`) of a block of queries whose first one stands at key `first`.
-pub(super) fn probabilities(q: Left, rows: usize, first: usize, keys: &Packed, rules: Rules, out: &mut [f32]) {
-    let visible = first + rows;
-    Product { left: q, right: keys, rows, inner: keys.inner(), cols: visible, out, stride: visible, add: false }.run();
-    softmax_rows(&mut out[..rows * visible], visible, first, rules.window.unwrap_or(usize::MAX), rules.heads.scale);
+/// Probabilities (`rows × visible`) of a block of queries: `group` rows for each token, the first of which stands at key
+/// `first`.
+pub(super) fn probabilities(q: &[f32], group: usize, first: usize, keys: &Packed, rules: Rules, out: &mut [f32]) {
+    let rows = q.len() / keys.inner();
+    let visible = first + rows / group;
+    let left = Left { data: q, row: keys.inner(), col: 1 };
+    Product { left, right: keys, rows, inner: keys.inner(), cols: visible, out, stride: visible, add: false }.run();
+    let window = rules.window.unwrap_or(usize::MAX);
+    softmax_rows(&mut out[..rows * visible], visible, (first, group), window, rules.heads.scale);
 }
 
 vectorised! {
-fn softmax_rows<'a>(scores: &'a mut [f32], width: usize, first: usize, window: usize, scale: f32) -> () {
+fn softmax_rows<'a>(scores: &'a mut [f32], width: usize, at: (usize, usize), window: usize, scale: f32) -> () {
     for (i, row) in scores.chunks_exact_mut(width).enumerate() {
-        let visible = first + i + 1;
+        let visible = at.0 + i / at.1 + 1;
         softmax(row, visible.saturating_sub(window), visible, scale);
     }
 }
@@ -131,59 +135,66 @@ impl Unit<'_> {
         self.text.rows().flat_map(row).copied().collect()
     }
 
-    /// Blocks of queries: (query head of the group, first own token, how many).
-    fn blocks(&self, heads: Heads) -> impl Iterator<Item = (usize, usize, usize)> {
-        let own = self.text.own.len();
-        (0..heads.group()).flat_map(move |g| (0..own).step_by(BLOCK).map(move |f| (g, f, BLOCK.min(own - f))))
+    /// This group's columns of the text's own rows: tokens × (heads of the group · width), which is also (tokens · heads) ×
+    /// width.
+    fn own(&self, x: &[f32], heads: Heads) -> Vec<f32> {
+        let narrow = heads.group() * heads.width;
+        self.text.own.clone().flat_map(|r| &x[r * heads.query * heads.width + self.kv * narrow..][..narrow]).copied().collect()
     }
 
-    /// Where a query head's columns of an own token begin in `q`.
-    fn at(&self, heads: Heads, group: usize, token: usize) -> usize {
-        ((self.text.own.start + token) * heads.query + self.kv * heads.group() + group) * heads.width
+    /// Blocks of own tokens: the first one, and how many.
+    fn blocks(&self, heads: Heads) -> impl Iterator<Item = (usize, usize)> {
+        let (own, step) = (self.text.own.len(), (BLOCK / heads.group()).max(1));
+        (0..own).step_by(step).map(move |first| (first, step.min(own - first)))
+    }
+
+    /// Where this group's columns of an own token begin in a row of all heads.
+    fn at(&self, heads: Heads, token: usize) -> usize {
+        ((self.text.own.start + token) * heads.query + self.kv * heads.group()) * heads.width
     }
 
     fn forward(&self, [q, k, v]: [&[f32]; 3], rules: Rules) -> Vec<f32> {
         let (heads, past, len) = (rules.heads, self.text.prefix.len(), self.text.len());
-        let (width, stride, narrow) = (heads.width, heads.query * heads.width, heads.group() * heads.width);
+        let (width, group) = (heads.width, heads.group());
         let keys = Packed::transposed(&self.gather(k, heads), len, width, width);
         let values = Packed::rows(&self.gather(v, heads), len, width, width);
-        let mut probs = vec![0.0; BLOCK.min(self.text.own.len()) * len];
-        let mut out = vec![0.0; self.text.own.len() * narrow];
-        for (group, first, rows) in self.blocks(heads) {
-            let visible = past + first + rows;
+        let q = self.own(q, heads);
+        let mut probs = vec![0.0; BLOCK.max(group) * len];
+        let mut out = vec![0.0; q.len()];
+        for (first, tokens) in self.blocks(heads) {
+            let (rows, visible) = (tokens * group, past + first + tokens);
+            let range = first * group * width..(first + tokens) * group * width;
             let probs = &mut probs[..rows * visible];
-            let q = Left { data: &q[self.at(heads, group, first)..], row: stride, col: 1 };
-            probabilities(q, rows, past + first, &keys, rules, probs);
-            let left = Left { data: probs, row: visible, col: 1 };
-            let out = &mut out[first * narrow + group * width..];
-            Product { left, right: &values, rows, inner: visible, cols: width, out, stride: narrow, add: false }.run();
+            probabilities(&q[range.clone()], group, past + first, &keys, rules, probs);
+            let (left, out) = (Left { data: probs, row: visible, col: 1 }, &mut out[range]);
+            Product { left, right: &values, rows, inner: visible, cols: width, out, stride: width, add: false }.run();
         }
         out
     }
 
     fn backward(&self, [q, k, v]: [&[f32]; 3], dy: &[f32], rules: Rules) -> Gradients {
         let (heads, past, len) = (rules.heads, self.text.prefix.len(), self.text.len());
-        let (width, stride, narrow) = (heads.width, heads.query * heads.width, heads.group() * heads.width);
+        let (width, group) = (heads.width, heads.group());
         let (k, v) = (self.gather(k, heads), self.gather(v, heads));
         let keys_t = Packed::transposed(&k, len, width, width);
         let keys = Packed::rows(&k, len, width, width);
         let values_t = Packed::transposed(&v, len, width, width);
-        let own = self.text.own.len();
-        let (mut probs, mut scores) = (vec![0.0; BLOCK.min(own) * len], vec![0.0; BLOCK.min(own) * len]);
-        let mut gradients = Gradients { q: vec![0.0; own * narrow], k: vec![0.0; len * width], v: vec![0.0; len * width] };
-        for (group, first, rows) in self.blocks(heads) {
-            let visible = past + first + rows;
+        let (q, dy) = (self.own(q, heads), self.own(dy, heads));
+        let (mut probs, mut scores) = (vec![0.0; BLOCK.max(group) * len], vec![0.0; BLOCK.max(group) * len]);
+        let mut gradients = Gradients { q: vec![0.0; q.len()], k: vec![0.0; len * width], v: vec![0.0; len * width] };
+        for (first, tokens) in self.blocks(heads) {
+            let (rows, visible) = (tokens * group, past + first + tokens);
+            let range = first * group * width..(first + tokens) * group * width;
             let (probs, scores) = (&mut probs[..rows * visible], &mut scores[..rows * visible]);
-            let (q, dy) = (&q[self.at(heads, group, first)..], &dy[self.at(heads, group, first)..]);
-            probabilities(Left { data: q, row: stride, col: 1 }, rows, past + first, &keys_t, rules, probs);
-            let left = Left { data: dy, row: stride, col: 1 };
+            let (q, dy) = (&q[range.clone()], &dy[range.clone()]);
+            probabilities(q, group, past + first, &keys_t, rules, probs);
+            let left = Left { data: dy, row: width, col: 1 };
             Product { left, right: &values_t, rows, inner: width, cols: visible, out: scores, stride: visible, add: false }.run();
             softmax_backward(&*probs, &mut *scores, visible, heads.scale);
-            let left = Left { data: scores, row: visible, col: 1 };
-            let dq = &mut gradients.q[first * narrow + group * width..];
-            Product { left, right: &keys, rows, inner: visible, cols: width, out: dq, stride: narrow, add: false }.run();
+            let (left, dq) = (Left { data: scores, row: visible, col: 1 }, &mut gradients.q[range]);
+            Product { left, right: &keys, rows, inner: visible, cols: width, out: dq, stride: width, add: false }.run();
             for (weights, source, sink) in [(&*scores, q, &mut gradients.k), (&*probs, dy, &mut gradients.v)] {
-                let right = Packed::rows(source, rows, width, stride);
+                let right = Packed::rows(source, rows, width, width);
                 let left = Left { data: weights, row: 1, col: visible };
                 Product { left, right: &right, rows: visible, inner: rows, cols: width, out: sink, stride: width, add: true }
                     .run();
@@ -209,7 +220,7 @@ pub fn forward(qkv: [&[f32]; 3], rules: Rules, texts: &[Text], out: &mut [f32]) 
     let parts: Vec<Vec<f32>> = units.par_iter().map(|u| u.forward(qkv, rules)).collect();
     for (unit, part) in units.iter().zip(parts) {
         for (token, row) in part.chunks_exact(narrow).enumerate() {
-            out[unit.at(heads, 0, token)..][..narrow].copy_from_slice(row);
+            out[unit.at(heads, token)..][..narrow].copy_from_slice(row);
         }
     }
 }
@@ -224,7 +235,7 @@ pub fn backward(qkv: [&[f32]; 3], dy: &[f32], rules: Rules, texts: &[Text], [dq,
     dv.fill(0.0);
     for (unit, part) in units.iter().zip(parts) {
         for (token, row) in part.q.chunks_exact(narrow).enumerate() {
-            dq[unit.at(heads, 0, token)..][..narrow].copy_from_slice(row);
+            dq[unit.at(heads, token)..][..narrow].copy_from_slice(row);
         }
         for (sink, part) in [(&mut *dk, part.k), (&mut *dv, part.v)] {
             for (row, part) in unit.text.rows().zip(part.chunks_exact(width)) {

@@ -4,8 +4,8 @@
 use super::attention::{Heads, Rules, probabilities, softmax};
 use super::matmul::{Left, Packed, Product};
 
-/// Queries whose probabilities exist at the same time.
-const BLOCK: usize = 48;
+/// Rows of queries (tokens × heads of a group) whose probabilities exist at the same time.
+const BLOCK: usize = 96;
 
 /// Keys and values of one stretch of text in one layer, keys transposed so that scores of one query are vector sums.
 #[derive(Debug, Clone)]
@@ -86,8 +86,10 @@ pub fn attend(q: &[f32], spans: &[&Span], rules: Rules, out: &mut [f32]) {
         }
         return;
     }
-    let past = total - rows;
-    let mut probs = vec![0.0; BLOCK * total];
+    let (past, group) = (total - rows, rules.heads.group());
+    let (step, narrow) = ((BLOCK / group).max(1), group * width);
+    let mut probs = vec![0.0; step * group * total];
+    let mut mixed = vec![0.0; step * narrow];
     for kv in 0..key {
         let (mut k, mut v) = (Vec::with_capacity(total * width), Vec::with_capacity(total * width));
         for dim in 0..width {
@@ -99,16 +101,18 @@ pub fn attend(q: &[f32], spans: &[&Span], rules: Rules, out: &mut [f32]) {
             v.extend_from_slice(span.value_rows(kv));
         }
         let (keys, values) = (Packed::rows(&k, width, total, total), Packed::rows(&v, total, width, width));
-        for head in kv * rules.heads.group()..(kv + 1) * rules.heads.group() {
-            for first in (0..rows).step_by(BLOCK) {
-                let count = BLOCK.min(rows - first);
-                let (from, visible) = (first * stride + head * width, past + first + count);
-                let probs = &mut probs[..count * visible];
-                let left = Left { data: &q[from..], row: stride, col: 1 };
-                probabilities(left, count, past + first, &keys, rules, probs);
-                let left = Left { data: probs, row: visible, col: 1 };
-                let (inner, cols, out) = (visible, width, &mut out[from..]);
-                Product { left, right: &values, rows: count, inner, cols, out, stride, add: false }.run();
+        for first in (0..rows).step_by(step) {
+            let tokens = step.min(rows - first);
+            let (count, visible) = (tokens * group, past + first + tokens);
+            let own = |t: usize| (first + t) * stride + kv * narrow;
+            let q: Vec<f32> = (0..tokens).flat_map(|t| &q[own(t)..][..narrow]).copied().collect();
+            let probs = &mut probs[..count * visible];
+            probabilities(&q, group, past + first, &keys, rules, probs);
+            let (left, mixed) = (Left { data: probs, row: visible, col: 1 }, &mut mixed[..tokens * narrow]);
+            Product { left, right: &values, rows: count, inner: visible, cols: width, out: mixed, stride: width, add: false }
+                .run();
+            for (t, row) in mixed.chunks_exact(narrow).enumerate() {
+                out[own(t)..][..narrow].copy_from_slice(row);
             }
         }
     }

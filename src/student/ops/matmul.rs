@@ -14,6 +14,8 @@ use rayon::prelude::*;
 const TILE_ROWS: usize = 6;
 /// Inner length of one pass: a tile of both operands stays in the first-level cache.
 const INNER: usize = 256;
+/// A right operand of so many panels, at most, meets its left one in place.
+const NARROW_PANELS: usize = 2;
 /// Rows of the left operand kept in the second-level cache while the right one streams past.
 const BLOCK_ROWS: usize = 48;
 /// Lines of one slab where rows come in blocks: several tasks' worth even of a small weight.
@@ -252,7 +254,52 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        if self.right.width == S::F32_LANES { self.go::<S, 1>(simd) } else { self.go::<S, 2>(simd) }
+        // A right operand of few panels is passed over so seldom that packing the left one would cost as much as the product.
+        let in_place = self.cols <= NARROW_PANELS * self.right.width && (self.left.row == 1 || self.left.col == 1);
+        match (self.right.width == S::F32_LANES, in_place) {
+            (true, true) => self.narrow::<S, 1>(simd),
+            (true, false) => self.go::<S, 1>(simd),
+            (false, true) => self.narrow::<S, 2>(simd),
+            (false, false) => self.go::<S, 2>(simd),
+        }
+    }
+}
+
+impl Product<'_> {
+    /// The same sums, term by term, with the left operand read where it is.
+    #[inline(always)]
+    fn narrow<S: Simd, const V: usize>(self, simd: S) {
+        let Self { left, right, rows, inner, cols, out, stride, add } = self;
+        let width = V * S::F32_LANES;
+        if inner == 0 && !add {
+            (0..rows).for_each(|r| out[r * stride..][..cols].fill(0.0));
+        }
+        let mut block = [0.0f32; TILE_ROWS * INNER];
+        let mut k0 = 0;
+        while k0 < inner {
+            let depth = INNER.min(inner - k0).min(right.slab - k0 % right.slab);
+            let keep = add || k0 > 0;
+            for r0 in (0..rows).step_by(TILE_ROWS) {
+                for (panel, c0) in (0..cols).step_by(width).enumerate() {
+                    let b = right.lines(panel, k0, depth);
+                    let size = (TILE_ROWS.min(rows - r0), width.min(cols - c0));
+                    let out = &mut out[r0 * stride + c0..];
+                    if size.0 == TILE_ROWS && left.row == 1 {
+                        let line = |k: usize| left.data[(k0 + k) * left.col + r0..].first_chunk::<TILE_ROWS>();
+                        tile::<S, V>(simd, (0..depth).filter_map(line).copied(), b, out, stride, size, keep);
+                    } else if size.0 == TILE_ROWS {
+                        let lines: [&[f32]; TILE_ROWS] = std::array::from_fn(|r| &left.data[(r0 + r) * left.row + k0..][..depth]);
+                        let scalars = (0..depth).map(|k| std::array::from_fn(|r| lines[r][k]));
+                        tile::<S, V>(simd, scalars, b, out, stride, size, keep);
+                    } else {
+                        pack_left(&left, r0, size.0, k0, depth, &mut block);
+                        let scalars = block.as_chunks::<TILE_ROWS>().0.iter().copied();
+                        tile::<S, V>(simd, scalars, b, out, stride, size, keep);
+                    }
+                }
+            }
+            k0 += depth;
+        }
     }
 }
 
@@ -283,7 +330,8 @@ impl Product<'_> {
                         let a = &tiles[t * TILE_ROWS * depth..][..TILE_ROWS * depth];
                         let here = (r0 + t0) * stride + c0;
                         let size = (TILE_ROWS.min(block - t0), count);
-                        tile::<S, V>(simd, a, b, &mut out[here..], stride, size, keep);
+                        let scalars = a.as_chunks::<TILE_ROWS>().0.iter().copied();
+                        tile::<S, V>(simd, scalars, b, &mut out[here..], stride, size, keep);
                     }
                 }
             }
@@ -326,11 +374,11 @@ fn pack_left(left: &Left, r0: usize, block: usize, k0: usize, depth: usize, tile
     }
 }
 
-/// One register tile: `TILE_ROWS` × `V` vectors, the whole depth in registers.
+/// One register tile: `TILE_ROWS` × `V` vectors, the whole depth in registers; `a` gives a column of the left operand at a time.
 #[inline(always)]
 fn tile<S: Simd, const V: usize>(
     simd: S,
-    a: &[f32],
+    a: impl Iterator<Item = [f32; TILE_ROWS]>,
     b: &[f32],
     out: &mut [f32],
     stride: usize,
@@ -351,7 +399,7 @@ fn tile<S: Simd, const V: usize>(
             }
         }
     }
-    for (scalars, vectors) in a.as_chunks::<TILE_ROWS>().0.iter().zip(b.chunks_exact(width)) {
+    for (scalars, vectors) in a.zip(b.chunks_exact(width)) {
         let vectors = S::as_simd_f32s(vectors).0;
         for r in 0..TILE_ROWS {
             let scalar = simd.splat_f32s(scalars[r]);
