@@ -320,6 +320,27 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_share_a_beginning_have_the_gradients_of_rows_one_by_one() {
+        let (subject, numbers) = toy_subject();
+        let learner = Learner::new(&subject).unwrap();
+        let mut rows = toy_rows();
+        for row in &mut rows {
+            // A beginning that all of them have, longer than what is worth sharing.
+            let common: Vec<u32> = (0..30).map(|i| i % 7 + 3).collect();
+            row.encoded.ids.splice(0..0, common);
+            row.encoded.loss_from += 30;
+        }
+        let rows: Vec<&Row> = rows.iter().collect();
+        let (batch, _) = pack(&cut(&rows, rows.len())[0], 1.0, None);
+        assert!(batch.tokens() + 4 * 30 <= rows.iter().map(|r| r.encoded.ids.len()).sum::<usize>(), "nothing was shared");
+        let (together, shared) = learner.learn(&numbers, &rows, rows.len(), QUIET).unwrap();
+        let (apart, single) = learner.learn(&numbers, &rows, 1, QUIET).unwrap();
+        assert!((together.loss - apart.loss).abs() < 1e-5);
+        let most = single.numbers().iter().fold(0.0f32, |m, v| m.max(v.abs()));
+        assert!(shared.numbers().iter().zip(single.numbers()).all(|(a, b)| (a - b).abs() < 1e-5 * most));
+    }
+
+    #[test]
     fn the_loss_is_the_weighted_mean_over_loss_tokens() {
         let (subject, numbers) = toy_subject();
         let (learner, mut rows) = (Learner::new(&subject).unwrap(), toy_rows());
