@@ -83,7 +83,7 @@ pub fn parent_settings(run_dir: &Path) -> Option<Value> {
 pub fn t4(parent: Option<&Value>, now: &Value) -> Finding {
     let Some(parent) = parent else { return Finding::pass("T4", "there is no parent run to compare with") };
     let changed = differences(parent, now);
-    let shown: Vec<&str> = changed.iter().take(12).map(String::as_str).collect();
+    let shown: Vec<&str> = changed.iter().take(24).map(String::as_str).collect();
     match changed.len() {
         0 => Finding::pass("T4", "nothing changed since the parent run"),
         n if n <= FEW => Finding::pass("T4", format!("changed since the parent run: {}", shown.join("; "))),
