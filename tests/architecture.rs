@@ -36,7 +36,23 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ),
         ("tui", &["domain", "engine", "guards"]),
         ("headless", &["domain", "engine", "guards", "workspace"]),
-        ("cli", &["domain", "engine", "guards", "workspace", "student", "evaluate", "headless", "tui"]),
+        ("bench", &["domain", "student", "train"]),
+        (
+            "cli",
+            &[
+                "domain",
+                "engine",
+                "guards",
+                "workspace",
+                "student",
+                "dataset",
+                "train",
+                "evaluate",
+                "bench",
+                "headless",
+                "tui",
+            ],
+        ),
     ])
 }
 

@@ -81,10 +81,13 @@ fn a_base_is_proved_rehearsed_and_trained_here_and_elsewhere() {
         fs::copy(run.join("best").join(name), kept.join(name)).expect("copies");
     }
     let script = workspace.file("fake.sh", format!("mkdir -p output/adapter\ncp {}/* output/adapter/\n", kept.display()));
-    let command = format!("['sh', '{}', '{{job}}']", script.display());
     let toml = workspace.path().join("stratos.toml");
-    let config = fs::read_to_string(&toml).expect("reads");
-    fs::write(&toml, format!("{config}\n[train]\nbackend = \"external\"\n[train.external]\ncommand = {command}\n")).expect("writes");
+    let mut config: toml::Table = fs::read_to_string(&toml).expect("reads").parse().expect("TOML");
+    let command = ["sh", &script.to_string_lossy(), "{job}"].map(String::from).to_vec();
+    let external = toml::Table::from_iter([("command".to_owned(), toml::Value::from(command))]);
+    let train = [("backend".to_owned(), "external".into()), ("external".to_owned(), external.into())];
+    config.insert("train".into(), toml::Table::from_iter(train).into());
+    fs::write(&toml, toml::to_string(&config).expect("writes")).expect("writes");
     let elsewhere = workspace.stratos(&["run", "--yes", "--to", "train", "--json"]);
     assert!(elsewhere.status.success(), "{}", text(&elsewhere));
     let events = json_lines(&elsewhere);

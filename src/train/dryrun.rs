@@ -135,12 +135,7 @@ fn peak() -> Option<u64> {
 }
 
 /// Three answers of the rehearsed student to prompts that it was not trained on.
-pub fn answers(
-    job: &TrainJob,
-    numbers: &Parameters,
-    sampling: &Sampling,
-    scale: (f64, f64),
-) -> Result<Vec<Answer>, TrainError> {
+pub fn answers(job: &TrainJob, numbers: &Parameters, sampling: &Sampling, scale: (f64, f64)) -> Result<Vec<Answer>, TrainError> {
     let student = match &job.subject {
         Subject::Adapter(a) => {
             let adapter = Adapter { rules: a.rules.clone(), numbers: numbers.clone(), base: None };

@@ -169,7 +169,8 @@ impl AdapterPlan<'_> {
         let rank = self.rules.rank as u64;
         let widest = Projection::ALL.into_iter().map(|p| s.matrix(p)).map(|(o, i)| o + i).max().unwrap_or(0);
         let sums = stretches * widest * (rank + 1) * F32;
-        let temporary = loss_bytes(&s, load, threads).max(attention_bytes(&s, load, threads).max(sums));
+        let computing = loss_bytes(&s, load, threads).max(attention_bytes(&s, load, threads)).max(sums);
+        let temporary = computing.max(saving_bytes(learnt));
         let rows = threads * 128 * s.wide.max(s.width) * F32;
         Forecast {
             parts: vec![
@@ -177,7 +178,7 @@ impl AdapterPlan<'_> {
                 ("adapter, gradients and moments", 4 * learnt * F32),
                 ("activations", activations),
                 ("shared buffers", tokens * s.shared(true) * F32 + s.largest_packed() + rows),
-                ("loss and attention", temporary),
+                ("loss, attention or saving", temporary),
                 ("process", PROCESS),
             ],
         }
@@ -199,6 +200,11 @@ fn loss_bytes(s: &Shape, load: Load, threads: u64) -> u64 {
     let rows = load.loss_rows.min(loss::chunk(s.vocab as usize)) as u64;
     let block = HEAD_BLOCK.min(s.vocab) * s.width;
     (rows * s.vocab + 2 * rows * s.width + threads * (block + 32 * s.width) + block) * F32
+}
+
+/// Bytes of a checkpoint's three files, and one of them once more while it is made.
+fn saving_bytes(learnt: u64) -> u64 {
+    4 * learnt * F32
 }
 
 /// Gradients of queries, keys and values of every text and key head, collected before they are summed.
@@ -224,7 +230,7 @@ pub fn everything(config: &StudentConfig, load: Load, micro_batches: usize, thre
             ("numbers, gradients and moments", (4 + micro_batches as u64) * numbers * F32),
             ("packed copies", 2 * s.layers * packed),
             ("activations", abreast * each),
-            ("loss and attention", abreast * temporary),
+            ("loss, attention or saving", (abreast * temporary).max(saving_bytes(numbers))),
             ("process", PROCESS),
         ],
     }
@@ -266,13 +272,7 @@ pub struct Way {
 
 /// Changes that each need less than `most`, the gentlest first; all together where none alone does. `load` tells the
 /// heaviest micro-batch of so many rows, none longer than so many tokens.
-pub fn ways(
-    plan: &AdapterPlan,
-    micro_batch: usize,
-    longest: usize,
-    most: u64,
-    load: &dyn Fn(usize, usize) -> Load,
-) -> Vec<Way> {
+pub fn ways(plan: &AdapterPlan, micro_batch: usize, longest: usize, most: u64, load: &dyn Fn(usize, usize) -> Load) -> Vec<Way> {
     let now = load(micro_batch, longest);
     let narrow = if plan.base.kept(Keep::AsStored) < plan.base.kept(Keep::Bf16) { Keep::AsStored } else { Keep::Bf16 };
     let name = if narrow == Keep::Bf16 { "bf16" } else { "stored" };

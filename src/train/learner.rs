@@ -36,12 +36,7 @@ pub struct Load {
 impl Load {
     fn of(batch: &PackedTexts, at: &LossRows) -> Self {
         let lengths = || batch.texts().iter().map(|t| t.own.len() + t.prefix.len());
-        Self {
-            tokens: batch.tokens(),
-            loss_rows: at.rows.len(),
-            seen: lengths().sum(),
-            longest: lengths().max().unwrap_or(0),
-        }
+        Self { tokens: batch.tokens(), loss_rows: at.rows.len(), seen: lengths().sum(), longest: lengths().max().unwrap_or(0) }
     }
 }
 

@@ -69,8 +69,7 @@ impl TrainJob {
     }
 
     fn refuse_long(&self, rows: &[Row]) -> Result<(), TrainError> {
-        let long: Vec<String> =
-            rows.iter().filter(|r| r.encoded.ids.len() > self.max_tokens).map(|r| r.id.clone()).collect();
+        let long: Vec<String> = rows.iter().filter(|r| r.encoded.ids.len() > self.max_tokens).map(|r| r.id.clone()).collect();
         if long.is_empty() { Ok(()) } else { Err(StudentError::too_long(self.max_tokens, &long).into()) }
     }
 }

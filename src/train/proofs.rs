@@ -50,7 +50,11 @@ pub fn t1(codec: &Codec, examples: &[TrainExample], rows: &[Row]) -> Result<Find
         let remedy = "Look at the row with 'stratos dataset mask', and mend the chat template.";
         if targets.len() + prompt != row.encoded.ids.len() {
             let wrong = (targets.len() + prompt).abs_diff(row.encoded.ids.len());
-            let kind = if targets.len() + prompt > row.encoded.ids.len() { "prompt tokens carry loss" } else { "answer tokens carry none" };
+            let kind = if targets.len() + prompt > row.encoded.ids.len() {
+                "prompt tokens carry loss"
+            } else {
+                "answer tokens carry none"
+            };
             return Ok(Finding::fail("T1", format!("of row '{named}' {wrong} {kind}"), remedy));
         }
         if targets.last().map(|(_, target)| *target) != Some(end) {
@@ -101,9 +105,13 @@ pub fn t9(rows: &[Row], max_tokens: usize) -> Finding {
     let at = |share: f64| lengths.get(((lengths.len() as f64 * share) as usize).min(lengths.len().saturating_sub(1))).copied();
     let (p50, p99, longest) = (at(0.5).unwrap_or(0), at(0.99).unwrap_or(0), lengths.last().copied().unwrap_or(0));
     let advised = (p99 as f64 * 1.1).ceil() as usize;
-    let saw = format!("tokens of a row: median {p50}, p99 {p99}, longest {longest}; allowed {max_tokens}, p99 + 10 % is {advised}");
-    let long: Vec<String> =
-        rows.iter().filter(|r| r.encoded.ids.len() > max_tokens).map(|r| format!("{} ({})", one_line(&r.id, 60), r.encoded.ids.len())).collect();
+    let saw =
+        format!("tokens of a row: median {p50}, p99 {p99}, longest {longest}; allowed {max_tokens}, p99 + 10 % is {advised}");
+    let long: Vec<String> = rows
+        .iter()
+        .filter(|r| r.encoded.ids.len() > max_tokens)
+        .map(|r| format!("{} ({})", one_line(&r.id, 60), r.encoded.ids.len()))
+        .collect();
     if long.is_empty() {
         return Finding::pass("T9", saw);
     }
@@ -128,7 +136,11 @@ impl Order<'_> {
     pub fn t8(&self, run_dir: &Path) -> Finding {
         let defect = self.defect().or_else(|| self.differs_from_log(run_dir));
         if let Some(saw) = defect {
-            return Finding::fail("T8", saw, "Start the run anew ('stratos train --again'); if it stays, it is a defect of StratOS.");
+            return Finding::fail(
+                "T8",
+                saw,
+                "Start the run anew ('stratos train --again'); if it stays, it is a defect of StratOS.",
+            );
         }
         let strategy = format!("{:?}", self.run.order).to_lowercase();
         let rows: usize = self.orders.iter().map(Vec::len).sum();
@@ -170,7 +182,8 @@ impl Order<'_> {
             let deviation = |share: &f64| (share * (1.0 - share) / first.len().max(1) as f64).sqrt();
             let most = 3.0 * expected.values().map(deviation).sum::<f64>() + 1e-9;
             let apart = distance(&expected, &read);
-            return (apart > most).then(|| format!("the sampler's bands are {apart:.3} (L1) from the expected mix, chance gives {most:.3}"));
+            return (apart > most)
+                .then(|| format!("the sampler's bands are {apart:.3} (L1) from the expected mix, chance gives {most:.3}"));
         }
         for (epoch, order) in self.orders.iter().enumerate() {
             let mut times = vec![0_u32; self.rows.len()];
@@ -186,7 +199,9 @@ impl Order<'_> {
                 if score.is_finite() { (score - self.middle).abs() } else { 0.0 }
             };
             let at = first.windows(2).position(|pair| clear(&pair[0]) < clear(&pair[1]) - 1e-6);
-            return at.map(|at| format!("the curriculum is not one: row {} of the first epoch is clearer than the one before", at + 2));
+            return at.map(|at| {
+                format!("the curriculum is not one: row {} of the first epoch is clearer than the one before", at + 2)
+            });
         }
         None
     }

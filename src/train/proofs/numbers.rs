@@ -105,6 +105,10 @@ pub fn t16(subject: &Subject, loss: f64, rows: usize) -> Finding {
     if loss > KNOWN {
         Finding::pass("T16", saw)
     } else {
-        Finding::fail("T16", saw, "It writes these answers already: check that the rows are not its own, or that training is needed.")
+        Finding::fail(
+            "T16",
+            saw,
+            "It writes these answers already: check that the rows are not its own, or that training is needed.",
+        )
     }
 }

@@ -71,7 +71,10 @@ pub fn t18(run_dir: &Path, settings: &Value) -> Result<Finding, WorkspaceError> 
     let text = format!("{settings:#}\n");
     atomic_write(&run_dir.join(SETTINGS_FILE), text.as_bytes())?;
     let digest = Digest::of(&text);
-    Ok(Finding::pass("T18", format!("the effective settings are in {SETTINGS_FILE} of the run's folder, digest {}", digest.short())))
+    Ok(Finding::pass(
+        "T18",
+        format!("the effective settings are in {SETTINGS_FILE} of the run's folder, digest {}", digest.short()),
+    ))
 }
 
 /// The settings of the run in this folder; none of a run older than that file.
@@ -122,13 +125,18 @@ pub fn t19(base: &Path, continues: bool) -> Finding {
     let signs = [peft::CONFIG_FILE, peft::BASE_FILE, "trainer_state.json", "training_args.bin", "optimizer.pt", "manifest.json"];
     let file = signs.into_iter().find(|name| base.join(name).exists());
     let name = base.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let sign = file.map(|name| format!("it holds {name}")).or_else(|| {
-        name.starts_with("checkpoint-").then(|| "its name is that of a trainer's checkpoint".to_owned())
-    });
+    let of_a_run = || base.parent().is_some_and(|run| run.join(SETTINGS_FILE).exists() && run.join("steps.jsonl").exists());
+    let sign = match file {
+        Some(name) => Some(format!("it holds {name}")),
+        None if name.starts_with("checkpoint-") => Some("its name is that of a trainer's checkpoint".to_owned()),
+        None => of_a_run().then(|| "it lies in the folder of a run of this program".to_owned()),
+    };
     let shown = one_line(&name, 80);
     match sign {
         None => Finding::pass("T19", format!("nothing in '{shown}' says that it is an earlier fine-tune")),
-        Some(sign) if continues => Finding::pass("T19", format!("'{shown}' is an earlier fine-tune ({sign}), as the recipe allows")),
+        Some(sign) if continues => {
+            Finding::pass("T19", format!("'{shown}' is an earlier fine-tune ({sign}), as the recipe allows"))
+        }
         Some(sign) => Finding::fail(
             "T19",
             format!("'{shown}' is an earlier fine-tune: {sign}; the recipe asks for a fresh base"),

@@ -62,7 +62,11 @@ fn seen_of(strategy: OrderStrategy, change: impl Fn(&mut Vec<u32>), dir: &Path) 
     let mut run = rules().run;
     run.order = strategy;
     let rows: Vec<OrderRow> = (0..100)
-        .map(|i| OrderRow { score: if i % 4 == 0 { 9.0 } else { 0.5 + f64::from(i) / 100.0 }, repeats: 1 + u32::from(i % 4 == 0), weight: if i % 4 == 0 { 3.0 } else { 1.0 } })
+        .map(|i| OrderRow {
+            score: if i % 4 == 0 { 9.0 } else { 0.5 + f64::from(i) / 100.0 },
+            repeats: 1 + u32::from(i % 4 == 0),
+            weight: if i % 4 == 0 { 3.0 } else { 1.0 },
+        })
         .collect();
     let mut first = crate::dataset::order(&rows, strategy, 5.0, 7, 0);
     change(&mut first);
@@ -87,7 +91,13 @@ fn a_shuffled_curriculum_an_ignored_sampler_and_a_changed_order_are_seen_t8() {
     assert!(shuffled.failed() && shuffled.saw.contains("not one"), "{shuffled:?}");
     let ignored = seen_of(OrderStrategy::Weighted, |order| *order = (0..100).collect(), dir().path());
     assert!(ignored.failed() && ignored.saw.contains("chance gives"), "{ignored:?}");
-    let lost = seen_of(OrderStrategy::Shuffle, |order| { order.pop(); }, dir().path());
+    let lost = seen_of(
+        OrderStrategy::Shuffle,
+        |order| {
+            order.pop();
+        },
+        dir().path(),
+    );
     assert!(lost.failed() && lost.saw.contains("instead of"), "{lost:?}");
     let again = dir();
     seen_of(OrderStrategy::Shuffle, |_| {}, again.path());
@@ -163,8 +173,7 @@ fn layers_without_adapters_and_frozen_ones_are_seen_t12() {
     assert!(seen.failed() && seen.saw.contains("1 of 2 layers"), "{seen:?}");
     shapes.retain(|name, _| !name.contains("up_proj"));
     assert!(t12(config, Some(&a.rules), &shapes).failed());
-    let wider: BTreeMap<_, _> =
-        subject.shapes().into_iter().map(|(n, s)| (n, s.iter().map(|d| d + 1).collect())).collect();
+    let wider: BTreeMap<_, _> = subject.shapes().into_iter().map(|(n, s)| (n, s.iter().map(|d| d + 1).collect())).collect();
     assert!(t12(config, Some(&a.rules), &wider).saw.contains("expected"));
     assert!(t12(config, Some(&AdapterRules { targets: Vec::new(), ..a.rules.clone() }), &shapes).failed());
 }
@@ -229,6 +238,10 @@ fn an_earlier_fine_tune_is_not_taken_for_a_fresh_base_t19() {
     let checkpoint = dir.path().join("checkpoint-1200");
     std::fs::create_dir(&checkpoint).unwrap();
     assert!(t19(&checkpoint, false).failed());
+    for name in ["settings.json", "steps.jsonl"] {
+        std::fs::write(dir.path().join(name), "").unwrap();
+    }
+    assert!(t19(&base, false).saw.contains("a run of this program"));
 }
 
 #[test]

@@ -187,8 +187,7 @@ pub(super) fn model_proofs(
     }
     // A seedling knows nothing: the ends of prompts tell as much.
     let whole = rules.is_some();
-    let held_out: Vec<Row> =
-        eval.iter().take(GAP_ROWS).map(|r| if whole { r.clone() } else { proofs::short(r) }).collect();
+    let held_out: Vec<Row> = eval.iter().take(GAP_ROWS).map(|r| if whole { r.clone() } else { proofs::short(r) }).collect();
     let held_out: Vec<&Row> = held_out.iter().collect();
     if !held_out.is_empty() {
         let loss = learner.evaluate(&numbers, &held_out, job.run.micro_batch).loss;
