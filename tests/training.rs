@@ -101,8 +101,8 @@ fn a_base_is_proved_rehearsed_and_trained_here_and_elsewhere() {
     assert_eq!(base(taken), base(run.join("best")));
 
     // What is known to destroy a run is refused before it starts.
-    let ruin = ("TORCH_ROCM_AOTRITON_ENABLE_EXPERIMENTAL", "1");
-    let ruined = workspace.command(&["train", "--again", "--json"]).env(ruin.0, ruin.1).output().expect("runs");
+    let fatal = ("TORCH_ROCM_AOTRITON_ENABLE_EXPERIMENTAL", "1");
+    let ruined = workspace.command(&["train", "--again", "--json"]).env(fatal.0, fatal.1).output().expect("runs");
     assert!(!ruined.status.success() && text(&ruined).contains("guard T5"), "{}", text(&ruined));
 
     // An earlier fine-tune is not taken for a fresh base.

@@ -151,6 +151,7 @@ pub enum OrderStrategy {
 /// Training of adapters on a real base.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a file that people write")]
 pub struct TrainRules {
     pub method: Method,
     pub rank: usize,

@@ -104,9 +104,9 @@ fn measure(shape: &str) {
     for row in 0..rows {
         let ids: Vec<u32> = (0..length).map(|i| ((i * 7919 + row * 104_729) % config.vocab_size) as u32).collect();
         let own = batch.add(&ids);
-        for n in from..length {
+        for (n, id) in ids.iter().enumerate().skip(from) {
             at.rows.push((own.start + n - 1) as u32);
-            at.targets.push(ids[n]);
+            at.targets.push(*id);
             at.weights.push(1.0 / (rows * (length - from)) as f32);
         }
     }

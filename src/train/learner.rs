@@ -417,7 +417,7 @@ mod tests {
     fn a_shared_beginning_is_packed_once_and_the_loss_stays_at_its_tokens() {
         let rows = toy_rows();
         let encode = |tail: &[u32]| Row {
-            encoded: crate::student::Encoded { ids: [&(3..40).collect::<Vec<u32>>()[..], tail].concat(), loss_from: 38 },
+            encoded: student::Encoded { ids: [&(3..40).collect::<Vec<u32>>()[..], tail].concat(), loss_from: 38 },
             ..rows[0].clone()
         };
         let (a, b, c) = (encode(&[1, 2, 3]), encode(&[1, 4]), encode(&[9, 9, 9]));

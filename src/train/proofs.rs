@@ -167,7 +167,9 @@ impl Order<'_> {
             }
         }
         let sum: f64 = mix.values().sum();
-        mix.values_mut().for_each(|share| *share /= sum.max(f64::MIN_POSITIVE));
+        for share in mix.values_mut() {
+            *share /= sum.max(f64::MIN_POSITIVE);
+        }
         mix
     }
 
@@ -187,7 +189,9 @@ impl Order<'_> {
         }
         for (epoch, order) in self.orders.iter().enumerate() {
             let mut times = vec![0_u32; self.rows.len()];
-            order.iter().for_each(|i| times[*i as usize] += 1);
+            for i in order {
+                times[*i as usize] += 1;
+            }
             if let Some(i) = (0..times.len()).find(|i| times[*i] != self.rows[*i].repeats) {
                 let (have, want) = (times[i], self.rows[i].repeats);
                 return Some(format!("epoch {} reads row {i} {have} times instead of {want}", epoch + 1));

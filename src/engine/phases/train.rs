@@ -56,8 +56,12 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
     let findings = start::model_proofs(context, input, &job, [&prepared.train, &prepared.eval])?;
     context.hold(input, &findings)?;
     if dry_run || start::wants_rehearsal(&workspace, &choice, &job) {
-        let rehearsed = start::rehearse(context, &job, [&prepared.train, &prepared.eval], forecast.as_ref())?;
-        let Some(finding) = rehearsed else { return Ok(PhaseEnd::Stopped) };
+        let known = start::rehearsed_before(&job).filter(|_| !dry_run);
+        let finding = match known {
+            Some(finding) => Some(finding),
+            None => start::rehearse(context, &job, [&prepared.train, &prepared.eval], forecast.as_ref())?,
+        };
+        let Some(finding) = finding else { return Ok(PhaseEnd::Stopped) };
         context.hold(input, std::slice::from_ref(&finding))?;
         if dry_run {
             return Ok(PhaseEnd::Aside { headline: format!("dry run: {}", finding.saw) });

@@ -111,7 +111,7 @@ impl Prepared {
         };
         let rules = &workspace.recipe.train;
         if workspace.config.train.device != Device::Cpu {
-            let saw = "the memory of another device than the processor is not forecast; the dry run begins with the longest rows";
+            let saw = "memory of another device than the processor is not forecast; the dry run begins with the longest rows";
             return (Finding::pass("T15", saw), None);
         }
         let adapter = subject::adapter_rules(rules);
@@ -220,22 +220,31 @@ pub(super) fn rehearse(
         let read = if answer.readable { "can be read" } else { "cannot be read" };
         context.log(Level::Info, format!("dry run, {} ({read}): {}", crate::domain::one_line(&answer.id, 80), answer.text));
     }
-    let body = json!({"rehearsal": run, "answers": answers, "forecast": forecast.map(Forecast::total)});
+    let finding = dryrun::t2(&run, &answers, forecast.map(Forecast::total));
+    let body = json!({"finding": finding, "rehearsal": run, "answers": answers, "forecast": forecast.map(Forecast::total)});
     atomic_write(&job.run_dir.join(DRY_RUN_FILE), format!("{body:#}\n").as_bytes())?;
-    Ok(Some(dryrun::t2(&run, &answers, forecast.map(Forecast::total))))
+    Ok(Some(finding))
 }
 
-/// Whether the run begins with a dry run that was not made yet.
+/// Whether a run begins with a dry run: as the recipe says, and not where it only goes on.
 pub(super) fn wants_rehearsal(workspace: &Workspace, choice: &Choice, job: &TrainJob) -> bool {
     let recipe = &workspace.recipe;
     let asked = if *choice == Choice::Seedling { recipe.seedling.dry_run } else { recipe.train.dry_run };
-    asked && !has_begun(&job.run_dir) && !job.run_dir.join(DRY_RUN_FILE).exists() && !job.run_dir.join("best").exists()
+    asked && !has_begun(&job.run_dir)
+}
+
+/// What the dry run of this input found, where it was made before; a failed one stays failed.
+pub(super) fn rehearsed_before(job: &TrainJob) -> Option<Finding> {
+    let text = std::fs::read_to_string(job.run_dir.join(DRY_RUN_FILE)).ok()?;
+    let mut body: serde_json::Value = serde_json::from_str(&text).ok()?;
+    serde_json::from_value(body["finding"].take()).ok()
 }
 
 /// The packed copies of a base that answers have room beside the base itself.
 fn fits_to_answer(job: &TrainJob) -> bool {
     let config = job.subject.config();
     let none = BaseSize { parameters: 0, stored: 0 };
-    let need = forecast::scoring(config, none, Keep::AsStored, job.max_tokens.min(1024) / 8).total();
-    forecast::available().is_none_or(|free| need <= free)
+    // Three rows of at most 1,024 tokens are fewer than 48 of 128.
+    let need = forecast::scoring(config, none, Keep::AsStored, job.max_tokens.min(1024) / 8);
+    forecast::available().is_none_or(|free| need.total() <= free)
 }
