@@ -20,7 +20,7 @@ use clap::{Args, Parser, Subcommand};
 use color_eyre::eyre::Result;
 
 use crate::domain::{Phase, SystemClock, Usd};
-use crate::engine::{Command, Consent, Engine};
+use crate::engine::{Command, Consent, Engine, Errand};
 use crate::headless::{self, Output};
 use crate::tui;
 use crate::workspace::Workspace;
@@ -69,8 +69,8 @@ enum Act {
     /// Dataset: build, read the statistics, acknowledge them, look at a loss mask
     #[command(subcommand)]
     Dataset(phases::Dataset),
-    /// Train the student
-    Train(PhaseArgs),
+    /// Train the student; every guard of the start says first what it saw
+    Train(TrainArgs),
     /// Evaluate the student
     Validate(PhaseArgs),
     /// Think blocks: list them, keep or reject one
@@ -129,6 +129,15 @@ pub struct PhaseArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct TrainArgs {
+    #[command(flatten)]
+    phase: PhaseArgs,
+    /// Only the proofs, 20 steps on a copy and three answers: pace, memory, whether it learns. Trains and saves nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct MetricsArgs {
     /// JSON lines of `{"article_id","profile_id","truth","predicted"}`; predicted null = failure
     file: PathBuf,
@@ -162,7 +171,10 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Act::Articles(act)) => phases::articles(&open(&root)?, act),
         Some(Act::Distill(act)) => distill::distill(&open(&root)?, act),
         Some(Act::Dataset(act)) => phases::dataset(&open(&root)?, act),
-        Some(Act::Train(args)) => phases::single(&open(&root)?, Phase::Train, &args),
+        Some(Act::Train(args)) if args.dry_run => {
+            headless::conduct(&open(&root)?, Command::Errand { errand: Errand::DryRun }, Output::of(args.phase.json))
+        }
+        Some(Act::Train(args)) => phases::single(&open(&root)?, Phase::Train, &args.phase),
         Some(Act::Validate(args)) => phases::single(&open(&root)?, Phase::Validate, &args),
         Some(Act::Audit(act)) => phases::audit(&open(&root)?, act),
         Some(Act::Deploy(args)) => phases::single(&open(&root)?, Phase::Deploy, &args),

@@ -16,6 +16,8 @@ use crate::student::ops::{Dropout, LossRows, clock};
 use crate::student::pass::{Lesson, PackedTexts, Pass};
 use crate::student::random::Stream;
 use crate::student::{StudentConfig, StudentError};
+use crate::train::forecast::{AdapterPlan, BaseSize};
+use crate::train::learner::Load;
 use crate::train::optimizer::{AdamW, clip_scale, global_norm};
 
 /// What is measured.
@@ -36,6 +38,8 @@ pub struct TrainFigures {
     pub seconds_per_step: f64,
     pub tokens_per_second: f64,
     pub peak_mb: Option<f64>,
+    /// What the shape alone foretells (guard T15).
+    pub forecast_mb: f64,
     pub loss_first: f64,
     pub loss_last: f64,
     /// Seconds of a step by part.
@@ -137,6 +141,7 @@ pub fn run(bench: &TrainBench, path: Option<&Path>) -> Result<TrainFigures, Stud
         seconds_per_step,
         tokens_per_second: (bench.rows * bench.length) as f64 / seconds_per_step,
         peak_mb: peak_mb(),
+        forecast_mb: foretold(bench, &config, &weights, &batch, &at),
         loss_first: losses[0],
         loss_last: losses.last().copied().unwrap_or(f64::NAN),
         products_gflops: products_only(&config, batch.tokens()) / products / 1e9,
@@ -144,6 +149,23 @@ pub fn run(bench: &TrainBench, path: Option<&Path>) -> Result<TrainFigures, Stud
         parts,
         threads: rayon::current_num_threads(),
     })
+}
+
+/// Forecast of the most memory in MB, of a base kept as it is.
+fn foretold(bench: &TrainBench, config: &StudentConfig, base: &BaseWeights, batch: &PackedTexts, at: &LossRows) -> f64 {
+    let matrices = base.layers.iter().flat_map(|l| &l.projections).chain([&base.embed]).chain(&base.head);
+    let bytes = matrices.map(Matrix::bytes).sum::<usize>() as u64;
+    let plan = AdapterPlan {
+        config,
+        base: BaseSize { parameters: 0, stored: bytes },
+        precision: Keep::AsStored,
+        rules: &bench.rules,
+        recompute: bench.recompute,
+        threads: rayon::current_num_threads(),
+    };
+    let tokens = batch.tokens();
+    let load = Load { tokens, loss_rows: at.rows.len(), seen: tokens, longest: bench.length };
+    plan.training(load).total() as f64 / f64::from(1 << 20)
 }
 
 /// Operations of the weights' products of one step: forward, and back through all but the first layer's queries, keys and

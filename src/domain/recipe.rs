@@ -151,6 +151,7 @@ pub enum OrderStrategy {
 /// Training of adapters on a real base.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a file that people write")]
 pub struct TrainRules {
     pub method: Method,
     pub rank: usize,
@@ -170,8 +171,20 @@ pub struct TrainRules {
     /// Whether the base may be an earlier fine-tune.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub continues: bool,
+    /// A run on new material begins with a dry run (guard T2).
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub dry_run: bool,
     #[serde(flatten)]
     pub run: RunRules,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 /// The practice student: its shape, and its own training parameters.
@@ -193,6 +206,9 @@ pub struct SeedlingRules {
     /// Share of activations dropped in training, to the same end.
     #[serde(default)]
     pub hidden_dropout: f64,
+    /// A run on new material begins with a dry run (guard T2).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     #[serde(flatten)]
     pub run: RunRules,
 }

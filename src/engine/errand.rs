@@ -1,5 +1,5 @@
-//! Errands: pieces of distillation that are not a phase. They run as jobs and record no phase; what they plan, buy and
-//! bring home is in the ledger.
+//! Errands: pieces of distillation and training that are not a phase. They run as jobs and record no phase; what they plan,
+//! buy, bring home and find is in the ledger.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,8 @@ pub enum Errand {
     SecondOpinion { teacher: String, scope: Scope, send: bool },
     /// Has new articles written for some readers; `send`: what is approved goes out, and what comes home is imported.
     Polarise { profiles: Vec<ProfileId>, count: usize, send: bool },
+    /// Proves and rehearses the training that would begin now, and trains nothing.
+    DryRun,
 }
 
 impl Errand {
@@ -24,6 +26,7 @@ impl Errand {
     pub fn phase(&self) -> Phase {
         match self {
             Self::Polarise { .. } => Phase::Articles,
+            Self::DryRun => Phase::Train,
             _ => Phase::Distill,
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::job::Failure;
 use super::phases::seedling_codec;
-use crate::domain::recipe::{Method, Recipe, RunRules};
+use crate::domain::recipe::{Method, Recipe, RunRules, TrainRules};
 use crate::domain::{Digest, one_line};
 use crate::student::adapter::AdapterRules;
 use crate::student::base::Base;
@@ -97,6 +97,17 @@ pub fn run_rules<'a>(recipe: &'a Recipe, choice: &Choice) -> &'a RunRules {
     }
 }
 
+/// The adapter that a recipe describes.
+pub fn adapter_rules(rules: &TrainRules) -> AdapterRules {
+    AdapterRules {
+        dora: rules.method == Method::Dora,
+        rank: rules.rank,
+        alpha: rules.alpha,
+        rslora: rules.rslora,
+        targets: rules.targets.clone(),
+    }
+}
+
 /// What the run trains.
 pub fn subject(workspace: &Workspace, choice: &Choice, codec: &Codec) -> Result<Subject, Failure> {
     let recipe = &workspace.recipe;
@@ -119,13 +130,7 @@ pub fn subject(workspace: &Workspace, choice: &Choice, codec: &Codec) -> Result<
         base: Arc::new(base),
         path: std::fs::canonicalize(path).unwrap_or_else(|_| path.clone()),
         precision: rules.precision.clone(),
-        rules: AdapterRules {
-            dora: rules.method == Method::Dora,
-            rank: rules.rank,
-            alpha: rules.alpha,
-            rslora: rules.rslora,
-            targets: rules.targets.clone(),
-        },
+        rules: adapter_rules(rules),
         recompute: rules.recompute,
         device,
     })))

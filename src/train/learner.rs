@@ -21,6 +21,43 @@ use crate::student::{self, Codec, PackedTexts, StudentConfig, StudentError, weig
 /// A beginning that several rows share is computed once from so many tokens on.
 const WORTH_SHARING: usize = 16;
 
+/// How heavy a micro-batch is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Load {
+    /// Tokens that are computed; a shared beginning counts once.
+    pub tokens: usize,
+    pub loss_rows: usize,
+    /// Tokens that its texts see, shared beginnings counted for each.
+    pub seen: usize,
+    /// Of its longest text.
+    pub longest: usize,
+}
+
+impl Load {
+    fn of(batch: &PackedTexts, at: &LossRows) -> Self {
+        let lengths = || batch.texts().iter().map(|t| t.own.len() + t.prefix.len());
+        Self { tokens: batch.tokens(), loss_rows: at.rows.len(), seen: lengths().sum(), longest: lengths().max().unwrap_or(0) }
+    }
+}
+
+/// The heaviest micro-batch of these steps of an adapter's training, packed as it will be.
+pub fn heaviest<'r>(steps: impl Iterator<Item = Vec<&'r Row>>, micro_batch: usize) -> Load {
+    let all = steps.flat_map(|rows| {
+        let load = |rows: &Vec<(usize, &Row)>| {
+            let (batch, at) = pack(rows, 1.0, None);
+            Load::of(&batch, &at)
+        };
+        cut(&rows, micro_batch).iter().map(load).collect::<Vec<_>>()
+    });
+    all.max_by_key(|load| (load.tokens, load.loss_rows)).unwrap_or_default()
+}
+
+/// Which tokens a row's loss is asked for, as the pass is told: the token before, and the token.
+pub fn predicted(row: &Row) -> Vec<(u32, u32)> {
+    let (batch, at) = pack(&[(0, row)], 1.0, None);
+    at.rows.iter().map(|r| batch.ids()[*r as usize]).zip(at.targets).collect()
+}
+
 /// What a run trains.
 #[derive(Debug, Clone)]
 pub enum Subject {
@@ -225,6 +262,45 @@ impl<'a> Learner<'a> {
             }
         };
         measured
+    }
+}
+
+impl Learner<'_> {
+    /// Mean cross-entropy of some rows by another path than training's: all logits at once, the softmax in f64; for a small
+    /// base candle's decoder, which shares no arithmetic with ours. For guard T6.
+    pub fn independent_loss(&self, numbers: &Parameters, rows: &[&Row]) -> Result<f64, StudentError> {
+        const SMALL: usize = 20_000_000;
+        let tokens: usize = rows.iter().map(|r| r.encoded.loss_tokens()).sum();
+        if let Subject::Adapter(a) = self.subject {
+            let numbers_of_base = a.base.weights.layers.iter().flat_map(|l| &l.projections).chain([&a.base.weights.embed]);
+            if numbers_of_base.map(|m| m.out() * m.inner()).sum::<usize>() <= SMALL {
+                let other = Portable::new(&a.base.config, &a.base.weights, &candle_core::Device::Cpu)?;
+                let lessons: Vec<portable::Lesson> = rows
+                    .iter()
+                    .map(|r| portable::Lesson { ids: &r.encoded.ids, loss_from: r.encoded.loss_from, weight: 1.0 })
+                    .collect();
+                return Ok(other.learn(&a.rules, numbers, &lessons)?.0 / tokens.max(1) as f64);
+            }
+        }
+        let sum = |weights: &dyn Weights| rows.iter().map(|row| self.plain_loss(weights, row)).sum::<f64>();
+        let sum = match self.subject {
+            Subject::Full(config) => sum(&Full::new(config, numbers, false)),
+            Subject::Adapter(a) => sum(&Adapted::new(&a.base.weights, Some((&a.rules, numbers)))),
+        };
+        Ok(sum / tokens.max(1) as f64)
+    }
+
+    /// Σ −log softmax over a row's loss tokens.
+    fn plain_loss(&self, weights: &dyn Weights, row: &Row) -> f64 {
+        let ids = &row.encoded.ids;
+        let at: Vec<usize> = (row.encoded.loss_from..ids.len()).map(|n| n - 1).collect();
+        let logits = self.pass.logits(weights, &PackedTexts::new([(&ids[..], 0)]), &at);
+        let vocab = self.subject.config().vocab_size;
+        let nll = |(logits, n): (&[f32], &usize)| {
+            let sum: f64 = logits.iter().map(|l| f64::from(*l).exp()).sum();
+            sum.ln() - f64::from(logits[ids[n + 1] as usize])
+        };
+        logits.chunks_exact(vocab).zip(&at).map(nll).sum()
     }
 }
 

@@ -4,23 +4,26 @@
 //! (`dataset`), the model's arithmetic (`student`), or when to run (`engine`).
 
 mod checkpoint;
+pub mod dryrun;
 mod error;
 mod event;
 pub mod external;
+pub mod forecast;
 pub mod learner;
 pub mod neighbours;
 pub mod objective;
 pub mod optimizer;
+pub mod proofs;
 pub mod rows;
 pub mod schedule;
 pub mod steplog;
 mod trainer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use error::TrainError;
 pub use event::{EvalRecord, Finish, Gate, StepRecord, TrainControl, TrainEvent, TrainOutcome};
-pub use trainer::train;
+pub use trainer::{train, train_rows};
 
 use crate::domain::recipe::RunRules;
 use crate::domain::{ChatMessage, Digest};
@@ -60,30 +63,41 @@ pub struct TrainJob {
 impl TrainJob {
     /// Encodes examples; those that do not fit are refused by name, none is cut.
     pub fn encode(&self, examples: &[TrainExample]) -> Result<Vec<Row>, TrainError> {
-        let (vocab, limit) = (self.subject.config().vocab_size, self.max_tokens);
-        let mut rows = Vec::with_capacity(examples.len());
-        let mut long = Vec::new();
-        for example in examples {
-            let encoded = self.codec.example(&example.messages)?;
-            if encoded.ids.iter().any(|id| *id as usize >= vocab) {
-                return Err(StudentError::Config("the tokenizer has more tokens than the model".into()).into());
-            }
-            if encoded.ids.len() > limit {
-                long.push(example.id.clone());
-            }
-            rows.push(Row { id: example.id.clone(), encoded, weight: example.weight });
-        }
-        if !long.is_empty() {
-            return Err(StudentError::too_long(limit, &long).into());
-        }
+        let rows = encode(&self.codec, self.subject.config().vocab_size, examples)?;
+        self.refuse_long(&rows)?;
         Ok(rows)
     }
+
+    fn refuse_long(&self, rows: &[Row]) -> Result<(), TrainError> {
+        let long: Vec<String> = rows.iter().filter(|r| r.encoded.ids.len() > self.max_tokens).map(|r| r.id.clone()).collect();
+        if long.is_empty() { Ok(()) } else { Err(StudentError::too_long(self.max_tokens, &long).into()) }
+    }
+}
+
+/// Whether a run in this folder has a checkpoint to go on from.
+pub fn has_begun(run_dir: &Path) -> bool {
+    checkpoint::list(run_dir).is_ok_and(|all| !all.is_empty())
+}
+
+/// Writes a student's folder so that it exists whole or not at all.
+pub fn write_student(path: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), TrainError> {
+    checkpoint::write_folder(path, files)
+}
+
+/// Examples of any length as ids of a vocabulary.
+pub fn encode(codec: &Codec, vocab: usize, examples: &[TrainExample]) -> Result<Vec<Row>, TrainError> {
+    let row = |example: &TrainExample| {
+        let encoded = codec.example(&example.messages)?;
+        if encoded.ids.iter().any(|id| *id as usize >= vocab) {
+            return Err(StudentError::Config("the tokenizer has more tokens than the model".into()).into());
+        }
+        Ok(Row { id: example.id.clone(), encoded, weight: example.weight })
+    };
+    examples.iter().map(row).collect()
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::domain::recipe::{OrderStrategy, RunRules, Schedule, SeedlingRules};
     use crate::domain::{Recipe, Role};

@@ -70,7 +70,7 @@ pub fn find(url: &str) -> Result<Neighbours, NeighbourError> {
 }
 
 impl Neighbours {
-    /// What the operator is told before training begins (guard T15).
+    /// What the operator is told before training begins (guard T20).
     pub fn finding(&self) -> Finding {
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         let held: Vec<&LoadedModel> = self.models.iter().filter(|m| m.size_vram > 0).collect();
@@ -79,17 +79,17 @@ impl Neighbours {
                 held.iter().map(|m| format!("{} ({} MiB)", one_line(&m.name, 60), mib(m.size_vram))).collect();
             let all = mib(held.iter().map(|m| m.size_vram).sum());
             let saw = format!("Ollama at {} holds {all} MiB of the GPU's memory: {}", self.ollama, names.join(", "));
-            return Finding::fail("T15", saw, "Unload the models (they come back when asked), or train later.");
+            return Finding::fail("T20", saw, "Unload the models (they come back when asked), or train later.");
         }
         let others: Vec<String> = self.processes.iter().map(|p| format!("{} (process {})", p.name, p.pid)).collect();
         let others = others.join(", ");
         let unknown = self.processes.iter().any(|p| p.name != "ollama");
         if unknown {
             let saw = format!("a model server runs here and may hold the GPU's memory: {others}");
-            return Finding::fail("T15", saw, "Stop it where it was started, or train if the memory suffices.");
+            return Finding::fail("T20", saw, "Stop it where it was started, or train if the memory suffices.");
         }
         let saw = if others.is_empty() { "no model server runs here".into() } else { format!("{others} holds no GPU memory") };
-        Finding::pass("T15", saw)
+        Finding::pass("T20", saw)
     }
 
     /// Identity of what was shown, for the question that the operator confirms.

@@ -31,7 +31,18 @@ struct Trainer<'a> {
 
 /// Trains, or goes on training, and leaves the best student in `run_dir/best`.
 pub fn train(job: &TrainJob, control: &mut dyn TrainControl) -> Result<TrainOutcome, TrainError> {
-    let (train, eval) = (job.encode(&job.train)?, job.encode(&job.eval)?);
+    train_rows(job, job.encode(&job.train)?, job.encode(&job.eval)?, control)
+}
+
+/// [`train`] on the job's examples encoded before.
+pub fn train_rows(
+    job: &TrainJob,
+    train: Vec<Row>,
+    eval: Vec<Row>,
+    control: &mut dyn TrainControl,
+) -> Result<TrainOutcome, TrainError> {
+    job.refuse_long(&train)?;
+    job.refuse_long(&eval)?;
     let steps = plan(job)?;
     std::fs::create_dir_all(&job.run_dir).map_err(TrainError::io(&job.run_dir))?;
     let best = job.run_dir.join("best");

@@ -13,13 +13,15 @@ use serde_json::{Value, json};
 use crate::domain::one_line;
 use crate::headless::say;
 use crate::student::PackedTexts;
-use crate::student::adapter::Adapted;
-use crate::student::base::Base;
+use crate::student::adapter::{Adapted, AdapterRules};
+use crate::student::base::{Base, Projection};
 use crate::student::matrix::Keep;
 use crate::student::outline::{Outline, Words};
 use crate::student::pass::Pass;
 use crate::student::peft::Adapter;
 use crate::student::template::ChatTemplate;
+use crate::train::forecast::{self, AdapterPlan, BaseSize, Forecast};
+use crate::train::learner::Load;
 use crate::workspace::Workspace;
 
 /// Names shown of the many special tokens that some models reserve.
@@ -27,7 +29,7 @@ const SHOWN: usize = 24;
 
 #[derive(Debug, Subcommand)]
 pub enum Models {
-    /// Show what a model is: architecture, size, precision, vocabulary, template, special tokens
+    /// Show what a model is: architecture, size, precision, vocabulary, memory, template, special tokens
     Inspect {
         /// A model's folder (config.json, safetensors, tokenizer.json) or a .gguf file
         path: PathBuf,
@@ -154,8 +156,28 @@ fn report(path: &Path, outline: &Outline) -> Value {
         "pad": codec.map(|c| c.tokenizer.pad()),
         "bos": codec.and_then(|c| c.tokenizer.bos()),
         "special_tokens": special,
+        "memory_forecast": forecasts(outline).map(|(name, f)| json!({"for": name, "bytes": f.total(), "parts": f.parts})),
         "problem": error,
     })
+}
+
+/// A usual run that the forecast shows: `DoRA` of rank 16 on all seven matrices, four rows of 512 tokens, a fifth with loss.
+const ROWS: usize = 4;
+const TOKENS: usize = 512;
+
+/// Memory for training (whole, and as lean as it gets) and for scoring, in bytes.
+fn forecasts(outline: &Outline) -> [(&'static str, Forecast); 3] {
+    let targets = Projection::ALL.map(|p| p.name().to_owned()).to_vec();
+    let rules = AdapterRules { dora: true, rank: 16, alpha: 32.0, rslora: false, targets };
+    let (config, base, threads) = (&outline.config, BaseSize::from(outline), rayon::current_num_threads());
+    let plan = AdapterPlan { config, base, precision: Keep::AsStored, rules: &rules, recompute: false, threads };
+    let load = |rows: usize| Load { tokens: rows * TOKENS, loss_rows: rows * TOKENS / 5, seen: rows * TOKENS, longest: TOKENS };
+    let lean = AdapterPlan { recompute: true, ..plan.clone() };
+    [
+        ("training", plan.training(load(ROWS))),
+        ("lean_training", lean.training(load(1))),
+        ("scoring", forecast::scoring(config, base, Keep::AsStored, TOKENS / 4)),
+    ]
 }
 
 /// The template can be told to think or not.
@@ -178,6 +200,14 @@ fn lines(outline: &Outline) -> Vec<(&'static str, String)> {
         ("vocabulary", format!("{} rows, {tied}", config.vocab_size)),
         ("positions", config.max_position_embeddings.to_string()),
     ];
+    for (name, forecast) in forecasts(outline) {
+        let (name, what) = match name {
+            "training" => ("memory to train", format!("DoRA r 16, {ROWS} rows of {TOKENS} tokens, base as stored")),
+            "lean_training" => ("at the least", "recompute, one row".to_owned()),
+            _ => ("memory to score", "48 rows side by side".to_owned()),
+        };
+        lines.push((name, format!("{} ({what}: {})", forecast::mib(forecast.total()), forecast.words())));
+    }
     let codec = match &outline.codec {
         Ok(codec) => codec,
         Err(error) => {

@@ -14,6 +14,7 @@ mod validate;
 
 use std::collections::HashSet;
 
+use super::errand::Errand;
 use super::job::{Failure, JobContext, PhaseEnd};
 use super::state::Standing;
 use super::wiring;
@@ -30,7 +31,7 @@ pub(super) use validate::last_evaluation;
 
 /// Runs one phase to its end. `input` is the digest of what it reads.
 pub(super) fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure> {
-    if let Some(errand) = context.errand.clone() {
+    if let Some(errand) = context.errand.clone().filter(|errand| *errand != Errand::DryRun) {
         return distill::run_errand(context, input, &errand);
     }
     match context.phase {

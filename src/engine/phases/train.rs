@@ -2,26 +2,23 @@
 
 use std::path::PathBuf;
 
+use super::super::errand::Errand;
 use super::super::event::Event;
 use super::super::job::{Failure, JobContext, JobMessage, PhaseEnd};
 use super::super::snapshot::TrainView;
 use super::super::state::Standing;
-use super::super::subject::{self, Choice, run_rules};
+use super::super::subject::Choice;
 use super::super::train_view::TrainUpdate;
-use super::dataset::{StoredDataset, train_example};
 use super::load_dataset;
-use crate::dataset::{Example, OrderRow, Side, order};
 use crate::domain::{Conduct, Digest, Finding, Gate, Phase};
 use crate::student::Student;
 use crate::student::tokenizer::TURN_END;
-use crate::train::{self, TrainControl, TrainError, TrainEvent, TrainExample, TrainJob, TrainOutcome, steplog};
-use crate::workspace::{Workspace, WorkspaceError, free_bytes};
+use crate::train::{self, TrainControl, TrainError, TrainEvent, TrainJob, TrainOutcome, neighbours, steplog};
+use crate::workspace::{Backend, Device, Workspace, WorkspaceError};
+use start::Prepared;
 
-/// Bytes of one f32 parameter in a checkpoint: the weight and two moments.
-const CHECKPOINT_BYTES_PER_PARAMETER: u64 = 12;
-
-/// Checkpoints on disk at once: two recent ones, the best, one being written.
-const CHECKPOINTS_HELD: u64 = 4;
+mod elsewhere;
+mod start;
 
 /// Where the run of one training input lives.
 pub fn run_dir(workspace: &Workspace, input: &Digest) -> Result<PathBuf, WorkspaceError> {
@@ -37,11 +34,41 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
     }
     let stored = load_dataset(&workspace, &dataset)?;
     let choice = Choice::of(&workspace)?;
-    let job = job(&workspace, &choice, &stored, run_dir(&workspace, input)?)?;
-    let parameters = job.subject.shapes().values().map(|s| s.iter().product::<usize>() as u64).sum();
-    context.hold(input, &[t3(&job, parameters), t10(&job)?])?;
+    let mut prepared = Prepared::of(&workspace, &choice, &stored, run_dir(&workspace, input)?)?;
+    drop(stored);
+    let dry_run = context.errand == Some(Errand::DryRun);
+    if workspace.config.train.backend == Backend::External {
+        if dry_run {
+            let next = "Dry runs are this binary's; the other trainer's first steps are shown as it makes them.";
+            return Err(Failure::new("training elsewhere has no dry run", next));
+        }
+        return elsewhere::run(context, input, &choice, &prepared);
+    }
+    let mut findings = prepared.text_proofs(&workspace, &choice)?;
+    let (fits, forecast) = prepared.memory(&workspace, &choice);
+    findings.push(fits);
+    if workspace.config.train.device != Device::Cpu {
+        findings.extend(neighbours::find(neighbours::OLLAMA_URL).map(|found| found.finding()));
+    }
+    context.hold(input, &findings)?;
+    let job = prepared.job(&workspace, &choice)?;
+    let parameters: u64 = job.subject.shapes().values().map(|s| s.iter().product::<usize>() as u64).sum();
+    let findings = start::model_proofs(context, input, &job, [&prepared.train, &prepared.eval])?;
+    context.hold(input, &findings)?;
+    if dry_run || start::wants_rehearsal(&workspace, &choice, &job) {
+        let known = start::rehearsed_before(&job).filter(|_| !dry_run);
+        let finding = match known {
+            Some(finding) => Some(finding),
+            None => start::rehearse(context, &job, [&prepared.train, &prepared.eval], forecast.as_ref())?,
+        };
+        let Some(finding) = finding else { return Ok(PhaseEnd::Stopped) };
+        context.hold(input, std::slice::from_ref(&finding))?;
+        if dry_run {
+            return Ok(PhaseEnd::Aside { headline: format!("dry run: {}", finding.saw) });
+        }
+    }
     let mut control = Control { context, run: input.short().to_owned(), total_steps: 0 };
-    let outcome = match train::train(&job, &mut control) {
+    let outcome = match train::train_rows(&job, prepared.train, prepared.eval, &mut control) {
         Ok(outcome) => outcome,
         Err(error) => {
             if let Some(finding) = step_finding(&error) {
@@ -65,32 +92,6 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
         end.best_step
     );
     Ok(PhaseEnd::Done { output: student.digest().clone(), headline })
-}
-
-/// The run that the recipe and the dataset make.
-fn job(workspace: &Workspace, choice: &Choice, stored: &StoredDataset, run_dir: PathBuf) -> Result<TrainJob, Failure> {
-    let (recipe, seed) = (&workspace.recipe, workspace.config.seed);
-    let run = run_rules(recipe, choice);
-    let rows: Vec<OrderRow> = stored.side(Side::Train).map(|e| OrderRow::new(e.score, e.repeats, run, &recipe.bands)).collect();
-    let orders = (0..run.epochs).map(|epoch| order(&rows, run.order, recipe.scale.middle(), seed, epoch)).collect();
-    let weight = |e: &Example| run.loss_weights.get(recipe.bands.index(e.score)).copied().unwrap_or(1.0) as f32;
-    let examples = |side| stored.side(side).map(|e| TrainExample { weight: weight(e), ..train_example(e) }).collect();
-    let codec = subject::codec(workspace, &stored.digest)?;
-    let seedling = *choice == Choice::Seedling;
-    Ok(TrainJob {
-        run_dir,
-        prompt_dropout: if seedling { recipe.seedling.prompt_dropout } else { 0.0 },
-        hidden_dropout: if seedling { recipe.seedling.hidden_dropout } else { 0.0 },
-        seed,
-        subject: subject::subject(workspace, choice, &codec)?,
-        codec,
-        max_tokens: subject::most_tokens(workspace)?,
-        train: examples(Side::Train),
-        eval: examples(Side::Eval),
-        orders,
-        data_digest: stored.digest.clone(),
-        run: run.clone(),
-    })
 }
 
 /// Guard T10: the end token is looked up by name, carries loss, and is the one the configuration stops at.
@@ -125,21 +126,6 @@ fn step_finding(error: &TrainError) -> Option<Finding> {
         _ => return None,
     };
     Some(Finding::fail(guard, error.to_string(), "See the message; the last good checkpoint is kept."))
-}
-
-/// Guard T3: the disk holds what the run will write.
-fn t3(job: &TrainJob, parameters: u64) -> Finding {
-    let need = parameters * CHECKPOINT_BYTES_PER_PARAMETER * CHECKPOINTS_HELD;
-    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-    match free_bytes(&job.run_dir) {
-        Some(free) if free < need => Finding::fail(
-            "T3",
-            format!("{} MiB are free where checkpoints go; the run needs up to {} MiB", mib(free), mib(need)),
-            "Free some disk space and run again.",
-        ),
-        Some(free) => Finding::pass("T3", format!("{} MiB are free, up to {} MiB are needed", mib(free), mib(need))),
-        None => Finding::pass("T3", format!("the system does not say how much is free; up to {} MiB are needed", mib(need))),
-    }
 }
 
 /// The trainer's line to the engine.
