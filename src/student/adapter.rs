@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::base::{BaseWeights, Projection};
 use super::matrix::Matrix;
 use super::ops::matmul::{Left, Product};
-use super::ops::{Packed, column_products, dot_rows};
+use super::ops::{Packed, add_scaled, column_products, dot_rows};
 use super::parameters::Parameters;
 use super::pass::{Gradients, Norm, Vectors, Weights};
 use super::random::Stream;
@@ -78,8 +78,7 @@ pub fn fresh(rules: &AdapterRules, base: &BaseWeights, seed: u64) -> Parameters 
             let (bound, mut stream) = (1.0 / (matrix.inner() as f64).sqrt(), Stream::new(seed, &["adapter", &name_a]));
             numbers.get_mut(&name_a).iter_mut().for_each(|v| *v = ((2.0 * stream.unit() - 1.0) * bound) as f32);
             if rules.dora {
-                let plain = Change { a: Packed::default(), b: &[], rank: 0, scale: 0.0 };
-                let norms = row_norms(matrix, &plain);
+                let norms = row_norms(matrix, &[], &[], 0.0);
                 numbers.get_mut(&name(n, p, "lora_magnitude_vector")).copy_from_slice(&norms);
             }
         }
@@ -96,37 +95,51 @@ struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// Adds its rows from `from` on.
-    fn add(&self, from: usize, inner: usize, rows: &mut [f32]) {
-        if self.rank == 0 {
-            return;
-        }
+    /// Its rows from `from` on.
+    fn rows(&self, from: usize, inner: usize, rows: &mut [f32]) {
         let count = rows.len() / inner;
         let b: Vec<f32> = self.b[from * self.rank..][..count * self.rank].iter().map(|v| v * self.scale).collect();
         let left = Left { data: &b, row: self.rank, col: 1 };
-        Product { left, right: &self.a, rows: count, inner: self.rank, cols: inner, out: rows, stride: inner, add: true }.run();
+        Product { left, right: &self.a, rows: count, inner: self.rank, cols: inner, out: rows, stride: inner, add: false }.run();
     }
 }
 
-/// Rows of W + s·BA from `from` on.
-fn changed(matrix: &Matrix, change: &Change, from: usize, rows: &mut [f32]) {
-    let inner = matrix.inner();
-    matrix.widen(from..from + rows.len() / inner, rows);
-    change.add(from, inner, rows);
-}
-
-/// ‖W + s·BA‖ by rows.
-fn row_norms(matrix: &Matrix, change: &Change) -> Vec<f32> {
+/// ‖W + s·BA‖ by rows, without building the sum: ‖Wᵢ‖² + 2s·(WAᵀ)ᵢ·Bᵢ + s²·Bᵢ(AAᵀ)Bᵢᵀ.
+fn row_norms(matrix: &Matrix, a: &[f32], b: &[f32], scale: f32) -> Vec<f32> {
     const ROWS: usize = 64;
     let (out, inner) = (matrix.out(), matrix.inner());
+    let rank = a.len() / inner;
+    let turned = Packed::transposed(a, rank, inner, inner);
+    let mut products = vec![0.0; rank * rank];
+    let left = Left { data: a, row: inner, col: 1 };
+    Product { left, right: &turned, rows: rank, inner, cols: rank, out: &mut products, stride: rank, add: false }.run();
     let mut norms = vec![0.0f32; out];
     norms.par_chunks_mut(ROWS).enumerate().for_each_init(Vec::new, |rows, (n, norms)| {
-        rows.resize(norms.len() * inner, 0.0);
-        changed(matrix, change, n * ROWS, rows);
+        let (from, count) = (n * ROWS, norms.len());
+        let rows: &[f32] = if let Some(all) = matrix.as_f32() {
+            &all[from * inner..][..count * inner]
+        } else {
+            rows.resize(count * inner, 0.0);
+            matrix.widen(from..from + count, rows);
+            rows
+        };
         dot_rows(rows, inner, norms);
-        norms.iter_mut().for_each(|n| *n = n.sqrt());
+        let mut low = vec![0.0; count * rank];
+        let left = Left { data: rows, row: inner, col: 1 };
+        Product { left, right: &turned, rows: count, inner, cols: rank, out: &mut low, stride: rank, add: false }.run();
+        for (i, norm) in norms.iter_mut().enumerate() {
+            let (low, b) = (&low[i * rank..][..rank], if b.is_empty() { b } else { &b[(from + i) * rank..][..rank] });
+            *norm = (f64::from(*norm) + added(low, b, &products, f64::from(scale))).max(0.0).sqrt() as f32;
+        }
     });
     norms
+}
+
+/// 2s·low·b + s²·b·products·bᵀ of one row.
+fn added(low: &[f32], b: &[f32], products: &[f32], scale: f64) -> f64 {
+    let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
+    let square: f64 = b.iter().zip(products.chunks_exact(b.len().max(1))).map(|(v, row)| f64::from(*v) * dot(row, b)).sum();
+    2.0 * scale * dot(low, b) + scale * scale * square
 }
 
 /// A base as one optimizer step sees it: with its adapter, or alone. Matrices are widened and merged one at a time.
@@ -146,7 +159,8 @@ impl<'a> Adapted<'a> {
         if let Some((rules, numbers)) = adapter.filter(|(rules, _)| rules.dora) {
             for n in 0..base.layers.len() {
                 for p in Projection::ALL.into_iter().filter(|p| rules.adapts(*p)) {
-                    let norms = row_norms(adapted.matrix(n, p), &adapted.change(n, p));
+                    let (a, b) = (numbers.get(&name(n, p, "lora_A.weight")), numbers.get(&name(n, p, "lora_B.weight")));
+                    let norms = row_norms(adapted.matrix(n, p), a, b, rules.scale());
                     let magnitudes = numbers.get(&name(n, p, "lora_magnitude_vector"));
                     gains[n][p.index()] = magnitudes.iter().zip(norms).map(|(m, n)| m / n.max(f32::MIN_POSITIVE)).collect();
                 }
@@ -180,12 +194,19 @@ impl<'a> Adapted<'a> {
     /// Rows of the effective weight from `from` on.
     fn effective(&self, n: usize, p: Projection, change: &Change, from: usize, rows: &mut [f32]) {
         let (matrix, gains) = (self.matrix(n, p), &self.gains[n][p.index()]);
-        changed(matrix, change, from, rows);
-        if !gains.is_empty() {
-            for (row, gain) in rows.chunks_exact_mut(matrix.inner()).zip(&gains[from..]) {
-                row.iter_mut().for_each(|v| *v *= gain);
-            }
+        let inner = matrix.inner();
+        let range = from..from + rows.len() / inner;
+        if change.rank == 0 {
+            return matrix.widen(range, rows);
         }
+        change.rows(from, inner, rows);
+        let gains = if gains.is_empty() { &[] } else { &gains[range.clone()] };
+        if let Some(all) = matrix.as_f32() {
+            return add_scaled(rows, &all[range.start * inner..range.end * inner], inner, gains);
+        }
+        let mut widened = vec![0.0; rows.len()];
+        matrix.widen(range, &mut widened);
+        add_scaled(rows, &widened, inner, gains);
     }
 
     pub fn fill_forward(&self, layer: usize, p: Projection, scratch: &mut Packed) {

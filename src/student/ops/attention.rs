@@ -148,18 +148,13 @@ impl Unit<'_> {
         (0..own).step_by(step).map(move |first| (first, step.min(own - first)))
     }
 
-    /// Where this group's columns of an own token begin in a row of all heads.
-    fn at(&self, heads: Heads, token: usize) -> usize {
-        ((self.text.own.start + token) * heads.query + self.kv * heads.group()) * heads.width
-    }
-
-    fn forward(&self, [q, k, v]: [&[f32]; 3], rules: Rules) -> Vec<f32> {
+    fn forward(&self, [q, k, v]: [&[f32]; 3], rules: Rules, scratch: &mut Scratch) -> Vec<f32> {
         let (heads, past, len) = (rules.heads, self.text.prefix.len(), self.text.len());
         let (width, group) = (heads.width, heads.group());
         let keys = Packed::transposed(&self.gather(k, heads), len, width, width);
         let values = Packed::rows(&self.gather(v, heads), len, width, width);
         let q = self.own(q, heads);
-        let mut probs = vec![0.0; BLOCK.max(group) * len];
+        let probs = room(&mut scratch.probs, BLOCK.max(group) * len);
         let mut out = vec![0.0; q.len()];
         for (first, tokens) in self.blocks(heads) {
             let (rows, visible) = (tokens * group, past + first + tokens);
@@ -172,7 +167,7 @@ impl Unit<'_> {
         out
     }
 
-    fn backward(&self, [q, k, v]: [&[f32]; 3], dy: &[f32], rules: Rules) -> Gradients {
+    fn backward(&self, [q, k, v]: [&[f32]; 3], dy: &[f32], rules: Rules, scratch: &mut Scratch) -> Gradients {
         let (heads, past, len) = (rules.heads, self.text.prefix.len(), self.text.len());
         let (width, group) = (heads.width, heads.group());
         let (k, v) = (self.gather(k, heads), self.gather(v, heads));
@@ -180,7 +175,8 @@ impl Unit<'_> {
         let keys = Packed::rows(&k, len, width, width);
         let values_t = Packed::transposed(&v, len, width, width);
         let (q, dy) = (self.own(q, heads), self.own(dy, heads));
-        let (mut probs, mut scores) = (vec![0.0; BLOCK.max(group) * len], vec![0.0; BLOCK.max(group) * len]);
+        let probs = room(&mut scratch.probs, BLOCK.max(group) * len);
+        let scores = room(&mut scratch.scores, BLOCK.max(group) * len);
         let mut gradients = Gradients { q: vec![0.0; q.len()], k: vec![0.0; len * width], v: vec![0.0; len * width] };
         for (first, tokens) in self.blocks(heads) {
             let (rows, visible) = (tokens * group, past + first + tokens);
@@ -204,6 +200,20 @@ impl Unit<'_> {
     }
 }
 
+/// Memory that units of one thread use in turn.
+#[derive(Default)]
+struct Scratch {
+    probs: Vec<f32>,
+    scores: Vec<f32>,
+}
+
+fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
+    }
+    &mut buffer[..len]
+}
+
 /// What one unit adds to: its own queries, and the keys and values of every row it sees.
 struct Gradients {
     q: Vec<f32>,
@@ -215,34 +225,49 @@ struct Gradients {
 /// texts cover every token once as their own.
 pub fn forward(qkv: [&[f32]; 3], rules: Rules, texts: &[Text], out: &mut [f32]) {
     let heads = rules.heads;
-    let narrow = heads.group() * heads.width;
     let units = units(texts, heads);
-    let parts: Vec<Vec<f32>> = units.par_iter().map(|u| u.forward(qkv, rules)).collect();
-    for (unit, part) in units.iter().zip(parts) {
-        for (token, row) in part.chunks_exact(narrow).enumerate() {
-            out[unit.at(heads, token)..][..narrow].copy_from_slice(row);
-        }
+    let parts: Vec<Vec<f32>> = units.par_iter().map_init(Scratch::default, |scratch, u| u.forward(qkv, rules, scratch)).collect();
+    let parts: Vec<(&Unit, &[f32])> = units.iter().zip(parts.iter().map(Vec::as_slice)).collect();
+    put_back(texts, heads, &parts, out);
+}
+
+/// Puts what units wrote for their own rows into its place, texts side by side.
+fn put_back(texts: &[Text], heads: Heads, parts: &[(&Unit, &[f32])], mut out: &mut [f32]) {
+    let (narrow, stride) = (heads.group() * heads.width, heads.query * heads.width);
+    let mut places = Vec::with_capacity(texts.len());
+    for text in texts {
+        let (own, rest) = out.split_at_mut(text.own.len() * stride);
+        out = rest;
+        places.push((text, own));
     }
+    places.into_par_iter().for_each(|(text, out)| {
+        for (unit, part) in parts.iter().filter(|(unit, _)| std::ptr::eq(unit.text, text)) {
+            for (row, part) in out.chunks_exact_mut(stride).zip(part.chunks_exact(narrow)) {
+                row[unit.kv * narrow..][..narrow].copy_from_slice(part);
+            }
+        }
+    });
 }
 
 /// Gradients of q, k and v, replacing what the three held.
 pub fn backward(qkv: [&[f32]; 3], dy: &[f32], rules: Rules, texts: &[Text], [dq, dk, dv]: [&mut [f32]; 3]) {
     let heads = rules.heads;
-    let (narrow, width, stride) = (heads.group() * heads.width, heads.width, heads.key * heads.width);
+    let (width, stride) = (heads.width, heads.key * heads.width);
     let units = units(texts, heads);
-    let parts: Vec<Gradients> = units.par_iter().map(|u| u.backward(qkv, dy, rules)).collect();
-    dk.fill(0.0);
-    dv.fill(0.0);
-    for (unit, part) in units.iter().zip(parts) {
-        for (token, row) in part.q.chunks_exact(narrow).enumerate() {
-            dq[unit.at(heads, token)..][..narrow].copy_from_slice(row);
-        }
-        for (sink, part) in [(&mut *dk, part.k), (&mut *dv, part.v)] {
-            for (row, part) in unit.text.rows().zip(part.chunks_exact(width)) {
+    let parts: Vec<Gradients> =
+        units.par_iter().map_init(Scratch::default, |scratch, u| u.backward(qkv, dy, rules, scratch)).collect();
+    let queries: Vec<(&Unit, &[f32])> = units.iter().zip(parts.iter().map(|p| p.q.as_slice())).collect();
+    put_back(texts, heads, &queries, dq);
+    // A prefix gets gradients from every text that goes on from it, so rows are added up, keys beside values.
+    let add = |sink: &mut [f32], of: fn(&Gradients) -> &[f32]| {
+        sink.fill(0.0);
+        for (unit, part) in units.iter().zip(&parts) {
+            for (row, part) in unit.text.rows().zip(of(part).chunks_exact(width)) {
                 sink[row * stride + unit.kv * width..][..width].iter_mut().zip(part).for_each(|(s, p)| *s += p);
             }
         }
-    }
+    };
+    rayon::join(|| add(dk, |g| &g.k), || add(dv, |g| &g.v));
 }
 
 vectorised! {

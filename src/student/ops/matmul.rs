@@ -4,8 +4,10 @@
 //! whatever the other dimensions are. That is what makes a row's logits the same alone and in a batch, and it is why this
 //! is not left to a library whose kernels change with the shape.
 
-// Inlining is what compiles these bodies for the chosen instruction set; the tiles belong on the stack.
-#![allow(clippy::inline_always, clippy::large_stack_arrays)]
+// Inlining is what compiles these bodies for the chosen instruction set.
+#![allow(clippy::inline_always)]
+
+use std::cell::RefCell;
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -13,13 +15,13 @@ use rayon::prelude::*;
 /// Rows of one register tile.
 const TILE_ROWS: usize = 6;
 /// Inner length of one pass: a tile of both operands stays in the first-level cache.
-const INNER: usize = 256;
+const INNER: usize = 192;
 /// A right operand of so many panels, at most, meets its left one in place.
 const NARROW_PANELS: usize = 2;
 /// Rows of the left operand kept in the second-level cache while the right one streams past.
-const BLOCK_ROWS: usize = 48;
+const BLOCK_ROWS: usize = 192;
 /// Lines of one slab where rows come in blocks: several tasks' worth even of a small weight.
-const SLAB: usize = 128;
+const SLAB: usize = INNER;
 /// Most columns that one task of a transposed product packs.
 const COLUMNS: usize = 256;
 
@@ -201,8 +203,22 @@ pub struct Product<'a> {
 impl Product<'_> {
     /// On this thread.
     pub fn run(self) {
-        Arch::new().dispatch(self);
+        TILES.with_borrow_mut(|tiles| {
+            tiles.resize(BLOCK_ROWS * INNER, 0.0);
+            Arch::new().dispatch(Work { product: self, tiles });
+        });
     }
+}
+
+thread_local! {
+    /// Where a thread packs its left operands; fresh memory for every product would cost more than small products do.
+    static TILES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A product and the memory it packs into.
+struct Work<'a, 't> {
+    product: Product<'a>,
+    tiles: &'t mut [f32],
 }
 
 /// `out (rows × cols) (+)= x (rows × inner) · right`, rows side by side on all cores.
@@ -249,18 +265,20 @@ pub fn add_transposed(a: &[f32], b: &[f32], rows: usize, out: &mut [f32]) {
     }
 }
 
-impl WithSimd for Product<'_> {
+impl WithSimd for Work<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         // A right operand of few panels is passed over so seldom that packing the left one would cost as much as the product.
-        let in_place = self.cols <= NARROW_PANELS * self.right.width && (self.left.row == 1 || self.left.col == 1);
-        match (self.right.width == S::F32_LANES, in_place) {
-            (true, true) => self.narrow::<S, 1>(simd),
-            (true, false) => self.go::<S, 1>(simd),
-            (false, true) => self.narrow::<S, 2>(simd),
-            (false, false) => self.go::<S, 2>(simd),
+        let Self { product, tiles } = self;
+        let (left, right) = (product.left, product.right);
+        let in_place = product.cols <= NARROW_PANELS * right.width && (left.row == 1 || left.col == 1);
+        match (right.width == S::F32_LANES, in_place) {
+            (true, true) => product.narrow::<S, 1>(simd, tiles),
+            (true, false) => product.go::<S, 1>(simd, tiles),
+            (false, true) => product.narrow::<S, 2>(simd, tiles),
+            (false, false) => product.go::<S, 2>(simd, tiles),
         }
     }
 }
@@ -268,13 +286,12 @@ impl WithSimd for Product<'_> {
 impl Product<'_> {
     /// The same sums, term by term, with the left operand read where it is.
     #[inline(always)]
-    fn narrow<S: Simd, const V: usize>(self, simd: S) {
+    fn narrow<S: Simd, const V: usize>(self, simd: S, tiles: &mut [f32]) {
         let Self { left, right, rows, inner, cols, out, stride, add } = self;
         let width = V * S::F32_LANES;
         if inner == 0 && !add {
             (0..rows).for_each(|r| out[r * stride..][..cols].fill(0.0));
         }
-        let mut block = [0.0f32; TILE_ROWS * INNER];
         let mut k0 = 0;
         while k0 < inner {
             let depth = INNER.min(inner - k0).min(right.slab - k0 % right.slab);
@@ -292,8 +309,8 @@ impl Product<'_> {
                         let scalars = (0..depth).map(|k| std::array::from_fn(|r| lines[r][k]));
                         tile::<S, V>(simd, scalars, b, out, stride, size, keep);
                     } else {
-                        pack_left(&left, r0, size.0, k0, depth, &mut block);
-                        let scalars = block.as_chunks::<TILE_ROWS>().0.iter().copied();
+                        pack_left(&left, r0, size.0, k0, depth, tiles);
+                        let scalars = tiles.as_chunks::<TILE_ROWS>().0.iter().copied();
                         tile::<S, V>(simd, scalars, b, out, stride, size, keep);
                     }
                 }
@@ -305,7 +322,7 @@ impl Product<'_> {
 
 impl Product<'_> {
     #[inline(always)]
-    fn go<S: Simd, const V: usize>(self, simd: S) {
+    fn go<S: Simd, const V: usize>(self, simd: S, tiles: &mut [f32]) {
         let Self { left, right, rows, inner, cols, out, stride, add } = self;
         let width = V * S::F32_LANES;
         if inner == 0 {
@@ -314,7 +331,6 @@ impl Product<'_> {
             }
             return;
         }
-        let mut tiles = [0.0f32; BLOCK_ROWS * INNER];
         let mut k0 = 0;
         while k0 < inner {
             // A pass ends with its slab.
@@ -322,7 +338,7 @@ impl Product<'_> {
             let keep = add || k0 > 0;
             for r0 in (0..rows).step_by(BLOCK_ROWS) {
                 let block = BLOCK_ROWS.min(rows - r0);
-                pack_left(&left, r0, block, k0, depth, &mut tiles);
+                pack_left(&left, r0, block, k0, depth, tiles);
                 for (panel, c0) in (0..cols).step_by(width).enumerate() {
                     let count = width.min(cols - c0);
                     let b = right.lines(panel, k0, depth);

@@ -101,6 +101,22 @@ vectorised! {
     }
 }
 
+vectorised! {
+    fn add_and_scale<'a>(rows: &'a mut [f32], more: &'a [f32], width: usize, gains: &'a [f32]) -> () {
+        for (i, (row, more)) in rows.chunks_exact_mut(width).zip(more.chunks_exact(width)).enumerate() {
+            let gain = gains.get(i).copied().unwrap_or(1.0);
+            for (v, m) in row.iter_mut().zip(more) {
+                *v = (*v + m) * gain;
+            }
+        }
+    }
+}
+
+/// `row = (row + more) · gain` by rows; without gains they are 1.
+pub fn add_scaled(rows: &mut [f32], more: &[f32], width: usize, gains: &[f32]) {
+    add_and_scale(rows, more, width, gains);
+}
+
 /// Σ over rows of a⊙b, added to `sums` by columns.
 pub fn column_products(a: &[f32], b: &[f32], sums: &mut [f32]) {
     add_products(a, b, sums);
