@@ -99,16 +99,12 @@ pub fn random(config: &StudentConfig, keep: Keep) -> Result<BaseWeights, Student
 
 /// Runs the steps on the base in `path`, or on random weights of `SmolLM2`'s shape.
 pub fn run(bench: &TrainBench, path: Option<&Path>) -> Result<TrainFigures, StudentError> {
-    let (config, weights) = match path {
-        Some(path) => {
-            let base = Base::load(path, bench.keep)?;
-            (base.config, base.weights)
-        }
-        None => {
-            let config = smollm2()?;
-            let weights = random(&config, bench.keep)?;
-            (config, weights)
-        }
+    let (config, weights) = if let Some(path) = path {
+        Base::bare(path, bench.keep)?
+    } else {
+        let config = smollm2()?;
+        let weights = random(&config, bench.keep)?;
+        (config, weights)
     };
     let (batch, at) = batch(bench, config.vocab_size);
     let pass = Pass::new(&config);
@@ -186,9 +182,9 @@ fn batch(bench: &TrainBench, vocab: usize) -> (PackedTexts, LossRows) {
     for _ in 0..bench.rows {
         let ids: Vec<u32> = (0..bench.length).map(|_| (stream.unit() * vocab as f64) as u32).collect();
         let own = batch.add(&ids);
-        for predicted in from..bench.length {
+        for (predicted, target) in ids.iter().enumerate().skip(from) {
             at.rows.push((own.start + predicted - 1) as u32);
-            at.targets.push(ids[predicted]);
+            at.targets.push(*target);
             at.weights.push(1.0 / count as f32);
         }
     }

@@ -46,7 +46,7 @@ pub struct TrainArgs {
     /// Rounds, ours and the peer's in turn
     #[arg(long, default_value_t = 1)]
     rounds: usize,
-    /// A program to run beside ours, for example: --peer python3 .ci/peers/bench_train.py --selected --threads 2
+    /// A program to run beside ours, for example: `--peer python3 .ci/peers/bench_train.py --selected --threads 2`
     #[arg(long, num_args = 1.., allow_hyphen_values = true)]
     peer: Vec<String>,
 }

@@ -28,7 +28,7 @@ use crate::train::{Gate, TrainControl, TrainEvent, TrainJob, rows, train};
 
 #[derive(Debug, Args)]
 pub struct TuneArgs {
-    /// A .toml file: base, precision, seed, recompute, max_tokens, [adapter] and [run]
+    /// A .toml file: base, precision, seed, recompute, `max_tokens`, [adapter] and [run]
     settings: PathBuf,
     /// Rows to learn from (JSONL: messages, or prompt and completion; id, weight and score where there are)
     #[arg(long)]
@@ -184,7 +184,7 @@ pub fn answer(args: &AnswerArgs) -> Result<()> {
     let seconds = began.elapsed().as_secs_f64();
     write_answers(&args.out, values, &answers)?;
     let (read, written): (usize, usize) = answers.iter().fold((0, 0), |(r, w), a| (r + a.prompt_tokens, w + a.tokens));
-    say(&json!({"answers": done, "seconds": seconds, "answers_per_second": done as f64 / seconds, "prompt_tokens": read,
+    say(&json!({"answers": done, "seconds": seconds, "answers_per_second": f64::from(done) / seconds, "prompt_tokens": read,
         "generated_tokens": written, "peak_mb": crate::bench::peak_mb()})
     .to_string());
     Ok(())

@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn the_weighted_sampler_draws_as_its_weights_say() {
-        let mut rows = rows(&[(1.0, 1); 4000]);
+        let mut rows = rows(&vec![(1.0, 1); 4000]);
         for (i, row) in rows.iter_mut().enumerate() {
             row.weight = [0.5, 1.5, 0.0, 2.0][i % 4];
         }

@@ -112,7 +112,7 @@ pub fn adapter_rules(rules: &TrainRules) -> AdapterRules {
 pub fn subject(workspace: &Workspace, choice: &Choice, codec: &Codec) -> Result<Subject, Failure> {
     let recipe = &workspace.recipe;
     let path = match choice {
-        Choice::Seedling => return Ok(Subject::Full(StudentConfig::seedling(&recipe.seedling, &codec.tokenizer)?)),
+        Choice::Seedling => return Ok(Subject::Full(Box::new(StudentConfig::seedling(&recipe.seedling, &codec.tokenizer)?))),
         Choice::Base(path) => path,
     };
     let rules = &recipe.train;

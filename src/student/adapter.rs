@@ -155,18 +155,18 @@ pub type Gains = Vec<[Vec<f32>; 7]>;
 impl<'a> Adapted<'a> {
     pub fn new(base: &'a BaseWeights, adapter: Option<(&'a AdapterRules, &'a Parameters)>) -> Self {
         let mut gains = vec![<[Vec<f32>; 7]>::default(); base.layers.len()];
-        let adapted = Self::with_gains(base, adapter, Arc::default());
+        let plain = Self::with_gains(base, adapter, Arc::default());
         if let Some((rules, numbers)) = adapter.filter(|(rules, _)| rules.dora) {
-            for n in 0..base.layers.len() {
+            for (n, gains) in gains.iter_mut().enumerate() {
                 for p in Projection::ALL.into_iter().filter(|p| rules.adapts(*p)) {
                     let (a, b) = (numbers.get(&name(n, p, "lora_A.weight")), numbers.get(&name(n, p, "lora_B.weight")));
-                    let norms = row_norms(adapted.matrix(n, p), a, b, rules.scale());
+                    let norms = row_norms(plain.matrix(n, p), a, b, rules.scale());
                     let magnitudes = numbers.get(&name(n, p, "lora_magnitude_vector"));
-                    gains[n][p.index()] = magnitudes.iter().zip(norms).map(|(m, n)| m / n.max(f32::MIN_POSITIVE)).collect();
+                    gains[p.index()] = magnitudes.iter().zip(norms).map(|(m, n)| m / n.max(f32::MIN_POSITIVE)).collect();
                 }
             }
         }
-        Self { gains: Arc::new(gains), ..adapted }
+        Self { gains: Arc::new(gains), ..plain }
     }
 
     /// With gains that were computed before for the same base and adapter.

@@ -236,7 +236,9 @@ impl Run<'_> {
             None | Some(Said::Done) => return Ok(()),
             Some(Said::NotFinite { what, step }) => {
                 // One of the failing step itself may be spoilt already.
-                let last_good = self.good.iter().rev().find(|(at, _)| *at < step).map(|(_, path)| path.clone());
+                let on_disk = events::checkpoints(&self.folder.output());
+                let mut known = self.good.iter().rev().chain(on_disk.iter().rev());
+                let last_good = known.find(|(at, _)| *at < step).map(|(_, path)| path.clone());
                 return Err(ExternalError::NotFinite { what, step, last_good });
             }
             Some(Said::Event(event)) => {

@@ -62,7 +62,7 @@ pub fn predicted(row: &Row) -> Vec<(u32, u32)> {
 #[derive(Debug, Clone)]
 pub enum Subject {
     /// All weights of a fresh student of the Qwen3 family.
-    Full(StudentConfig),
+    Full(Box<StudentConfig>),
     Adapter(Box<AdapterSubject>),
 }
 

@@ -167,7 +167,7 @@ pub(crate) mod tests {
             max_tokens: rules.max_positions,
             run: rules.run,
             seed: 7,
-            subject: Subject::Full(config),
+            subject: Subject::Full(Box::new(config)),
             codec,
             train,
             eval: examples(3, "eval"),

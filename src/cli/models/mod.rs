@@ -41,7 +41,7 @@ pub enum Models {
         #[arg(long)]
         json: bool,
     },
-    /// Fetch a model from the hub (HF_ENDPOINT names a mirror, HF_TOKEN opens gated models)
+    /// Fetch a model from the hub (`HF_ENDPOINT` names a mirror, `HF_TOKEN` opens gated models)
     Pull {
         /// owner/name, or owner/name@revision
         id: String,
@@ -92,14 +92,14 @@ fn logits(path: &Path, adapter: Option<&Path>) -> Result<ExitCode> {
     let texts: Vec<Vec<u32>> = serde_json::from_str(&text).wrap_err("standard input must hold [[ids], …]")?;
     let (config, weights) = Base::bare(path, Keep::AsStored)?;
     let adapter = adapter.map(|folder| Adapter::load(folder, &weights)).transpose()?;
-    let adapted = Adapted::new(&weights, adapter.as_ref().map(|a| (&a.rules, &a.numbers)));
+    let merged = Adapted::new(&weights, adapter.as_ref().map(|a| (&a.rules, &a.numbers)));
     if let Some(odd) = texts.iter().flatten().find(|id| **id as usize >= config.vocab_size) {
         return Err(eyre!("token {odd} is not one of the model's {}", config.vocab_size));
     }
     let pass = Pass::new(&config);
     for (n, ids) in texts.iter().enumerate() {
         let rows: Vec<usize> = (0..ids.len()).collect();
-        let logits = pass.logits(&adapted, &PackedTexts::new([(ids.as_slice(), 0)]), &rows);
+        let logits = pass.logits(&merged, &PackedTexts::new([(ids.as_slice(), 0)]), &rows);
         let rows: Vec<&[f32]> = logits.chunks_exact(config.vocab_size).collect();
         let (open, close) = (if n == 0 { "[" } else { "" }, if n + 1 == texts.len() { "]" } else { "," });
         say(&format!("{open}{}{close}", serde_json::to_string(&rows)?));

@@ -1,4 +1,4 @@
-//! The gate of the feed-forward half: `act(gate) · up`, act being SiLU or the tanh form of GELU.
+//! The gate of the feed-forward half: `act(gate) · up`, act being `SiLU` or the tanh form of GELU.
 
 use rayon::prelude::*;
 

@@ -31,7 +31,7 @@ impl Pass {
                 dx,
                 gradients.norm(Norm::Last),
                 false,
-            )
+            );
         });
         let mut shared = Kept::default();
         if recompute {
@@ -193,7 +193,7 @@ impl Pass {
         }
         if on {
             timed(Part::Rest, || {
-                rms_norm::backward(x, vectors.attention_norm, eps, dh, dx, gradients.norm(Norm::Attention(n)), true)
+                rms_norm::backward(x, vectors.attention_norm, eps, dh, dx, gradients.norm(Norm::Attention(n)), true);
             });
         }
     }
@@ -206,10 +206,13 @@ fn back(weights: &dyn Weights, n: usize, p: Projection, t: usize, packed: &mut P
     timed(Part::Products, || times(dy, t, right, dx, add));
 }
 
+/// Turns back what was turned.
+type Back<'a> = &'a dyn Fn(&mut [f32]);
+
 /// What a matrix wrote before a bias and before it was turned, where it is needed.
 fn output<'a>(
     seen: &'a [f32],
-    back: Option<&dyn Fn(&mut [f32])>,
+    back: Option<Back>,
     bias: Option<&[f32]>,
     needed: bool,
     into: &'a mut Vec<f32>,

@@ -44,7 +44,9 @@ impl Pass {
         let scale = self.config.embed_scale();
         x.par_chunks_mut(width).zip(batch.ids().par_iter()).for_each(|(row, id)| {
             weights.embed(*id, row);
-            row.iter_mut().for_each(|v| *v *= scale);
+            for v in row {
+                *v *= scale;
+            }
         });
         for n in 0..layers {
             let Space { layers, h, middle, wide: [inner, ..], packed, .. } = space;

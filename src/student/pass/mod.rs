@@ -224,10 +224,10 @@ impl Pass {
     }
 
     fn with_space<R>(&self, work: impl FnOnce(&mut Space) -> R) -> R {
-        let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut space = spare().pop().unwrap_or_default();
+        let kept = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut space = kept().pop().unwrap_or_default();
         let result = work(&mut space);
-        spare().push(space);
+        kept().push(space);
         result
     }
 
