@@ -68,9 +68,9 @@ fn batch(r: &Reference) -> (PackedTexts, LossRows) {
     let sum: f32 = r.ids.iter().zip(&r.loss_from).zip(&r.weights).map(|((ids, from), w)| w * (ids.len() - from) as f32).sum();
     for ((ids, from), weight) in r.ids.iter().zip(&r.loss_from).zip(&r.weights) {
         let own = batch.add(ids);
-        for predicted in *from..ids.len() {
+        for (predicted, target) in ids.iter().enumerate().skip(*from) {
             at.rows.push((own.start + predicted - 1) as u32);
-            at.targets.push(ids[predicted]);
+            at.targets.push(*target);
             at.weights.push(weight / sum);
         }
     }
@@ -122,17 +122,17 @@ fn adapters_of_peft_give_pefts_logits_losses_and_gradients() {
         let theirs = &r.adapters[kind];
         let (batch, at) = batch(&r);
         let pass = Pass::new(&base.config);
-        let adapted = Adapted::new(&base.weights, Some((&adapter.rules, &adapter.numbers)));
+        let merged = Adapted::new(&base.weights, Some((&adapter.rules, &adapter.numbers)));
         let rows: Vec<usize> = (0..batch.tokens()).collect();
         let what = format!("{family} {kind}");
-        assert_logits(&pass.logits(&adapted, &batch, &rows), &theirs.logits, &what);
+        assert_logits(&pass.logits(&merged, &batch, &rows), &theirs.logits, &what);
         let bytes = std::fs::read(folder(family).join(format!("gradients-{kind}.safetensors"))).expect("gradients");
         let expected = Parameters::from_safetensors(adapter.rules.shapes(&base.weights), &bytes).expect("gradients");
         for recompute in [false, true, true] {
             let mut gradients = adapter.numbers.like();
-            let mut sink = AdapterGradients { adapted: &adapted, into: &mut gradients };
+            let mut sink = AdapterGradients { adapted: &merged, into: &mut gradients };
             let lesson = Lesson { gradients: &mut sink, dropout: Dropout { share: 0.0, key: 0 }, recompute };
-            let loss = pass.loss(&adapted, &batch, &at, Some(lesson));
+            let loss = pass.loss(&merged, &batch, &at, Some(lesson));
             assert!((loss - theirs.loss).abs() < 1e-4, "{what}: loss {loss} against {}", theirs.loss);
             for (name, _, numbers) in expected.iter() {
                 let apart = apart(gradients.get(name), numbers);
