@@ -172,7 +172,12 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Act::Distill(act)) => distill::distill(&open(&root)?, act),
         Some(Act::Dataset(act)) => phases::dataset(&open(&root)?, act),
         Some(Act::Train(args)) if args.dry_run => {
-            headless::conduct(&open(&root)?, Command::Errand { errand: Errand::DryRun }, Output::of(args.phase.json))
+            let errand = Command::Errand { errand: Errand::DryRun };
+            let (complete, end) = headless::conduct_and_look(&open(&root)?, errand, Output::of(args.phase.json))?;
+            if !args.phase.json {
+                headless::news(&end);
+            }
+            Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(2) })
         }
         Some(Act::Train(args)) => phases::single(&open(&root)?, Phase::Train, &args.phase),
         Some(Act::Validate(args)) => phases::single(&open(&root)?, Phase::Validate, &args),
