@@ -17,6 +17,7 @@ pub mod engine;
 pub mod evaluate;
 pub mod guards;
 pub mod headless;
+pub mod net;
 pub mod scorer;
 pub mod student;
 pub mod teacher;

@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("domain", &[][..]),
+        ("net", &["domain"]),
         ("workspace", &["domain"]),
-        ("teacher", &["domain"]),
-        ("student", &["domain"]),
+        ("teacher", &["domain", "net"]),
+        ("student", &["domain", "net"]),
         ("guards", &["domain"]),
         ("distill", &["domain", "workspace", "teacher"]),
         ("dataset", &["domain", "workspace", "student", "guards", "distill"]),
-        ("train", &["domain", "workspace", "student", "guards", "dataset"]),
+        ("train", &["domain", "net", "workspace", "student", "guards", "dataset"]),
         ("evaluate", &["domain", "workspace", "student", "guards", "dataset", "train"]),
-        ("scorer", &["domain", "workspace", "student", "evaluate"]),
+        ("scorer", &["domain", "net", "workspace", "student", "evaluate"]),
         ("audit", &["domain", "workspace", "guards", "distill", "evaluate"]),
         ("deploy", &["domain", "workspace", "student", "guards", "train", "evaluate"]),
         (

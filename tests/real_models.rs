@@ -96,7 +96,8 @@ fn smollm2_is_one_model_as_gguf_and_as_a_folder() {
         |a: &[f32], b: &[f32]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-6 * (1.0 + b.abs()));
     assert!(close(&wide(&a.weights.embed), &wide(&b.weights.embed)) && close(&a.weights.norm, &b.weights.norm));
     for (n, (a, b)) in a.weights.layers.iter().zip(&b.weights.layers).enumerate() {
-        assert!(close(&a.attention_norm, &b.attention_norm) && close(&a.mlp_norm, &b.mlp_norm), "layer {n}");
+        let (v, w) = (&a.vectors, &b.vectors);
+        assert!(close(&v.attention_norm, &w.attention_norm) && close(&v.mlp_norm, &w.mlp_norm), "layer {n}");
         for (p, (a, b)) in a.projections.iter().zip(&b.projections).enumerate() {
             assert!(close(&wide(a), &wide(b)), "layer {n}, projection {p}");
         }

@@ -4,21 +4,10 @@
 pub mod peer;
 pub mod train;
 
-use std::path::Path;
-
 /// Most memory this process ever held, in MB, where the system says so.
 pub fn peak_mb() -> Option<f64> {
-    status_mb(Path::new("/proc/self/status"), "VmHWM:")
-}
-
-/// What this process holds now, in MB.
-pub fn resident_mb() -> Option<f64> {
-    status_mb(Path::new("/proc/self/status"), "VmRSS:")
-}
-
-fn status_mb(path: &Path, key: &str) -> Option<f64> {
-    let text = std::fs::read_to_string(path).ok()?;
-    let line = text.lines().find(|l| l.starts_with(key))?;
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find(|l| l.starts_with("VmHWM:"))?;
     line.split_whitespace().nth(1)?.parse::<f64>().ok().map(|kb| kb / 1024.0)
 }
 

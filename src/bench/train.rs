@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{median, peak_mb};
 use crate::student::adapter::{self, Adapted, AdapterGradients, AdapterRules};
-use crate::student::base::{Base, BaseLayer, BaseWeights, Projection};
+use crate::student::base::{Base, BaseLayer, BaseVectors, BaseWeights, Projection};
 use crate::student::matrix::{Keep, Matrix};
 use crate::student::ops::matmul::{Packed, times};
 use crate::student::ops::{Dropout, LossRows, clock};
@@ -78,7 +78,7 @@ pub fn random(config: &StudentConfig, keep: Keep) -> Result<BaseWeights, Student
         };
         let all = Projection::ALL.map(|p| matrix(&format!("{n} {}", p.name()), shape(p).0, shape(p).1));
         let [a, b, c, d, e, f, g] = all;
-        Ok::<_, StudentError>(BaseLayer {
+        let vectors = BaseVectors {
             attention_norm: vec![1.0; width],
             mlp_norm: vec![1.0; width],
             attention_out_norm: None,
@@ -86,8 +86,8 @@ pub fn random(config: &StudentConfig, keep: Keep) -> Result<BaseWeights, Student
             q_norm: config.qk_norm().then(|| vec![1.0; config.head_dim]),
             k_norm: config.qk_norm().then(|| vec![1.0; config.head_dim]),
             biases: None,
-            projections: [a?, b?, c?, d?, e?, f?, g?],
-        })
+        };
+        Ok::<_, StudentError>(BaseLayer { vectors, projections: [a?, b?, c?, d?, e?, f?, g?] })
     };
     Ok(BaseWeights {
         embed: matrix("embed", config.vocab_size, width)?,

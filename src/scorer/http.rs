@@ -1,7 +1,6 @@
 //! The wire to a server of one's own: bounded replies, a time limit, and another try where a try costs nothing. Owns no
 //! meaning of what is said.
 
-use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
@@ -10,6 +9,7 @@ use serde_json::Value;
 
 use super::error::ScorerError;
 use crate::domain::one_line;
+use crate::net::{chain, install_crypto};
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// A reply is never larger.
@@ -173,25 +173,4 @@ fn next_step(status: StatusCode) -> &'static str {
         500.. => "Its own log says why; mend that and ask again",
         _ => "Its own log may say more",
     }
-}
-
-fn install_crypto() {
-    static ONCE: Once = Once::new();
-    // Somebody else in this process may have installed one already; any will do.
-    ONCE.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-}
-
-/// An error with its causes, without its url.
-fn chain(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(inner) = cause {
-        let words = inner.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = inner.source();
-    }
-    one_line(&text, 300)
 }

@@ -83,10 +83,12 @@ impl TextSide {
         let mut reader = ScoreReader::default();
         let (mut kept, mut stop) = (0, if written.full { Stop::Length } else { Stop::End });
         for (at, id) in written.ids.iter().enumerate() {
-            let chance = written.chances.get(at).filter(|c| c.drawn == *id && !reader.done());
+            let chance = written.chances.get(at).filter(|c| c.drawn == *id);
             if let Some(chance) = chance {
                 let tail = tokenizer.decode(&written.ids[at.saturating_sub(TAIL)..at])?;
-                reader.see(&self.digits, &chance.logits(self.config.vocab_size), &tail, *id);
+                if reader.wants(&tail) {
+                    reader.see(&self.digits, &chance.logits(self.config.vocab_size), &tail, *id);
+                }
             }
             if self.ends.contains(id) {
                 stop = Stop::End;

@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use super::base::{BaseWeights, Projection};
 use super::matrix::Matrix;
+use super::ops::loss::{self, Head};
 use super::ops::matmul::{Left, Product};
 use super::ops::{Packed, add_scaled, column_products, dot_rows};
 use super::parameters::Parameters;
-use super::pass::{Gradients, Norm, Vectors, Weights};
+use super::pass::{Gradients, Norm, Trainable, Vectors, Weights};
 use super::random::Stream;
 
 /// What an adapter is, beside its numbers.
@@ -213,20 +214,6 @@ impl<'a> Adapted<'a> {
         let (matrix, change) = (self.matrix(layer, p), self.change(layer, p));
         scratch.fill_forward(matrix.out(), matrix.inner(), &|from, rows| self.effective(layer, p, &change, from, rows));
     }
-
-    pub fn fill_backward(&self, layer: usize, p: Projection, scratch: &mut Packed) {
-        let (matrix, change) = (self.matrix(layer, p), self.change(layer, p));
-        scratch.fill_backward(matrix.out(), matrix.inner(), &|from, rows| self.effective(layer, p, &change, from, rows));
-    }
-
-    /// The effective weight of one matrix (`out × in`).
-    pub fn merged(&self, n: usize, p: Projection) -> Vec<f32> {
-        let (matrix, change) = (self.matrix(n, p), self.change(n, p));
-        let mut numbers = vec![0.0; matrix.out() * matrix.inner()];
-        let share = 64 * matrix.inner();
-        numbers.par_chunks_mut(share).enumerate().for_each(|(i, rows)| self.effective(n, p, &change, i * 64, rows));
-        numbers
-    }
 }
 
 impl Weights for Adapted<'_> {
@@ -235,7 +222,7 @@ impl Weights for Adapted<'_> {
     }
 
     fn vectors(&self, layer: usize) -> Vectors<'_> {
-        self.base.layers[layer].vectors()
+        self.base.layers[layer].vectors.lent()
     }
 
     fn norm(&self) -> &[f32] {
@@ -247,8 +234,17 @@ impl Weights for Adapted<'_> {
         scratch
     }
 
+    fn logits(&self, hidden: &[f32], rows: usize) -> Vec<f32> {
+        let head = self.base.head();
+        let (vocab, width) = (head.out(), head.inner());
+        loss::all_logits(hidden, rows, Head { vocab, width, source: &|from, rows| self.head(from, rows) })
+    }
+}
+
+impl Trainable for Adapted<'_> {
     fn backward<'b>(&'b self, layer: usize, p: Projection, scratch: &'b mut Packed) -> &'b Packed {
-        self.fill_backward(layer, p, scratch);
+        let (matrix, change) = (self.matrix(layer, p), self.change(layer, p));
+        scratch.fill_backward(matrix.out(), matrix.inner(), &|from, rows| self.effective(layer, p, &change, from, rows));
         scratch
     }
 

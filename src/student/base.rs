@@ -48,9 +48,17 @@ impl Projection {
     }
 }
 
-/// The frozen numbers of one layer. Norm weights are what hidden states are multiplied by (Gemma's stored ones + 1).
+/// The frozen numbers of one layer.
 #[derive(Debug, Clone)]
 pub struct BaseLayer {
+    pub vectors: BaseVectors,
+    /// By [`Projection::index`].
+    pub projections: [Matrix; 7],
+}
+
+/// The vectors of one layer. Norm weights are what hidden states are multiplied by (Gemma's stored ones + 1).
+#[derive(Debug, Clone)]
+pub struct BaseVectors {
     /// Before attention.
     pub attention_norm: Vec<f32>,
     /// Before the gate.
@@ -63,12 +71,11 @@ pub struct BaseLayer {
     pub k_norm: Option<Vec<f32>>,
     /// Of queries, keys and values (Qwen2).
     pub biases: Option<[Vec<f32>; 3]>,
-    /// By [`Projection::index`].
-    pub projections: [Matrix; 7],
 }
 
-impl BaseLayer {
-    pub fn vectors(&self) -> Vectors<'_> {
+impl BaseVectors {
+    /// As a pass reads them.
+    pub fn lent(&self) -> Vectors<'_> {
         Vectors {
             attention_norm: &self.attention_norm,
             mlp_norm: &self.mlp_norm,

@@ -32,10 +32,11 @@ fn wide(matrix: &Matrix) -> Vec<f32> {
 fn numbers(weights: &BaseWeights) -> Vec<f32> {
     let mut all = [wide(&weights.embed), weights.norm.clone(), weights.head.as_ref().map(wide).unwrap_or_default()].concat();
     for layer in &weights.layers {
-        all.extend([&layer.attention_norm, &layer.mlp_norm].into_iter().flatten());
-        let optional = [&layer.attention_out_norm, &layer.mlp_out_norm, &layer.q_norm, &layer.k_norm];
+        all.extend([&layer.vectors.attention_norm, &layer.vectors.mlp_norm].into_iter().flatten());
+        let v = &layer.vectors;
+        let optional = [&v.attention_out_norm, &v.mlp_out_norm, &v.q_norm, &v.k_norm];
         all.extend(optional.into_iter().flatten().flatten());
-        all.extend(layer.biases.iter().flatten().flatten());
+        all.extend(layer.vectors.biases.iter().flatten().flatten());
         layer.projections.iter().for_each(|p| all.extend(wide(p)));
     }
     all

@@ -4,9 +4,10 @@
 use super::StudentConfig;
 use super::base::Projection;
 use super::ops::Packed;
+use super::ops::loss::{self, Head};
 use super::ops::matmul::add_transposed;
 use super::parameters::Parameters;
-use super::pass::{Gradients, Norm, Vectors, Weights};
+use super::pass::{Gradients, Norm, Trainable, Vectors, Weights};
 use super::weights::{EMBED, HEAD, NORM};
 
 /// Weights prepared for products.
@@ -70,6 +71,13 @@ impl Weights for Full<'_> {
         &self.forward[layer][projection.index()]
     }
 
+    fn logits(&self, hidden: &[f32], rows: usize) -> Vec<f32> {
+        let (vocab, width) = (self.config.vocab_size, self.config.hidden_size);
+        loss::all_logits(hidden, rows, Head { vocab, width, source: &|from, rows| self.head(from, rows) })
+    }
+}
+
+impl Trainable for Full<'_> {
     fn backward<'a>(&'a self, layer: usize, projection: Projection, _: &'a mut Packed) -> &'a Packed {
         &self.backward[layer][projection.index()]
     }

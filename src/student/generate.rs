@@ -20,7 +20,7 @@ use crate::domain::recipe::Sampling;
 const SEATS: usize = 48;
 /// New prompt tokens in one pass, at most (one prompt always goes).
 const READ_AT_ONCE: usize = 2048;
-/// The end of an answer that stop strings and the score reader look at, in tokens.
+/// The end of an answer that the score reader looks at, in tokens.
 const TAIL: usize = 16;
 
 /// One question to the student.
@@ -251,7 +251,7 @@ impl Row<'_> {
     ) -> Result<Option<Ended>, StudentError> {
         let tokenizer = &student.codec.tokenizer;
         let tail = tokenizer.decode(&self.written[self.written.len().saturating_sub(TAIL)..])?;
-        let seen = (!self.reader.done()).then(|| logits.to_vec());
+        let seen = self.reader.wants(&tail).then(|| logits.to_vec());
         let token = self.sampler.next(logits, &self.written);
         if let Some(seen) = seen {
             self.reader.see(digits, &seen, &tail, token);

@@ -26,7 +26,6 @@ use crate::domain::{Gate, UnixMillis};
 use fetch::{Fetch, part_bytes};
 use listing::{Listing, Sibling};
 use wire::Wire;
-pub(crate) use wire::install_crypto;
 
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 /// Left free on the disk besides what is pulled.

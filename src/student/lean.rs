@@ -34,7 +34,7 @@ impl Weights for Lean {
     }
 
     fn vectors(&self, layer: usize) -> Vectors<'_> {
-        self.base.layers[layer].vectors()
+        self.base.layers[layer].vectors.lent()
     }
 
     fn norm(&self) -> &[f32] {
@@ -46,12 +46,7 @@ impl Weights for Lean {
         scratch
     }
 
-    fn backward<'a>(&'a self, layer: usize, p: Projection, scratch: &'a mut Packed) -> &'a Packed {
-        self.adapted().fill_backward(layer, p, scratch);
-        scratch
-    }
-
-    fn head(&self, from: usize, rows: &mut [f32]) {
-        self.adapted().head(from, rows);
+    fn logits(&self, hidden: &[f32], rows: usize) -> Vec<f32> {
+        self.adapted().logits(hidden, rows)
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::base::{Base, BaseLayer, BaseWeights, Projection};
+use super::base::{Base, BaseLayer, BaseVectors, BaseWeights, Projection};
 use super::config::{Family, StudentConfig};
 use super::folder::Shards;
 use super::gguf::Gguf;
@@ -163,7 +163,8 @@ fn layer(
     let mut matrix = |p: Projection| source.matrix(&name(&format!("{}.weight", p.module())), shapes[p.index()], keep);
     let [q, k, v, o, gate, up, down] = Projection::ALL;
     let projections = [matrix(q)?, matrix(k)?, matrix(v)?, matrix(o)?, matrix(gate)?, matrix(up)?, matrix(down)?];
-    Ok(BaseLayer { attention_norm, mlp_norm, attention_out_norm, mlp_out_norm, q_norm, k_norm, biases, projections })
+    let vectors = BaseVectors { attention_norm, mlp_norm, attention_out_norm, mlp_out_norm, q_norm, k_norm, biases };
+    Ok(BaseLayer { vectors, projections })
 }
 
 /// Rows × numbers of a row of the seven matrices of a layer, by [`Projection::index`].

@@ -105,7 +105,7 @@ impl Student {
     /// A base, with an adapter or alone.
     pub fn adapted(base: &Base, adapter: Option<&Adapter>) -> Result<Self, StudentError> {
         let codec = &base.codec;
-        let text = [codec.tokenizer.to_json()?, codec.template.source().to_owned()];
+        let text = [codec.tokenizer.to_json()?, codec.template.source().to_owned(), format!("{:?}", codec.template.thinking())];
         let mut digest = text.iter().fold(Digester::new().field(base.digest.as_str()), Digester::field);
         if let Some(adapter) = adapter {
             adapter.check_base(base)?;
@@ -147,12 +147,6 @@ impl Student {
     /// Logits after the last of some tokens.
     pub fn logits(&self, ids: &[u32]) -> Vec<f32> {
         self.pass.logits(&*self.weights, &PackedTexts::new([(ids, 0)]), &[ids.len().saturating_sub(1)])
-    }
-
-    /// Logits (tokens × vocabulary) at every token.
-    pub fn all_logits(&self, ids: &[u32]) -> Vec<f32> {
-        let rows: Vec<usize> = (0..ids.len()).collect();
-        self.pass.logits(&*self.weights, &PackedTexts::new([(ids, 0)]), &rows)
     }
 
     /// Any of these tokens ends an answer.

@@ -57,15 +57,16 @@ impl Portable {
     pub fn new(config: &StudentConfig, base: &BaseWeights, device: &Device) -> std::result::Result<Self, StudentError> {
         let vector = |v: &[f32]| tensor(v, &[v.len()], device);
         let layer = |l: &BaseLayer| {
-            let mut norms = BTreeMap::from([("attention", vector(&l.attention_norm)?), ("mlp", vector(&l.mlp_norm)?)]);
+            let v = &l.vectors;
+            let mut norms = BTreeMap::from([("attention", vector(&v.attention_norm)?), ("mlp", vector(&v.mlp_norm)?)]);
             let more =
-                [("attention_out", &l.attention_out_norm), ("mlp_out", &l.mlp_out_norm), ("q", &l.q_norm), ("k", &l.k_norm)];
+                [("attention_out", &v.attention_out_norm), ("mlp_out", &v.mlp_out_norm), ("q", &v.q_norm), ("k", &v.k_norm)];
             for (name, norm) in more {
                 if let Some(norm) = norm {
                     norms.insert(name, vector(norm)?);
                 }
             }
-            let biases = match &l.biases {
+            let biases = match &v.biases {
                 Some([q, k, v]) => Some([vector(q)?, vector(k)?, vector(v)?]),
                 None => None,
             };

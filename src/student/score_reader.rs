@@ -65,11 +65,20 @@ impl Default for ScoreReader {
 }
 
 impl ScoreReader {
+    /// Whether the next position matters to it.
+    pub fn wants(&self, tail: &str) -> bool {
+        match self.place {
+            Place::Before => tail.trim_end_matches(' ').to_ascii_uppercase().ends_with("SCORE:"),
+            Place::Whole { .. } | Place::Point { .. } => true,
+            Place::Done(_) => false,
+        }
+    }
+
     /// Looks at one position: the logits before any penalty, the end of the text so far, and the token drawn.
     pub fn see(&mut self, digits: &Digits, logits: &[f32], tail: &str, drawn: u32) {
         let value = |tokens: &[(u32, f64)]| tokens.iter().find(|(id, _)| *id == drawn).map(|(_, v)| *v);
         self.place = match self.place {
-            Place::Before if tail.trim_end_matches(' ').to_ascii_uppercase().ends_with("SCORE:") => {
+            Place::Before if self.wants(tail) => {
                 let (mean, mass) = expected(logits, &digits.whole);
                 match value(&digits.whole) {
                     // A position where digits are unlikely is a space before them.
@@ -109,11 +118,6 @@ impl ScoreReader {
             Place::Whole { mean: whole, .. } | Place::Point { whole } => Some(whole.clamp(0.0, 10.0)),
             Place::Before => None,
         }
-    }
-
-    /// Nothing more can change it.
-    pub fn done(&self) -> bool {
-        matches!(self.place, Place::Done(_))
     }
 }
 

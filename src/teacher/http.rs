@@ -4,7 +4,7 @@
 //! length, and the key out of every text. What a status means is `replies`'; what is sent is the providers'.
 
 use std::io::Write;
-use std::sync::{Once, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -16,6 +16,7 @@ use super::keys::Key;
 use super::replies::{Call, Reply, retry_after};
 use super::{Refusal, SubmitError, TeacherError};
 use crate::domain::one_line;
+use crate::net::{chain, install_crypto};
 
 const CONNECT: Duration = Duration::from_secs(15);
 /// For a call that is answered at once.
@@ -296,12 +297,6 @@ impl Ready {
     }
 }
 
-fn install_crypto() {
-    static ONCE: Once = Once::new();
-    // Somebody else in this process may have installed one already; any will do.
-    ONCE.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-}
-
 fn credentials(auth: Auth, key: &Key) -> Option<(HeaderName, HeaderValue)> {
     let (name, text) = match auth {
         Auth::Bearer => (reqwest::header::AUTHORIZATION, format!("Bearer {}", key.expose())),
@@ -382,19 +377,4 @@ async fn save(response: Response, into: &mut (dyn Write + Send)) -> Result<(), T
         Some(n) if n != got => Err(TeacherError::passing(format!("the download was cut after {got} of {n} bytes"))),
         _ => Ok(()),
     }
-}
-
-/// An error with its causes, without its url.
-fn chain(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    one_line(&text, 300)
 }

@@ -13,7 +13,7 @@ use crate::student::base::Base;
 use crate::student::full::{Full, FullGradients};
 use crate::student::ops::{Dropout, LossRows};
 use crate::student::parameters::Parameters;
-use crate::student::pass::{Gradients, Lesson, Pass, Weights};
+use crate::student::pass::{Gradients, Lesson, Pass, Trainable};
 use crate::student::peft::{Adapter, BaseRecord};
 use crate::student::portable::{self, Portable};
 use crate::student::{self, Codec, PackedTexts, StudentConfig, StudentError, weights};
@@ -198,7 +198,6 @@ impl<'a> Learner<'a> {
                 let adapted = Adapted::new(&a.base.weights, Some((&a.rules, numbers)));
                 for (i, rows) in cut(rows, micro_batch).iter().enumerate() {
                     let (batch, at) = pack(rows, weight_sum, Some(noise));
-                    measured.computed += batch.tokens();
                     let lesson = AdapterGradients { adapted: &adapted, into: &mut gradients };
                     measured.loss += self.lesson(&adapted, &batch, &at, lesson, noise.dropout(i), a.recompute);
                 }
@@ -216,7 +215,7 @@ impl<'a> Learner<'a> {
 
     fn lesson(
         &self,
-        weights: &dyn Weights,
+        weights: &dyn Trainable,
         batch: &PackedTexts,
         at: &LossRows,
         mut gradients: impl Gradients,
@@ -247,7 +246,7 @@ impl<'a> Learner<'a> {
         if weight_sum <= 0.0 {
             return measured;
         }
-        let loss = |weights: &dyn Weights, rows: &[(usize, &Row)]| {
+        let loss = |weights: &dyn Trainable, rows: &[(usize, &Row)]| {
             let (batch, at) = pack(rows, weight_sum, None);
             self.pass.loss(weights, &batch, &at, None)
         };
@@ -282,7 +281,7 @@ impl Learner<'_> {
                 return Ok(other.learn(&a.rules, numbers, &lessons)?.0 / tokens.max(1) as f64);
             }
         }
-        let sum = |weights: &dyn Weights| rows.iter().map(|row| self.plain_loss(weights, row)).sum::<f64>();
+        let sum = |weights: &dyn Trainable| rows.iter().map(|row| self.plain_loss(weights, row)).sum::<f64>();
         let sum = match self.subject {
             Subject::Full(config) => sum(&Full::new(config, numbers, false)),
             Subject::Adapter(a) => sum(&Adapted::new(&a.base.weights, Some((&a.rules, numbers)))),
@@ -291,7 +290,7 @@ impl Learner<'_> {
     }
 
     /// Σ −log softmax over a row's loss tokens.
-    fn plain_loss(&self, weights: &dyn Weights, row: &Row) -> f64 {
+    fn plain_loss(&self, weights: &dyn Trainable, row: &Row) -> f64 {
         let ids = &row.encoded.ids;
         let at: Vec<usize> = (row.encoded.loss_from..ids.len()).map(|n| n - 1).collect();
         let logits = self.pass.logits(weights, &PackedTexts::new([(&ids[..], 0)]), &at);

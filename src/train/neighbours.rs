@@ -13,7 +13,7 @@ use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 use thiserror::Error;
 
 use crate::domain::{Digest, Finding, one_line};
-use crate::student::hub::install_crypto;
+use crate::net::install_crypto;
 
 pub const OLLAMA_URL: &str = "http://127.0.0.1:11434";
 /// A server on this machine answers at once or not at all.

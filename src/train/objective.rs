@@ -20,8 +20,6 @@ pub struct Measured {
     /// Of the rows.
     pub tokens: usize,
     pub loss_tokens: usize,
-    /// Tokens that were computed: fewer where rows share a beginning; 0 where nobody counted.
-    pub computed: usize,
 }
 
 /// What makes learning by heart harder: in training, prompt tokens are blanked out (no single word of the few articles
@@ -68,7 +66,7 @@ pub fn totals(rows: &[&Row]) -> (f64, Measured) {
     let weight_sum: f64 = rows.iter().map(|r| f64::from(r.weight) * r.encoded.loss_tokens() as f64).sum();
     let tokens = rows.iter().map(|r| r.encoded.ids.len()).sum();
     let loss_tokens = rows.iter().map(|r| r.encoded.loss_tokens()).sum();
-    (weight_sum, Measured { loss: 0.0, tokens, loss_tokens, computed: 0 })
+    (weight_sum, Measured { loss: 0.0, tokens, loss_tokens })
 }
 
 #[cfg(test)]

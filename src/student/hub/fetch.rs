@@ -13,8 +13,9 @@ use sha2::{Digest as _, Sha256};
 use super::HubError;
 use super::listing::{Sibling, is_sha256};
 use super::record::FileRecord;
-use super::wire::{Opened, Wire, chain, header};
+use super::wire::{Opened, Wire, header};
 use crate::domain::{Digest, Gate};
+use crate::net::chain;
 
 /// A connection that brings this much before it breaks is a connection.
 const PROGRESS: u64 = 1 << 20;

@@ -1,7 +1,6 @@
 //! The wire to the hub: one client, one token, redirects followed by hand so that the token never leaves its host.
 
 use std::net::IpAddr;
-use std::sync::Once;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
@@ -10,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::HubError;
 use crate::domain::one_line;
+use crate::net::{chain, install_crypto};
 
 const CONNECT: Duration = Duration::from_secs(15);
 const ANSWER: Duration = Duration::from_secs(60);
@@ -184,25 +184,4 @@ fn shown(text: &str) -> String {
     let bare = text.split(['?', '#']).next().unwrap_or_default();
     // A password stands before the '@'.
     one_line(bare.rsplit('@').next().unwrap_or_default(), 120)
-}
-
-pub(crate) fn install_crypto() {
-    static ONCE: Once = Once::new();
-    // Somebody else in this process may have installed one already; any will do.
-    ONCE.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-}
-
-/// An error with its causes, without its url.
-pub(super) fn chain(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    one_line(&text, 300)
 }

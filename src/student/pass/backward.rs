@@ -7,13 +7,13 @@ use super::super::ops::clock::{Part, timed};
 use super::super::ops::matmul::times;
 use super::super::ops::{Dropout, Packed, attention, gate, rms_norm};
 use super::forward::Temporary;
-use super::{Attend, Gradients, Kept, Norm, PackedTexts, Pass, Space, Weights, copy, room};
+use super::{Attend, Gradients, Kept, Norm, PackedTexts, Pass, Space, Trainable, copy, room};
 
 impl Pass {
     /// From the gradient of hidden states in `space.dh`.
     pub(super) fn backward(
         &self,
-        weights: &dyn Weights,
+        weights: &dyn Trainable,
         batch: &PackedTexts,
         dropout: Dropout,
         recompute: bool,
@@ -68,7 +68,7 @@ impl Pass {
     #[expect(clippy::too_many_arguments, reason = "a layer is a function of all of these")]
     fn layer_backward(
         &self,
-        weights: &dyn Weights,
+        weights: &dyn Trainable,
         n: usize,
         batch: &PackedTexts,
         dropout: Dropout,
@@ -83,7 +83,7 @@ impl Pass {
     #[expect(clippy::too_many_arguments, reason = "half a layer is a function of all of these")]
     fn gate_backward(
         &self,
-        weights: &dyn Weights,
+        weights: &dyn Trainable,
         n: usize,
         t: usize,
         dropout: Dropout,
@@ -96,13 +96,7 @@ impl Pass {
         let Space { dx, h, dh, middle, wide: [inner, d_gate, d_up], y: d_written, packed, .. } = space;
         let dx = &mut dx[..size];
         let written = &kept.mlp[..size];
-        let d_written = if let Some(norm) = vectors.mlp_out_norm {
-            let into = room(d_written, size);
-            timed(Part::Rest, || rms_norm::backward(written, norm, eps, dx, into, None, false));
-            &*into
-        } else {
-            &*dx
-        };
+        let d_written = before_norm(written, vectors.mlp_out_norm, eps, dx, d_written);
         let (gate_in, up) = (&kept.gate[..wide], &kept.up[..wide]);
         if gradients.learns(Projection::Down) {
             let inner = room(inner, wide);
@@ -130,7 +124,7 @@ impl Pass {
     #[expect(clippy::too_many_arguments, reason = "half a layer is a function of all of these")]
     fn attention_backward(
         &self,
-        weights: &dyn Weights,
+        weights: &dyn Trainable,
         n: usize,
         batch: &PackedTexts,
         dropout: Dropout,
@@ -143,13 +137,7 @@ impl Pass {
         let Space { dx, h, dh, d_mixed, dq, dk, dv, dq_raw, dk_raw, y, packed, .. } = space;
         let dx = &mut dx[..size];
         let (written, mixed) = (&kept.attention[..size], &kept.mixed[..qs]);
-        let d_written = if let Some(norm) = vectors.attention_out_norm {
-            let into = room(y, size);
-            timed(Part::Rest, || rms_norm::backward(written, norm, eps, dx, into, None, false));
-            &*into
-        } else {
-            &*dx
-        };
+        let d_written = before_norm(written, vectors.attention_out_norm, eps, dx, y);
         if gradients.learns(Projection::Output) {
             timed(Part::Adapter, || gradients.projection(n, Projection::Output, t, mixed, d_written, Some(written)));
         }
@@ -201,9 +189,17 @@ impl Pass {
 
 /// `dx (+)= dy · w`
 #[expect(clippy::too_many_arguments, reason = "a product is a function of all of these")]
-fn back(weights: &dyn Weights, n: usize, p: Projection, t: usize, packed: &mut Packed, dy: &[f32], dx: &mut [f32], add: bool) {
+fn back(weights: &dyn Trainable, n: usize, p: Projection, t: usize, packed: &mut Packed, dy: &[f32], dx: &mut [f32], add: bool) {
     let right = timed(Part::Merge, || weights.backward(n, p, packed));
     timed(Part::Products, || times(dy, t, right, dx, add));
+}
+
+/// The gradient of what a half wrote, from that of what joined the residual stream.
+fn before_norm<'a>(written: &[f32], norm: Option<&[f32]>, eps: f32, dx: &'a [f32], into: &'a mut Vec<f32>) -> &'a [f32] {
+    let Some(norm) = norm else { return dx };
+    let into = room(into, dx.len());
+    timed(Part::Rest, || rms_norm::backward(written, norm, eps, dx, into, None, false));
+    into
 }
 
 /// Turns back what was turned.

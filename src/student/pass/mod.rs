@@ -40,14 +40,16 @@ pub trait Weights: Sync {
     fn norm(&self) -> &[f32];
     /// A matrix for `x · wᵀ`, in `scratch` unless it is kept ready.
     fn forward<'a>(&'a self, layer: usize, projection: Projection, scratch: &'a mut Packed) -> &'a Packed;
+    /// Logits (rows × vocabulary) of normalised hidden states (rows × width).
+    fn logits(&self, hidden: &[f32], rows: usize) -> Vec<f32>;
+}
+
+/// Weights that a loss can go back through.
+pub trait Trainable: Weights {
     /// A matrix for `dy · w`, in `scratch` unless it is kept ready.
     fn backward<'a>(&'a self, layer: usize, projection: Projection, scratch: &'a mut Packed) -> &'a Packed;
     /// Rows of the output layer from `from` on.
     fn head(&self, from: usize, rows: &mut [f32]);
-    /// The whole output layer, where it is kept ready.
-    fn head_ready(&self) -> Option<&Packed> {
-        None
-    }
 }
 
 /// A vector that may learn.
@@ -233,7 +235,7 @@ impl Pass {
 
     /// The weighted loss of one packed micro-batch, and its gradients where it is a lesson. Ids must lie inside the
     /// vocabulary.
-    pub fn loss(&self, weights: &dyn Weights, batch: &PackedTexts, at: &LossRows, learn: Option<Lesson>) -> f64 {
+    pub fn loss(&self, weights: &dyn Trainable, batch: &PackedTexts, at: &LossRows, learn: Option<Lesson>) -> f64 {
         self.with_space(|space| {
             let dropout = learn.as_ref().map_or(Dropout { share: 0.0, key: 0 }, |l| l.dropout);
             let keep = match &learn {
@@ -279,11 +281,7 @@ impl Pass {
             self.forward(weights, batch, Dropout { share: 0.0, key: 0 }, forward::Keep::Nothing, attend, space);
             let width = self.config.hidden_size;
             let picked: Vec<f32> = rows.iter().flat_map(|r| &space.hidden[r * width..][..width]).copied().collect();
-            if let Some(head) = weights.head_ready() {
-                return timed(Part::Loss, || super::ops::matmul::multiply(&picked, rows.len(), head));
-            }
-            let source = |from: usize, rows: &mut [f32]| weights.head(from, rows);
-            loss::all_logits(&picked, rows.len(), Head { vocab: self.config.vocab_size, width, source: &source })
+            timed(Part::Loss, || weights.logits(&picked, rows.len()))
         })
     }
 
