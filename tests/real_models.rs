@@ -10,10 +10,10 @@ use stratos::student::base::Base;
 use stratos::student::gguf::Gguf;
 use stratos::student::load::Keep;
 use stratos::student::matrix::Matrix;
-use stratos::student::ops::{Dropout, LossRows};
+use stratos::student::ops::LossRows;
 use stratos::student::outline::Words;
 use stratos::student::parameters::Parameters;
-use stratos::student::pass::{Lesson, PackedTexts, Pass};
+use stratos::student::pass::{Drops, Lesson, PackedTexts, Pass};
 
 fn peers() -> PathBuf {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
@@ -201,7 +201,7 @@ fn smollm2_gives_the_logits_of_transformers() {
         let ids: Vec<u32> = serde_json::from_value(text["ids"].clone()).expect("ids");
         assert_eq!(words.encode(text["text"].as_str().expect("text")).expect("encodes"), ids);
         let batch = PackedTexts::new([(ids.as_slice(), 0)]);
-        let logits = pass.logits(&adapted, &batch, &[ids.len() / 2, ids.len() - 1]);
+        let logits = pass.logits(&adapted, &batch, &[ids.len() as u32 / 2, ids.len() as u32 - 1]);
         let (middle, last) = logits.split_at(config.vocab_size);
         for (ours, theirs) in [(middle, &text["middle"]), (last, &text["last"])] {
             let theirs: Vec<(usize, f32)> = serde_json::from_value(theirs.clone()).expect("pairs");
@@ -218,8 +218,14 @@ fn smollm2_gives_the_logits_of_transformers() {
 #[test]
 fn a_quantised_base_gives_the_gradients_of_its_widened_numbers() {
     let Some(gguf) = peer("smollm2", ".gguf") else { return };
-    let rules =
-        AdapterRules { dora: true, rank: 2, alpha: 4.0, rslora: false, targets: vec!["q_proj".into(), "down_proj".into()] };
+    let rules = AdapterRules {
+        dora: true,
+        rank: 2,
+        alpha: 4.0,
+        rslora: false,
+        dropout: 0.0,
+        targets: vec!["q_proj".into(), "down_proj".into()],
+    };
     let mut seen: Vec<Parameters> = Vec::new();
     for keep in [Keep::AsStored, Keep::F32] {
         let (config, weights) = Base::bare(&gguf, keep).expect("base");
@@ -231,7 +237,7 @@ fn a_quantised_base_gives_the_gradients_of_its_widened_numbers() {
         let at = LossRows { rows: vec![20, 21, 22], targets: vec![5, 6, 7], weights: vec![0.3; 3] };
         let mut gradients = numbers.like();
         let mut sink = AdapterGradients { adapted: &adapted, into: &mut gradients };
-        let lesson = Lesson { gradients: &mut sink, dropout: Dropout { share: 0.0, key: 0 }, recompute: keep == Keep::F32 };
+        let lesson = Lesson { gradients: &mut sink, drops: Drops::default(), recompute: keep == Keep::F32 };
         Pass::new(&config).loss(&adapted, &PackedTexts::new([(ids.as_slice(), 0)]), &at, Some(lesson));
         seen.push(gradients);
     }

@@ -10,7 +10,7 @@ use stratos::student::base::{Base, BaseWeights};
 use stratos::student::matrix::Keep;
 use stratos::student::ops::{Dropout, LossRows};
 use stratos::student::parameters::Parameters;
-use stratos::student::pass::{Lesson, PackedTexts, Pass};
+use stratos::student::pass::{Drops, Lesson, PackedTexts, Pass};
 use stratos::student::peft::Adapter;
 use stratos::student::portable::{self, Portable};
 use stratos::train::optimizer::{AdamW, clip_scale, global_norm};
@@ -98,7 +98,7 @@ fn logits_are_those_of_transformers() {
         let (batch, at) = batch(&r);
         let pass = Pass::new(&base.config);
         let weights = Adapted::new(&base.weights, None);
-        let rows: Vec<usize> = (0..batch.tokens()).collect();
+        let rows: Vec<u32> = (0..batch.tokens() as u32).collect();
         assert_logits(&pass.logits(&weights, &batch, &rows), &r.logits, family);
         let loss = pass.loss(&weights, &batch, &at, None);
         assert!((loss - r.loss).abs() < 1e-4, "{family}: loss {loss} against {}", r.loss);
@@ -123,7 +123,7 @@ fn adapters_of_peft_give_pefts_logits_losses_and_gradients() {
         let (batch, at) = batch(&r);
         let pass = Pass::new(&base.config);
         let merged = Adapted::new(&base.weights, Some((&adapter.rules, &adapter.numbers)));
-        let rows: Vec<usize> = (0..batch.tokens()).collect();
+        let rows: Vec<u32> = (0..batch.tokens() as u32).collect();
         let what = format!("{family} {kind}");
         assert_logits(&pass.logits(&merged, &batch, &rows), &theirs.logits, &what);
         let bytes = std::fs::read(folder(family).join(format!("gradients-{kind}.safetensors"))).expect("gradients");
@@ -131,7 +131,7 @@ fn adapters_of_peft_give_pefts_logits_losses_and_gradients() {
         for recompute in [false, true, true] {
             let mut gradients = adapter.numbers.like();
             let mut sink = AdapterGradients { adapted: &merged, into: &mut gradients };
-            let lesson = Lesson { gradients: &mut sink, dropout: Dropout { share: 0.0, key: 0 }, recompute };
+            let lesson = Lesson { gradients: &mut sink, drops: Drops::default(), recompute };
             let loss = pass.loss(&merged, &batch, &at, Some(lesson));
             assert!((loss - theirs.loss).abs() < 1e-4, "{what}: loss {loss} against {}", theirs.loss);
             for (name, _, numbers) in expected.iter() {
@@ -151,7 +151,8 @@ fn candles_autograd_agrees_on_the_portable_decoder() {
         let sum: f32 = (0..r.ids.len()).map(|i| r.weights[i] * (r.ids[i].len() - r.loss_from[i]) as f32).sum();
         let lesson = |i: usize| portable::Lesson { ids: &r.ids[i], loss_from: r.loss_from[i], weight: r.weights[i] / sum };
         let lessons: Vec<portable::Lesson> = (0..r.ids.len()).map(lesson).collect();
-        let (loss, gradients) = portable.learn(&adapter.rules, &adapter.numbers, &lessons).expect("gradients");
+        let (loss, gradients) =
+            portable.learn(&adapter.rules, &adapter.numbers, &lessons, Dropout::default()).expect("gradients");
         assert!((loss - r.adapters[kind].loss).abs() < 1e-4, "{family} {kind}: {loss}");
         let bytes = std::fs::read(folder(family).join(format!("gradients-{kind}.safetensors"))).expect("gradients");
         let expected = Parameters::from_safetensors(adapter.rules.shapes(&base.weights), &bytes).expect("gradients");
@@ -159,6 +160,39 @@ fn candles_autograd_agrees_on_the_portable_decoder() {
             let apart = apart(gradients.get(name), numbers);
             assert!(apart < 1e-4, "{family} {kind}, {name}: {apart} apart");
         }
+    }
+}
+
+/// PEFT's dropout, y = W·x + (W′ − W)·x̃, on one text, where both lay their masks over the same rows.
+#[test]
+fn an_adapters_dropout_is_candles_on_the_same_mask() {
+    for (family, kind) in FAMILIES.into_iter().flat_map(|f| KINDS.map(|k| (f, k))) {
+        let (r, base) = (reference(family), base(family));
+        let adapter = Adapter::load(&folder(family).join(format!("adapter-{kind}")), &base.weights).expect("adapter");
+        let ids = &r.ids[0];
+        let batch = PackedTexts::new([(&ids[..], 0)]);
+        let count = ids.len() - 1;
+        let at = LossRows { rows: (0..count as u32).collect(), targets: ids[1..].to_vec(), weights: vec![0.1; count] };
+        let merged = Adapted::new(&base.weights, Some((&adapter.rules, &adapter.numbers)));
+        let (pass, drop) = (Pass::new(&base.config), Dropout { share: 0.3, key: 77 });
+        let learn = |drops: Drops, recompute: bool| {
+            let mut gradients = adapter.numbers.like();
+            let mut sink = AdapterGradients { adapted: &merged, into: &mut gradients };
+            let loss = pass.loss(&merged, &batch, &at, Some(Lesson { gradients: &mut sink, drops, recompute }));
+            (loss, gradients)
+        };
+        let portable = Portable::new(&base.config, &base.weights, &candle_core::Device::Cpu).expect("portable");
+        let lesson = portable::Lesson { ids, loss_from: 1, weight: 0.1 };
+        let (loss, expected) = portable.learn(&adapter.rules, &adapter.numbers, &[lesson], drop).expect("gradients");
+        for recompute in [false, true] {
+            let (ours, gradients) = learn(Drops { adapter: drop, ..Drops::default() }, recompute);
+            assert!((ours - loss).abs() < 1e-4, "{family} {kind}: loss {ours} against {loss}");
+            for (name, _, numbers) in expected.iter() {
+                let apart = apart(gradients.get(name), numbers);
+                assert!(apart < 1e-4, "{family} {kind}, {name}: {apart} apart");
+            }
+        }
+        assert!((learn(Drops::default(), false).0 - loss).abs() > 1e-4, "{family} {kind}: nothing was dropped");
     }
 }
 
@@ -175,7 +209,7 @@ fn twenty_optimizer_steps_lose_what_torch_loses() {
             let adapted = Adapted::new(&base.weights, Some((&rules, &numbers)));
             let mut gradients = numbers.like();
             let mut sink = AdapterGradients { adapted: &adapted, into: &mut gradients };
-            let lesson = Lesson { gradients: &mut sink, dropout: Dropout { share: 0.0, key: 0 }, recompute: false };
+            let lesson = Lesson { gradients: &mut sink, drops: Drops::default(), recompute: false };
             let ours = pass.loss(&adapted, &batch, &at, Some(lesson));
             assert!((ours - theirs).abs() < 1e-4, "{family} {kind}, step {step}: {ours} against {theirs}");
             let scale = clip_scale(global_norm(&gradients), steps.max_grad_norm);

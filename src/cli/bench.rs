@@ -75,6 +75,7 @@ fn steps(args: &TrainArgs) -> Result<()> {
         rank: args.rank.max(1),
         alpha: 2.0 * args.rank.max(1) as f64,
         rslora: false,
+        dropout: 0.0,
         targets: Projection::ALL.map(|p| p.name().to_owned()).to_vec(),
     };
     let bench = train::TrainBench {

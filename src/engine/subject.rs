@@ -104,6 +104,7 @@ pub fn adapter_rules(rules: &TrainRules) -> AdapterRules {
         rank: rules.rank,
         alpha: rules.alpha,
         rslora: rules.rslora,
+        dropout: 0.0,
         targets: rules.targets.clone(),
     }
 }

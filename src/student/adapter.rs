@@ -28,6 +28,9 @@ pub struct AdapterRules {
     /// Scales by α/√r instead of α/r.
     #[serde(default)]
     pub rslora: bool,
+    /// Share of what adapters read that is dropped in training.
+    #[serde(default)]
+    pub dropout: f64,
     /// By [`Projection::name`].
     pub targets: Vec<String>,
 }
@@ -210,6 +213,11 @@ impl<'a> Adapted<'a> {
         add_scaled(rows, &widened, inner, gains);
     }
 
+    /// Whether a matrix has an adapter of its own.
+    fn adapts(&self, p: Projection) -> bool {
+        self.adapter.is_some_and(|(rules, _)| rules.adapts(p))
+    }
+
     pub fn fill_forward(&self, layer: usize, p: Projection, scratch: &mut Packed) {
         let (matrix, change) = (self.matrix(layer, p), self.change(layer, p));
         scratch.fill_forward(matrix.out(), matrix.inner(), &|from, rows| self.effective(layer, p, &change, from, rows));
@@ -234,6 +242,13 @@ impl Weights for Adapted<'_> {
         scratch
     }
 
+    fn frozen<'b>(&'b self, layer: usize, p: Projection, scratch: &'b mut Packed) -> Option<&'b Packed> {
+        let matrix = self.adapts(p).then(|| self.matrix(layer, p))?;
+        let widen = |from: usize, rows: &mut [f32]| matrix.widen(from..from + rows.len() / matrix.inner(), rows);
+        scratch.fill_forward(matrix.out(), matrix.inner(), &widen);
+        Some(scratch)
+    }
+
     fn logits(&self, hidden: &[f32], rows: usize) -> Vec<f32> {
         let head = self.base.head();
         let (vocab, width) = (head.out(), head.inner());
@@ -246,6 +261,13 @@ impl Trainable for Adapted<'_> {
         let (matrix, change) = (self.matrix(layer, p), self.change(layer, p));
         scratch.fill_backward(matrix.out(), matrix.inner(), &|from, rows| self.effective(layer, p, &change, from, rows));
         scratch
+    }
+
+    fn frozen_backward<'b>(&'b self, layer: usize, p: Projection, scratch: &'b mut Packed) -> Option<&'b Packed> {
+        let matrix = self.adapts(p).then(|| self.matrix(layer, p))?;
+        let widen = |from: usize, rows: &mut [f32]| matrix.widen(from..from + rows.len() / matrix.inner(), rows);
+        scratch.fill_backward(matrix.out(), matrix.inner(), &widen);
+        Some(scratch)
     }
 
     fn head(&self, from: usize, rows: &mut [f32]) {
@@ -263,7 +285,7 @@ pub struct AdapterGradients<'a> {
 
 impl Gradients for AdapterGradients<'_> {
     fn learns(&self, p: Projection) -> bool {
-        self.adapted.adapter.is_some_and(|(rules, _)| rules.adapts(p))
+        self.adapted.adapts(p)
     }
 
     fn needs_output(&self, p: Projection) -> bool {

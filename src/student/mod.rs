@@ -146,7 +146,7 @@ impl Student {
 
     /// Logits after the last of some tokens.
     pub fn logits(&self, ids: &[u32]) -> Vec<f32> {
-        self.pass.logits(&*self.weights, &PackedTexts::new([(ids, 0)]), &[ids.len().saturating_sub(1)])
+        self.pass.logits(&*self.weights, &PackedTexts::new([(ids, 0)]), &[ids.len().saturating_sub(1) as u32])
     }
 
     /// Any of these tokens ends an answer.

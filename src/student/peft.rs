@@ -49,7 +49,7 @@ impl Adapter {
             "base_model_name_or_path": path,
             "r": rules.rank,
             "lora_alpha": rules.alpha,
-            "lora_dropout": 0.0,
+            "lora_dropout": rules.dropout,
             "target_modules": rules.targets,
             "bias": "none",
             "use_dora": rules.dora,
@@ -120,6 +120,8 @@ struct File {
     #[serde(default)]
     use_rslora: bool,
     #[serde(default)]
+    lora_dropout: f64,
+    #[serde(default)]
     fan_in_fan_out: bool,
     bias: Option<String>,
     #[serde(default)]
@@ -159,6 +161,13 @@ impl File {
         if let Some((_, what)) = refusals.into_iter().find(|(yes, _)| *yes) {
             return Err(format!("{what} is not supported; merge the adapter with PEFT and use the merged folder"));
         }
-        Ok(AdapterRules { dora: self.use_dora, rank: self.r, alpha: self.lora_alpha, rslora: self.use_rslora, targets })
+        Ok(AdapterRules {
+            dora: self.use_dora,
+            rank: self.r,
+            alpha: self.lora_alpha,
+            rslora: self.use_rslora,
+            dropout: self.lora_dropout,
+            targets,
+        })
     }
 }

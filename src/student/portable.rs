@@ -11,6 +11,7 @@ use super::adapter::AdapterRules;
 use super::base::{BaseLayer, BaseWeights, Projection};
 use super::config::{Activation, Rope};
 use super::matrix::Matrix;
+use super::ops::Dropout;
 use super::parameters::Parameters;
 use super::{StudentConfig, StudentError};
 
@@ -40,8 +41,8 @@ struct Layer {
     projections: [Tensor; 7],
 }
 
-/// The tensors of an adapter that learn, by name.
-type Adapter<'a> = Option<(&'a AdapterRules, &'a BTreeMap<String, Var>)>;
+/// The tensors of an adapter that learn, by name, and what it does not read.
+type Adapter<'a> = Option<(&'a AdapterRules, &'a BTreeMap<String, Var>, Dropout)>;
 
 fn tensor(numbers: &[f32], shape: &[usize], device: &Device) -> Result<Tensor> {
     Tensor::from_slice(numbers, shape, device)
@@ -91,13 +92,14 @@ impl Portable {
         rules: &AdapterRules,
         adapter: &Parameters,
         lessons: &[Lesson],
+        drop: Dropout,
     ) -> std::result::Result<(f64, Parameters), StudentError> {
         let var = |name: &str| {
             let shape = adapter.shape(name).to_vec();
             Var::from_slice(adapter.get(name), shape, &self.device).map(|v| (name.to_owned(), v))
         };
         let vars: BTreeMap<String, Var> = adapter.iter().map(|(name, ..)| var(name)).collect::<Result<_>>()?;
-        let learning = Some((rules, &vars));
+        let learning = Some((rules, &vars, drop));
         let mut gradients = adapter.like();
         let mut inputs = vec![self.embedded(lessons)?];
         for n in 0..self.layers.len() {
@@ -176,20 +178,37 @@ impl Portable {
         let (b, t, inner) = x.dims3()?;
         let flat = x.reshape((b * t, inner))?;
         let mut y = flat.matmul(&w.t()?)?;
-        if let Some((rules, vars)) = adapter.filter(|(rules, _)| rules.adapts(p)) {
+        if let Some((rules, vars, drop)) = adapter.filter(|(rules, ..)| rules.adapts(p)) {
             let var = |part: &str| {
                 let name = super::adapter::name(n, p, part);
                 vars.get(&name).map(Var::as_tensor).ok_or_else(|| candle_core::Error::Msg(format!("{name} is missing")))
             };
             let (a, bb, scale) = (var("lora_A.weight")?, var("lora_B.weight")?, f64::from(rules.scale()));
-            y = (y + (flat.matmul(&a.t()?)?.matmul(&bb.t()?)? * scale)?)?;
+            // What the adapter does not read goes through the base alone.
+            let drop = drop.at(n * Projection::ALL.len() + p.index());
+            let read = if drop.share > 0.0 { (&flat * self.dropped(drop, b * t, inner)?)? } else { flat.clone() };
+            let beside = (drop.share > 0.0).then(|| (&flat - &read)?.matmul(&w.t()?)).transpose()?;
+            if beside.is_some() {
+                y = read.matmul(&w.t()?)?;
+            }
+            y = (y + (read.matmul(&a.t()?)?.matmul(&bb.t()?)? * scale)?)?;
             if rules.dora {
                 let changed = (w + (bb.matmul(a)? * scale)?)?.detach();
                 let gain = (var("lora_magnitude_vector")? / changed.sqr()?.sum(1)?.sqrt()?)?;
                 y = y.broadcast_mul(&gain)?;
             }
+            if let Some(beside) = beside {
+                y = (y + beside)?;
+            }
         }
         y.reshape((b, t, ()))
+    }
+
+    /// The mask of some rows, drawn as the pass on the CPU draws it.
+    fn dropped(&self, drop: Dropout, rows: usize, width: usize) -> Result<Tensor> {
+        let mut mask = vec![1.0; rows * width];
+        drop.apply(&mut mask);
+        Tensor::from_vec(mask, (rows, width), &self.device)
     }
 
     fn layer(&self, n: usize, x: &Tensor, adapter: Adapter) -> Result<Tensor> {

@@ -71,6 +71,7 @@ pub fn rehearse(
         let noise = Noise {
             prompt: job.prompt_dropout,
             hidden: job.hidden_dropout,
+            adapter: job.subject.adapter_dropout(),
             blank: job.codec.tokenizer.pad(),
             seed: job.seed,
             step: step as u64,

@@ -3,13 +3,13 @@ use std::process::Command;
 use super::*;
 use crate::bench;
 use crate::student::adapter::{self, Adapted, AdapterGradients};
-use crate::student::ops::{Dropout, LossRows};
-use crate::student::pass::{Lesson, PackedTexts, Pass};
+use crate::student::ops::LossRows;
+use crate::student::pass::{Drops, Lesson, PackedTexts, Pass};
 use crate::train::optimizer::AdamW;
 
 fn rules(rank: usize) -> AdapterRules {
     let targets = Projection::ALL.map(|p| p.name().to_owned()).to_vec();
-    AdapterRules { dora: true, rank, alpha: 32.0, rslora: false, targets }
+    AdapterRules { dora: true, rank, alpha: 32.0, rslora: false, dropout: 0.0, targets }
 }
 
 fn plan<'a>(config: &'a StudentConfig, rules: &'a AdapterRules) -> AdapterPlan<'a> {
@@ -117,7 +117,7 @@ fn measure(shape: &str) {
         gradients.clear();
         let adapted = Adapted::new(&base, Some((&rules, &numbers)));
         let mut sink = AdapterGradients { adapted: &adapted, into: &mut gradients };
-        let lesson = Lesson { gradients: &mut sink, dropout: Dropout { share: 0.0, key: 0 }, recompute };
+        let lesson = Lesson { gradients: &mut sink, drops: Drops::default(), recompute };
         pass.loss(&adapted, &batch, &at, Some(lesson));
         optimizer.step(&mut numbers, &gradients, 1.0, 1e-4, 0.0);
     }

@@ -13,7 +13,7 @@ use crate::student::base::Base;
 use crate::student::full::{Full, FullGradients};
 use crate::student::ops::{Dropout, LossRows};
 use crate::student::parameters::Parameters;
-use crate::student::pass::{Gradients, Lesson, Pass, Trainable};
+use crate::student::pass::{Drops, Gradients, Lesson, Pass, Trainable};
 use crate::student::peft::{Adapter, BaseRecord};
 use crate::student::portable::{self, Portable};
 use crate::student::{self, Codec, PackedTexts, StudentConfig, StudentError, weights};
@@ -115,6 +115,14 @@ impl Subject {
         }
     }
 
+    /// Share of what adapters read that is dropped in training.
+    pub fn adapter_dropout(&self) -> f64 {
+        match self {
+            Self::Full(_) => 0.0,
+            Self::Adapter(a) => a.rules.dropout,
+        }
+    }
+
     pub fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
         match self {
             Self::Full(config) => weights::shapes(config),
@@ -186,7 +194,7 @@ impl<'a> Learner<'a> {
                     let (batch, at) = pack(rows, weight_sum, Some(noise));
                     let mut part = numbers.like();
                     let lesson = FullGradients { config, into: &mut part };
-                    (self.lesson(&full, &batch, &at, lesson, noise.dropout(i), false), part)
+                    (self.lesson(&full, &batch, &at, lesson, noise.drops(i), false), part)
                 };
                 let parts: Vec<(f64, Parameters)> = deal(rows, micro_batch).par_iter().enumerate().map(part).collect();
                 for (loss, part) in parts {
@@ -199,12 +207,12 @@ impl<'a> Learner<'a> {
                 for (i, rows) in cut(rows, micro_batch).iter().enumerate() {
                     let (batch, at) = pack(rows, weight_sum, Some(noise));
                     let lesson = AdapterGradients { adapted: &adapted, into: &mut gradients };
-                    measured.loss += self.lesson(&adapted, &batch, &at, lesson, noise.dropout(i), a.recompute);
+                    measured.loss += self.lesson(&adapted, &batch, &at, lesson, noise.drops(i), a.recompute);
                 }
             }
             Subject::Adapter(a) => {
-                for rows in cut(rows, micro_batch) {
-                    let (loss, part) = self.elsewhere(&a.rules, numbers, &rows, weight_sum)?;
+                for (i, rows) in cut(rows, micro_batch).iter().enumerate() {
+                    let (loss, part) = self.elsewhere(&a.rules, numbers, rows, weight_sum, noise.drops(i).adapter)?;
                     measured.loss += loss;
                     gradients.add(&part);
                 }
@@ -219,10 +227,10 @@ impl<'a> Learner<'a> {
         batch: &PackedTexts,
         at: &LossRows,
         mut gradients: impl Gradients,
-        dropout: Dropout,
+        drops: Drops,
         recompute: bool,
     ) -> f64 {
-        self.pass.loss(weights, batch, at, Some(Lesson { gradients: &mut gradients, dropout, recompute }))
+        self.pass.loss(weights, batch, at, Some(Lesson { gradients: &mut gradients, drops, recompute }))
     }
 
     /// One micro-batch on candle's device.
@@ -232,10 +240,11 @@ impl<'a> Learner<'a> {
         numbers: &Parameters,
         rows: &[(usize, &Row)],
         weight_sum: f64,
+        drop: Dropout,
     ) -> Result<(f64, Parameters), StudentError> {
         let lessons: Vec<portable::Lesson> = rows.iter().map(|(_, row)| lesson_of(row, weight_sum)).collect();
         match &self.portable {
-            Some(portable) => portable.learn(rules, numbers, &lessons),
+            Some(portable) => portable.learn(rules, numbers, &lessons, drop),
             None => Err(StudentError::Config("no device was opened".into())),
         }
     }
@@ -278,7 +287,7 @@ impl Learner<'_> {
                     .iter()
                     .map(|r| portable::Lesson { ids: &r.encoded.ids, loss_from: r.encoded.loss_from, weight: 1.0 })
                     .collect();
-                return Ok(other.learn(&a.rules, numbers, &lessons)?.0 / tokens.max(1) as f64);
+                return Ok(other.learn(&a.rules, numbers, &lessons, Dropout::default())?.0 / tokens.max(1) as f64);
             }
         }
         let sum = |weights: &dyn Trainable| rows.iter().map(|row| self.plain_loss(weights, row)).sum::<f64>();
@@ -292,12 +301,12 @@ impl Learner<'_> {
     /// Σ −log softmax over a row's loss tokens.
     fn plain_loss(&self, weights: &dyn Trainable, row: &Row) -> f64 {
         let ids = &row.encoded.ids;
-        let at: Vec<usize> = (row.encoded.loss_from..ids.len()).map(|n| n - 1).collect();
+        let at: Vec<u32> = (row.encoded.loss_from..ids.len()).map(|n| n as u32 - 1).collect();
         let logits = self.pass.logits(weights, &PackedTexts::new([(&ids[..], 0)]), &at);
         let vocab = self.subject.config().vocab_size;
-        let nll = |(logits, n): (&[f32], &usize)| {
+        let nll = |(logits, n): (&[f32], &u32)| {
             let sum: f64 = logits.iter().map(|l| f64::from(*l).exp()).sum();
-            sum.ln() - f64::from(logits[ids[n + 1] as usize])
+            sum.ln() - f64::from(logits[ids[*n as usize + 1] as usize])
         };
         logits.chunks_exact(vocab).zip(&at).map(nll).sum()
     }
@@ -332,7 +341,7 @@ fn cut<'r>(rows: &[&'r Row], size: usize) -> Vec<Vec<(usize, &'r Row)>> {
 /// One packed micro-batch and its loss positions. Rows that begin alike share that beginning where nothing random touches
 /// it; gradients are those of the rows one by one.
 fn pack(rows: &[(usize, &Row)], weight_sum: f64, noise: Option<Noise>) -> (PackedTexts, LossRows) {
-    let noise = noise.filter(|n| n.prompt > 0.0 || n.hidden > 0.0);
+    let noise = noise.filter(Noise::parts_rows);
     let (mut batch, mut at) = (PackedTexts::default(), LossRows::default());
     let mut from = 0;
     while from < rows.len() {
@@ -379,7 +388,7 @@ mod tests {
     use super::*;
     use crate::student::Encoded;
 
-    const QUIET: Noise = Noise { prompt: 0.0, blank: 0, hidden: 0.0, seed: 0, step: 0 };
+    const QUIET: Noise = Noise { prompt: 0.0, blank: 0, hidden: 0.0, adapter: 0.0, seed: 0, step: 0 };
 
     #[test]
     fn micro_batches_add_up_to_the_whole_step() {

@@ -3,6 +3,7 @@
 
 use crate::student::Encoded;
 use crate::student::ops::Dropout;
+use crate::student::pass::Drops;
 use crate::student::random::Stream;
 
 /// An example ready for arithmetic.
@@ -32,16 +33,26 @@ pub struct Noise {
     pub blank: u32,
     /// Share of activations.
     pub hidden: f64,
+    /// Share of what adapters read.
+    pub adapter: f64,
     pub seed: u64,
     pub step: u64,
 }
 
 impl Noise {
-    /// Dropped activations of one micro-batch.
-    pub fn dropout(&self, micro_batch: usize) -> Dropout {
-        let parts = ["hidden", &self.step.to_string(), &micro_batch.to_string()];
-        let key = (Stream::new(self.seed, &parts).unit() * f64::from(u32::MAX)) as u32;
-        Dropout { share: self.hidden as f32, key }
+    /// Whether two rows that begin alike are alike no longer.
+    pub fn parts_rows(&self) -> bool {
+        self.prompt > 0.0 || self.hidden > 0.0 || self.adapter > 0.0
+    }
+
+    /// What one micro-batch drops.
+    pub fn drops(&self, micro_batch: usize) -> Drops {
+        let dropout = |what: &str, share: f64| {
+            let parts = [what, &self.step.to_string(), &micro_batch.to_string()];
+            let key = (Stream::new(self.seed, &parts).unit() * f64::from(u32::MAX)) as u32;
+            Dropout { share: share as f32, key }
+        };
+        Drops { hidden: dropout("hidden", self.hidden), adapter: dropout("adapter", self.adapter) }
     }
 
     /// A row's ids, the `place`-th of its step, with blanks in the prompt.
@@ -77,7 +88,7 @@ mod tests {
     #[test]
     fn noise_blanks_prompt_tokens_only_and_repeats_itself() {
         let row = &toy_rows()[0];
-        let noise = Noise { prompt: 0.5, seed: 1, step: 7, blank: 0, hidden: 0.0 };
+        let noise = Noise { prompt: 0.5, seed: 1, step: 7, blank: 0, hidden: 0.0, adapter: 0.0 };
         let ids = noise.ids(row, 3);
         assert_eq!(ids, noise.ids(row, 3));
         assert_ne!(ids, Noise { step: 8, ..noise }.ids(row, 3));

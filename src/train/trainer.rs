@@ -160,6 +160,7 @@ impl Trainer<'_> {
         let noise = Noise {
             prompt: self.job.prompt_dropout,
             hidden: self.job.hidden_dropout,
+            adapter: self.job.subject.adapter_dropout(),
             blank: self.job.codec.tokenizer.pad(),
             seed: self.job.seed,
             step: self.state.step,

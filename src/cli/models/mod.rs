@@ -98,7 +98,7 @@ fn logits(path: &Path, adapter: Option<&Path>) -> Result<ExitCode> {
     }
     let pass = Pass::new(&config);
     for (n, ids) in texts.iter().enumerate() {
-        let rows: Vec<usize> = (0..ids.len()).collect();
+        let rows: Vec<u32> = (0..ids.len() as u32).collect();
         let logits = pass.logits(&merged, &PackedTexts::new([(ids.as_slice(), 0)]), &rows);
         let rows: Vec<&[f32]> = logits.chunks_exact(config.vocab_size).collect();
         let (open, close) = (if n == 0 { "[" } else { "" }, if n + 1 == texts.len() { "]" } else { "," });
@@ -168,7 +168,7 @@ const TOKENS: usize = 512;
 /// Memory for training (whole, and as lean as it gets) and for scoring, in bytes.
 fn forecasts(outline: &Outline) -> [(&'static str, Forecast); 3] {
     let targets = Projection::ALL.map(|p| p.name().to_owned()).to_vec();
-    let rules = AdapterRules { dora: true, rank: 16, alpha: 32.0, rslora: false, targets };
+    let rules = AdapterRules { dora: true, rank: 16, alpha: 32.0, rslora: false, dropout: 0.0, targets };
     let (config, base, threads) = (&outline.config, BaseSize::from(outline), rayon::current_num_threads());
     let plan = AdapterPlan { config, base, precision: Keep::AsStored, rules: &rules, recompute: false, threads };
     let load = |rows: usize| Load { tokens: rows * TOKENS, loss_rows: rows * TOKENS / 5, seen: rows * TOKENS, longest: TOKENS };

@@ -1,8 +1,8 @@
 //! Dropout whose mask is a function of a key and a place, so that backward draws the same one and a resumed run goes on
 //! as the uninterrupted one would.
 
-/// Which numbers are set to nought, and how many.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// Which numbers are set to nought, and how many. Nothing is dropped by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Dropout {
     pub share: f32,
     pub key: u32,

@@ -4,34 +4,28 @@ use rayon::prelude::*;
 
 use super::super::base::Projection;
 use super::super::ops::clock::{Part, timed};
-use super::super::ops::matmul::times;
-use super::super::ops::{Dropout, Packed, attention, gate, rms_norm};
+use super::super::ops::{attention, gate, rms_norm};
+use super::dropped::{Desk, Seen};
 use super::forward::Temporary;
-use super::{Attend, Gradients, Kept, Norm, PackedTexts, Pass, Space, Trainable, copy, room};
+use super::rows::spread;
+use super::{Attend, Drops, Gradients, Kept, Norm, PackedTexts, Pass, Place, Space, Trainable, copy, room};
 
 impl Pass {
-    /// From the gradient of hidden states in `space.dh`.
+    /// From the gradient of the hidden states that were read, in `space.dh`.
     pub(super) fn backward(
         &self,
         weights: &dyn Trainable,
-        batch: &PackedTexts,
-        dropout: Dropout,
+        (batch, read): (&PackedTexts, &[u32]),
+        drops: Drops,
         recompute: bool,
         space: &mut Space,
         gradients: &mut dyn Gradients,
     ) {
-        let size = batch.tokens() * self.config.hidden_size;
-        let dx = room(&mut space.dx, size);
+        let (width, size) = (self.config.hidden_size, batch.tokens() * self.config.hidden_size);
+        let (few, dx) = (read.len() * width, room(&mut space.dx, size));
         timed(Part::Rest, || {
-            rms_norm::backward(
-                &space.x[..size],
-                weights.norm(),
-                self.eps(),
-                &space.dh[..size],
-                dx,
-                gradients.norm(Norm::Last),
-                false,
-            );
+            let norm = gradients.norm(Norm::Last);
+            rms_norm::backward(&space.x[..few], weights.norm(), self.eps(), &space.dh[..few], &mut dx[..few], norm, false);
         });
         let mut shared = Kept::default();
         if recompute {
@@ -39,21 +33,22 @@ impl Pass {
             shared = std::mem::take(&mut space.layers[0]);
             space.layers[0].x = std::mem::take(&mut shared.x);
         }
-        for n in (0..self.config.num_hidden_layers).rev() {
-            let mut kept = std::mem::take(&mut space.layers[n]);
+        for layer in (0..self.config.num_hidden_layers).rev() {
+            let place = self.place(layer, batch, drops, read);
+            let mut kept = std::mem::take(&mut space.layers[layer]);
             if recompute {
                 // Its own input, everything else in buffers that all layers share.
                 std::mem::swap(&mut shared.x, &mut kept.x);
-                let Space { x, h, middle, wide: [inner, ..], packed, .. } = space;
+                let Space { x, h, middle, wide: [inner, ..], spare, packed, .. } = space;
                 let x = copy(x, &shared.x[..size]);
-                let mut temporary = Temporary { h, middle, inner, packed };
-                self.layer(weights, n, batch, dropout, &mut Attend::Whole, &mut shared, &mut temporary, x);
-                self.layer_backward(weights, n, batch, dropout, &shared, space, gradients);
+                let mut temporary = Temporary { h, middle, inner, desk: Desk { spare, packed } };
+                self.layer(weights, place, &mut Attend::Whole, &mut shared, &mut temporary, x);
+                self.layer_backward(weights, place, &shared, space, gradients);
                 std::mem::swap(&mut shared.x, &mut kept.x);
             } else {
-                self.layer_backward(weights, n, batch, dropout, &kept, space, gradients);
+                self.layer_backward(weights, place, &kept, space, gradients);
             }
-            space.layers[n] = kept;
+            space.layers[layer] = kept;
         }
         if gradients.embed_learns() {
             gradients.embed(batch.ids(), &space.dx[..size]);
@@ -65,85 +60,82 @@ impl Pass {
     }
 
     /// `space.dx`, the gradient of what a layer wrote, becomes the gradient of what it read.
-    #[expect(clippy::too_many_arguments, reason = "a layer is a function of all of these")]
     fn layer_backward(
         &self,
         weights: &dyn Trainable,
-        n: usize,
-        batch: &PackedTexts,
-        dropout: Dropout,
+        place: Place,
         kept: &Kept,
         space: &mut Space,
         gradients: &mut dyn Gradients,
     ) {
-        self.gate_backward(weights, n, batch.tokens(), dropout, kept, space, gradients);
-        self.attention_backward(weights, n, batch, dropout, kept, space, gradients);
+        if place.rows() > 0 {
+            self.gate_backward(weights, place, kept, space, gradients);
+        }
+        self.attention_backward(weights, place, kept, space, gradients);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "half a layer is a function of all of these")]
     fn gate_backward(
         &self,
         weights: &dyn Trainable,
-        n: usize,
-        t: usize,
-        dropout: Dropout,
+        place: Place,
         kept: &Kept,
         space: &mut Space,
         gradients: &mut dyn Gradients,
     ) {
-        let (eps, vectors) = (self.eps(), weights.vectors(n));
-        let (size, wide) = (t * self.config.hidden_size, t * self.config.intermediate_size);
-        let Space { dx, h, dh, middle, wide: [inner, d_gate, d_up], y: d_written, packed, .. } = space;
+        let (n, rows, eps, vectors) = (place.layer, place.rows(), self.eps(), weights.vectors(place.layer));
+        let (size, wide) = (rows * self.config.hidden_size, rows * self.config.intermediate_size);
+        let Space { dx, h, dh, middle, wide: [inner, d_gate, d_up], y: d_written, spare, packed, .. } = space;
+        let desk = &mut Desk { spare, packed };
         let dx = &mut dx[..size];
         let written = &kept.mlp[..size];
-        let d_written = before_norm(written, vectors.mlp_out_norm, eps, dx, d_written);
-        let (gate_in, up) = (&kept.gate[..wide], &kept.up[..wide]);
+        let dy = before_norm(written, vectors.mlp_out_norm, eps, dx, d_written);
+        let (gate_in, up, inner) = (&kept.gate[..wide], &kept.up[..wide], room(inner, wide));
         if gradients.learns(Projection::Down) {
-            let inner = room(inner, wide);
             timed(Part::Gate, || gate::forward(self.config.activation, gate_in, up, inner));
-            dropout.at(2 * n + 1).apply(inner);
-            timed(Part::Adapter, || gradients.projection(n, Projection::Down, t, inner, d_written, Some(written)));
+            place.drops.hidden.at(2 * n + 1).apply(inner);
         }
         let (d_gate, d_up) = (room(d_gate, wide), room(d_up, wide));
-        back(weights, n, Projection::Down, t, packed, d_written, d_gate, false);
-        dropout.at(2 * n + 1).apply(d_gate);
+        let seen = Seen { rows, x: inner, dy, y: Some(written) };
+        place.pull(weights, gradients, Projection::Down, seen, Some((d_gate, false)), desk);
+        place.drops.hidden.at(2 * n + 1).apply(d_gate);
         timed(Part::Gate, || gate::backward(self.config.activation, gate_in, up, d_gate, d_up));
-        let middle = self.middle(kept, &vectors, size, middle);
+        let middle = self.middle(place, kept, &vectors, middle);
         let h = room(h, size);
         timed(Part::Rest, || rms_norm::forward(middle, vectors.mlp_norm, eps, h));
         let dh = room(dh, size);
-        for (p, d, y, more) in [(Projection::Gate, &*d_gate, gate_in, false), (Projection::Up, &*d_up, up, true)] {
-            if gradients.learns(p) {
-                timed(Part::Adapter, || gradients.projection(n, p, t, h, d, Some(y)));
-            }
-            back(weights, n, p, t, packed, d, dh, more);
-        }
+        let seen = |dy, y| Seen { rows, x: h, dy, y: Some(y) };
+        place.pull(weights, gradients, Projection::Gate, seen(d_gate, gate_in), Some((dh, false)), desk);
+        place.pull(weights, gradients, Projection::Up, seen(d_up, up), Some((dh, true)), desk);
         timed(Part::Rest, || rms_norm::backward(middle, vectors.mlp_norm, eps, dh, dx, gradients.norm(Norm::Mlp(n)), true));
     }
 
-    #[expect(clippy::too_many_arguments, reason = "half a layer is a function of all of these")]
     fn attention_backward(
         &self,
         weights: &dyn Trainable,
-        n: usize,
-        batch: &PackedTexts,
-        dropout: Dropout,
+        place: Place,
         kept: &Kept,
         space: &mut Space,
         gradients: &mut dyn Gradients,
     ) {
+        let (n, batch, rows) = (place.layer, place.batch, place.rows());
         let (t, eps, vectors, heads) = (batch.tokens(), self.eps(), weights.vectors(n), self.config.heads());
-        let (size, qs, ks) = (t * self.config.hidden_size, t * heads.query * heads.width, t * heads.key * heads.width);
-        let Space { dx, h, dh, d_mixed, dq, dk, dv, dq_raw, dk_raw, y, packed, .. } = space;
-        let dx = &mut dx[..size];
-        let (written, mixed) = (&kept.attention[..size], &kept.mixed[..qs]);
-        let d_written = before_norm(written, vectors.attention_out_norm, eps, dx, y);
-        if gradients.learns(Projection::Output) {
-            timed(Part::Adapter, || gradients.projection(n, Projection::Output, t, mixed, d_written, Some(written)));
+        let width = self.config.hidden_size;
+        let (size, qs, ks) = (t * width, t * heads.query * heads.width, t * heads.key * heads.width);
+        let Space { dx, h, dh, d_mixed, dq, dk, dv, dq_raw, dk_raw, y, spare, packed, .. } = space;
+        let desk = &mut Desk { spare, packed };
+        let (dx, d_mixed) = (&mut dx[..size], room(d_mixed, qs));
+        if rows > 0 {
+            let (written, mixed) = (&kept.attention[..rows * width], &kept.mixed[..rows * heads.query * heads.width]);
+            let dy = before_norm(written, vectors.attention_out_norm, eps, &dx[..rows * width], y);
+            let seen = Seen { rows, x: mixed, dy, y: Some(written) };
+            let d_mixed = &mut d_mixed[..mixed.len()];
+            place.pull(weights, gradients, Projection::Output, seen, Some((d_mixed, false)), desk);
         }
-        let d_mixed = room(d_mixed, qs);
-        back(weights, n, Projection::Output, t, packed, d_written, d_mixed, false);
-        dropout.at(2 * n).apply(d_mixed);
+        if let Some(read) = place.read {
+            spread(read, width, dx);
+            spread(read, heads.query * heads.width, d_mixed);
+        }
+        place.drops.hidden.at(2 * n).apply(d_mixed);
         let (dq, dk, dv) = (room(dq, qs), room(dk, ks), room(dv, ks));
         let (q, k, v) = (&kept.q[..qs], &kept.k[..ks], &kept.v[..ks]);
         timed(Part::Attention, || {
@@ -157,27 +149,23 @@ impl Pass {
         let dh = room(dh, size);
         let bias = |i: usize| vectors.biases.map(|b| b[i]);
         let value = output(v, None, bias(2), gradients.needs_output(Projection::Value), y);
-        gradients.projection_if_learning(n, Projection::Value, t, h, dv, value);
-        if on {
-            back(weights, n, Projection::Value, t, packed, dv, dh, false);
-        }
+        let seen = Seen { rows: t, x: h, dy: dv, y: value };
+        place.pull(weights, gradients, Projection::Value, seen, on.then_some((&mut *dh, false)), desk);
         for (i, p, d, d_raw, turned, raw) in
             [(0, Projection::Query, dq, dq_raw, q, &kept.q_raw), (1, Projection::Key, dk, dk_raw, k, &kept.k_raw)]
         {
             timed(Part::Rest, || self.rope(n).rotate(d, batch.positions(), -1.0));
-            let place = if i == 0 { Norm::Query(n) } else { Norm::Key(n) };
-            let (d, product) = if let Some(norms) = vectors.qk_norms {
+            let norm = if i == 0 { Norm::Query(n) } else { Norm::Key(n) };
+            let (dy, product) = if let Some(norms) = vectors.qk_norms {
                 let (raw, d_raw) = (&raw[..d.len()], room(d_raw, d.len()));
-                timed(Part::Rest, || rms_norm::backward(raw, norms[i], eps, d, d_raw, gradients.norm(place), false));
+                timed(Part::Rest, || rms_norm::backward(raw, norms[i], eps, d, d_raw, gradients.norm(norm), false));
                 (&*d_raw, gradients.needs_output(p).then_some(raw))
             } else {
                 let back = |y: &mut [f32]| self.rope(n).rotate(y, batch.positions(), -1.0);
                 (&*d, output(turned, Some(&back), bias(i), gradients.needs_output(p), y))
             };
-            gradients.projection_if_learning(n, p, t, h, d, product);
-            if on {
-                back(weights, n, p, t, packed, d, dh, true);
-            }
+            let seen = Seen { rows: t, x: h, dy, y: product };
+            place.pull(weights, gradients, p, seen, on.then_some((&mut *dh, true)), desk);
         }
         if on {
             timed(Part::Rest, || {
@@ -185,13 +173,6 @@ impl Pass {
             });
         }
     }
-}
-
-/// `dx (+)= dy · w`
-#[expect(clippy::too_many_arguments, reason = "a product is a function of all of these")]
-fn back(weights: &dyn Trainable, n: usize, p: Projection, t: usize, packed: &mut Packed, dy: &[f32], dx: &mut [f32], add: bool) {
-    let right = timed(Part::Merge, || weights.backward(n, p, packed));
-    timed(Part::Products, || times(dy, t, right, dx, add));
 }
 
 /// The gradient of what a half wrote, from that of what joined the residual stream.
@@ -227,12 +208,4 @@ fn output<'a>(
         y.par_chunks_mut(bias.len()).for_each(|row| row.iter_mut().zip(bias).for_each(|(y, b)| *y -= b));
     }
     Some(y)
-}
-
-impl dyn Gradients + '_ {
-    fn projection_if_learning(&mut self, n: usize, p: Projection, t: usize, x: &[f32], dy: &[f32], y: Option<&[f32]>) {
-        if self.learns(p) {
-            timed(Part::Adapter, || self.projection(n, p, t, x, dy, y));
-        }
-    }
 }

@@ -6,9 +6,10 @@ use super::super::base::Projection;
 use super::super::cache::RowCache;
 use super::super::ops::attention::{self, Rules};
 use super::super::ops::clock::{Part, timed};
-use super::super::ops::matmul::times;
-use super::super::ops::{Dropout, Packed, cached, gate, rms_norm};
-use super::{Attend, Kept, PackedTexts, Pass, Space, Vectors, Weights, copy, normed, room};
+use super::super::ops::{cached, gate, rms_norm};
+use super::dropped::Desk;
+use super::rows::pick;
+use super::{Attend, Drops, Kept, PackedTexts, Pass, Place, Space, Vectors, Weights, copy, normed, room};
 
 /// What stays of a layer after it was passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,16 +25,17 @@ pub(super) struct Temporary<'a> {
     pub h: &'a mut Vec<f32>,
     pub middle: &'a mut Vec<f32>,
     pub inner: &'a mut Vec<f32>,
-    pub packed: &'a mut Packed,
+    pub desk: Desk<'a>,
 }
 
 impl Pass {
-    /// Leaves normalised hidden states in `space.hidden`, and what `keep` says in `space.layers`.
+    /// Leaves the normalised hidden states of the rows that are read (ascending) in `space.hidden`, and what `keep` says in
+    /// `space.layers`.
     pub(super) fn forward(
         &self,
         weights: &dyn Weights,
-        batch: &PackedTexts,
-        dropout: Dropout,
+        (batch, read): (&PackedTexts, &[u32]),
+        drops: Drops,
         keep: Keep,
         attend: &mut Attend,
         space: &mut Space,
@@ -48,48 +50,71 @@ impl Pass {
                 *v *= scale;
             }
         });
-        for n in 0..layers {
-            let Space { layers, h, middle, wide: [inner, ..], packed, .. } = space;
-            let mut temporary = Temporary { h, middle, inner, packed };
+        for layer in 0..layers {
+            let Space { layers, h, middle, wide: [inner, ..], spare, packed, .. } = space;
+            let mut temporary = Temporary { h, middle, inner, desk: Desk { spare, packed } };
+            let place = self.place(layer, batch, drops, read);
             // A layer that is not kept as a whole is computed in the first one's buffers.
             if keep == Keep::All {
-                copy(&mut layers[n].x, x);
-                self.layer(weights, n, batch, dropout, attend, &mut layers[n], &mut temporary, x);
+                copy(&mut layers[layer].x, x);
+                self.layer(weights, place, attend, &mut layers[layer], &mut temporary, x);
             } else {
                 if keep == Keep::Inputs {
-                    copy(&mut layers[n].x, x);
+                    copy(&mut layers[layer].x, x);
                 }
                 let mut shared = std::mem::take(&mut layers[0]);
-                self.layer(weights, n, batch, dropout, attend, &mut shared, &mut temporary, x);
+                self.layer(weights, place, attend, &mut shared, &mut temporary, x);
                 layers[0] = shared;
             }
         }
-        let hidden = room(&mut space.hidden, t * width);
-        rms_norm::forward(x, weights.norm(), self.eps(), hidden);
+        let size = read.len() * width;
+        rms_norm::forward(&x[..size], weights.norm(), self.eps(), room(&mut space.hidden, size));
     }
 
-    /// One layer: `x` (tokens × width) goes in and comes out.
-    #[expect(clippy::too_many_arguments, reason = "a layer is a function of all of these")]
+    pub(super) fn place<'a>(&self, layer: usize, batch: &'a PackedTexts, drops: Drops, read: &'a [u32]) -> Place<'a> {
+        Place { layer, batch, drops, read: (layer + 1 == self.config.num_hidden_layers).then_some(read) }
+    }
+
+    /// One layer: `x` (tokens × width) goes in and comes out; of the last one its first rows are those that are read.
     pub(super) fn layer(
         &self,
         weights: &dyn Weights,
-        n: usize,
-        batch: &PackedTexts,
-        dropout: Dropout,
+        place: Place,
         attend: &mut Attend,
         kept: &mut Kept,
         temporary: &mut Temporary,
         x: &mut [f32],
     ) {
-        let (t, eps, vectors) = (batch.tokens(), self.eps(), weights.vectors(n));
-        let (heads, inner) = (self.config.heads(), self.config.intermediate_size);
-        let Temporary { h, middle, inner: product, packed } = temporary;
+        let (heads, drops) = (self.config.heads(), place.drops.hidden);
+        self.attend(weights, place, attend, kept, temporary, x);
+        let mixed = &mut kept.mixed[..place.batch.tokens() * heads.query * heads.width];
+        drops.at(2 * place.layer).apply(mixed);
+        let (rows, width) = (place.rows(), self.config.hidden_size);
+        if let Some(read) = place.read {
+            pick(read, heads.query * heads.width, mixed);
+            pick(read, width, x);
+        }
+        if rows > 0 {
+            self.think(weights, place, kept, temporary, &mut x[..rows * width]);
+        }
+    }
+
+    /// The first half, up to what the heads mixed.
+    fn attend(
+        &self,
+        weights: &dyn Weights,
+        place: Place,
+        attend: &mut Attend,
+        kept: &mut Kept,
+        temporary: &mut Temporary,
+        x: &[f32],
+    ) {
+        let (n, batch) = (place.layer, place.batch);
+        let (t, eps, vectors, heads) = (batch.tokens(), self.eps(), weights.vectors(n), self.config.heads());
+        let Temporary { h, desk, .. } = temporary;
         let h = room(h, x.len());
         timed(Part::Rest, || rms_norm::forward(x, vectors.attention_norm, eps, h));
-        let mut project = |p: Projection, x: &[f32], out: &mut [f32]| {
-            let right = timed(Part::Merge, || weights.forward(n, p, packed));
-            timed(Part::Products, || times(x, t, right, out, false));
-        };
+        let mut project = |p: Projection, x: &[f32], out: &mut [f32]| place.product(weights, p, x, t, out, desk);
         let v = room(&mut kept.v, t * heads.key * heads.width);
         project(Projection::Value, h, v);
         add_bias(v, vectors.biases.map(|b| b[2]));
@@ -115,24 +140,34 @@ impl Pass {
             Attend::Whole => attention::forward(qkv, self.rules(n), batch.texts(), mixed),
             Attend::Cached(caches) => attend_cached(n, qkv, self.rules(n), batch, caches, mixed),
         });
-        dropout.at(2 * n).apply(mixed);
+    }
+
+    /// The rest of a layer, for rows that stand alone from here on.
+    fn think(&self, weights: &dyn Weights, place: Place, kept: &mut Kept, temporary: &mut Temporary, x: &mut [f32]) {
+        let (rows, eps, vectors) = (place.rows(), self.eps(), weights.vectors(place.layer));
+        let (heads, inner) = (self.config.heads(), self.config.intermediate_size);
+        let Temporary { h, middle, inner: product, desk } = temporary;
+        let mut project = |p: Projection, x: &[f32], out: &mut [f32]| place.product(weights, p, x, rows, out, desk);
         let written = room(&mut kept.attention, x.len());
-        project(Projection::Output, mixed, written);
+        project(Projection::Output, &kept.mixed[..rows * heads.query * heads.width], written);
         timed(Part::Rest, || add(x, normed(written, vectors.attention_out_norm, eps, middle)));
+        let h = room(h, x.len());
         timed(Part::Rest, || rms_norm::forward(x, vectors.mlp_norm, eps, h));
-        let (gate_in, up) = (room(&mut kept.gate, t * inner), room(&mut kept.up, t * inner));
+        let (gate_in, up) = (room(&mut kept.gate, rows * inner), room(&mut kept.up, rows * inner));
         project(Projection::Gate, h, gate_in);
         project(Projection::Up, h, up);
-        let product = room(product, t * inner);
+        let product = room(product, rows * inner);
         timed(Part::Gate, || gate::forward(self.config.activation, gate_in, up, product));
-        dropout.at(2 * n + 1).apply(product);
+        place.drops.hidden.at(2 * place.layer + 1).apply(product);
         let written = room(&mut kept.mlp, x.len());
         project(Projection::Down, product, written);
         timed(Part::Rest, || add(x, normed(written, vectors.mlp_out_norm, eps, middle)));
     }
 
     /// Hidden states between attention and the gate, from what a layer keeps.
-    pub(super) fn middle<'a>(&self, kept: &Kept, vectors: &Vectors, size: usize, into: &'a mut Vec<f32>) -> &'a mut [f32] {
+    pub(super) fn middle<'a>(&self, place: Place, kept: &Kept, vectors: &Vectors, into: &'a mut Vec<f32>) -> &'a mut [f32] {
+        let width = self.config.hidden_size;
+        let size = place.rows() * width;
         let written = &kept.attention[..size];
         if let Some(norm) = vectors.attention_out_norm {
             rms_norm::forward(written, norm, self.eps(), room(into, size));
@@ -141,8 +176,9 @@ impl Pass {
         }
         // The same sum as on the way forward: x + what was written.
         let into = room(into, size);
-        into.par_chunks_mut(1 << 15).zip(kept.x[..size].par_chunks(1 << 15)).for_each(|(a, x)| {
-            a.iter_mut().zip(x).for_each(|(a, x)| *a += x);
+        let from = |row: usize| place.read.map_or(row, |read| read[row] as usize);
+        into.par_chunks_mut(width).enumerate().with_min_len(64).for_each(|(row, a)| {
+            a.iter_mut().zip(&kept.x[from(row) * width..][..width]).for_each(|(a, x)| *a += x);
         });
         into
     }

@@ -6,7 +6,9 @@
 //! with an adapter matrix by matrix) and where gradients go ([`Gradients`]) is its callers'.
 
 mod backward;
+mod dropped;
 mod forward;
+mod rows;
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -40,6 +42,10 @@ pub trait Weights: Sync {
     fn norm(&self) -> &[f32];
     /// A matrix for `x · wᵀ`, in `scratch` unless it is kept ready.
     fn forward<'a>(&'a self, layer: usize, projection: Projection, scratch: &'a mut Packed) -> &'a Packed;
+    /// The same without its adapter; `None` where it has none.
+    fn frozen<'a>(&'a self, _: usize, _: Projection, _: &'a mut Packed) -> Option<&'a Packed> {
+        None
+    }
     /// Logits (rows × vocabulary) of normalised hidden states (rows × width).
     fn logits(&self, hidden: &[f32], rows: usize) -> Vec<f32>;
 }
@@ -48,6 +54,10 @@ pub trait Weights: Sync {
 pub trait Trainable: Weights {
     /// A matrix for `dy · w`, in `scratch` unless it is kept ready.
     fn backward<'a>(&'a self, layer: usize, projection: Projection, scratch: &'a mut Packed) -> &'a Packed;
+    /// The same without its adapter; `None` where it has none.
+    fn frozen_backward<'a>(&'a self, _: usize, _: Projection, _: &'a mut Packed) -> Option<&'a Packed> {
+        None
+    }
     /// Rows of the output layer from `from` on.
     fn head(&self, from: usize, rows: &mut [f32]);
 }
@@ -80,10 +90,18 @@ pub trait Gradients {
 /// A pass that learns.
 pub struct Lesson<'a> {
     pub gradients: &'a mut dyn Gradients,
-    /// Of what attention and the gate write.
-    pub dropout: Dropout,
+    pub drops: Drops,
     /// Keeps only the layers' inputs and computes each layer again on the way back: less memory, a third more work.
     pub recompute: bool,
+}
+
+/// What a lesson drops.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Drops {
+    /// Of what attention and the gate write.
+    pub hidden: Dropout,
+    /// Of what adapters read.
+    pub adapter: Dropout,
 }
 
 /// Texts of any lengths, one after another, without padding. A text may go on from another one, its prefix.
@@ -177,6 +195,8 @@ struct Space {
     dq_raw: Vec<f32>,
     dk_raw: Vec<f32>,
     y: Vec<f32>,
+    /// Of products whose adapters read less than the base does.
+    spare: [Vec<f32>; 2],
     packed: Packed,
 }
 
@@ -200,6 +220,23 @@ enum Attend<'a> {
     Whole,
     /// Each text goes on from its cache, which it extends.
     Cached(&'a mut [RowCache]),
+}
+
+/// Where in a pass a layer stands.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    layer: usize,
+    batch: &'a PackedTexts,
+    drops: Drops,
+    /// In the last layer: the rows that anybody reads, ascending. Past attention only these are computed.
+    read: Option<&'a [u32]>,
+}
+
+impl Place<'_> {
+    /// Rows past attention.
+    fn rows(&self) -> usize {
+        self.read.map_or(self.batch.tokens(), <[u32]>::len)
+    }
 }
 
 /// The decoder's arithmetic for one shape; keeps buffers between passes.
@@ -237,37 +274,35 @@ impl Pass {
     /// vocabulary.
     pub fn loss(&self, weights: &dyn Trainable, batch: &PackedTexts, at: &LossRows, learn: Option<Lesson>) -> f64 {
         self.with_space(|space| {
-            let dropout = learn.as_ref().map_or(Dropout { share: 0.0, key: 0 }, |l| l.dropout);
+            let drops = learn.as_ref().map_or_else(Drops::default, |l| l.drops);
             let keep = match &learn {
                 Some(lesson) if lesson.recompute => forward::Keep::Inputs,
                 Some(_) => forward::Keep::All,
                 None => forward::Keep::Nothing,
             };
-            self.forward(weights, batch, dropout, keep, &mut Attend::Whole, space);
+            self.forward(weights, (batch, &at.rows), drops, keep, &mut Attend::Whole, space);
             let (vocab, width) = (self.config.vocab_size, self.config.hidden_size);
             let source = |from: usize, rows: &mut [f32]| weights.head(from, rows);
             let head = Head { vocab, width, source: &source };
-            let size = batch.tokens() * width;
+            let size = at.rows.len() * width;
             let Some(Lesson { gradients, recompute, .. }) = learn else {
                 return timed(Part::Loss, || loss::forward_backward(&space.hidden[..size], head, at, None));
             };
-            let d_hidden = room(&mut space.dh, size);
-            d_hidden.fill(0.0);
-            let learn = Learn { hidden: d_hidden, head: gradients.head() };
+            let learn = Learn { hidden: room(&mut space.dh, size), head: gradients.head() };
             let loss = timed(Part::Loss, || loss::forward_backward(&space.hidden[..size], head, at, Some(learn)));
-            self.backward(weights, batch, dropout, recompute, space, gradients);
+            self.backward(weights, (batch, &at.rows), drops, recompute, space, gradients);
             loss
         })
     }
 
-    /// Logits (rows × vocabulary) of some tokens of whole texts.
-    pub fn logits(&self, weights: &dyn Weights, batch: &PackedTexts, rows: &[usize]) -> Vec<f32> {
+    /// Logits (rows × vocabulary) of some tokens of whole texts, given in ascending order.
+    pub fn logits(&self, weights: &dyn Weights, batch: &PackedTexts, rows: &[u32]) -> Vec<f32> {
         self.read(weights, batch, rows, &mut Attend::Whole)
     }
 
     /// Logits (texts × vocabulary) after each text's last token, where every text goes on from its cache and extends it.
     pub fn next(&self, weights: &dyn Weights, batch: &PackedTexts, caches: &mut [RowCache]) -> Vec<f32> {
-        let last: Vec<usize> = batch.texts.iter().map(|t| t.own.end - 1).collect();
+        let last: Vec<u32> = batch.texts.iter().map(|t| t.own.end as u32 - 1).collect();
         self.read(weights, batch, &last, &mut Attend::Cached(caches))
     }
 
@@ -276,12 +311,11 @@ impl Pass {
         self.read(weights, batch, &[], &mut Attend::Cached(caches));
     }
 
-    fn read(&self, weights: &dyn Weights, batch: &PackedTexts, rows: &[usize], attend: &mut Attend) -> Vec<f32> {
+    fn read(&self, weights: &dyn Weights, batch: &PackedTexts, rows: &[u32], attend: &mut Attend) -> Vec<f32> {
         self.with_space(|space| {
-            self.forward(weights, batch, Dropout { share: 0.0, key: 0 }, forward::Keep::Nothing, attend, space);
-            let width = self.config.hidden_size;
-            let picked: Vec<f32> = rows.iter().flat_map(|r| &space.hidden[r * width..][..width]).copied().collect();
-            timed(Part::Loss, || weights.logits(&picked, rows.len()))
+            self.forward(weights, (batch, rows), Drops::default(), forward::Keep::Nothing, attend, space);
+            let hidden = &space.hidden[..rows.len() * self.config.hidden_size];
+            timed(Part::Loss, || weights.logits(hidden, rows.len()))
         })
     }
 

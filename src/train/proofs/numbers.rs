@@ -15,7 +15,7 @@ use crate::train::objective::{Noise, Row};
 const SHORT: (usize, usize) = (48, 16);
 /// Nats a token: a base that loses less has the skill already.
 const KNOWN: f64 = 0.3;
-const QUIET: Noise = Noise { prompt: 0.0, blank: 0, hidden: 0.0, seed: 0, step: 0 };
+const QUIET: Noise = Noise { prompt: 0.0, blank: 0, hidden: 0.0, adapter: 0.0, seed: 0, step: 0 };
 const DEFECT: &str = "This is a defect of StratOS: please report it with the recipe and the base.";
 
 /// The end of a row's prompt and the beginning of its answer, counted fully.

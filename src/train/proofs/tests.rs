@@ -119,7 +119,14 @@ fn adapter_subject() -> (Subject, Vec<Row>) {
     let config = crate::student::config::tests::toy(vocab);
     let weights = crate::bench::train::random(&config, Keep::F32).unwrap();
     let base = crate::student::base::Base { config, codec: job.codec, weights, digest: crate::domain::Digest::of("base") };
-    let rules = AdapterRules { dora: true, rank: 2, alpha: 4.0, rslora: false, targets: vec!["q_proj".into(), "up_proj".into()] };
+    let rules = AdapterRules {
+        dora: true,
+        rank: 2,
+        alpha: 4.0,
+        rslora: false,
+        dropout: 0.0,
+        targets: vec!["q_proj".into(), "up_proj".into()],
+    };
     let subject = crate::train::learner::AdapterSubject {
         base: std::sync::Arc::new(base),
         path: "base".into(),
