@@ -9,6 +9,7 @@ mod distill;
 mod keys;
 mod models;
 mod phases;
+mod sampler;
 mod score;
 mod tune;
 
@@ -49,6 +50,9 @@ enum Act {
         /// Take part with imported profiles and articles only
         #[arg(long)]
         imported_only: bool,
+        /// The system it distils: a recipe by name
+        #[arg(long)]
+        recipe: Option<String>,
     },
     /// Run what is not done or stale, in order
     Run(RunArgs),
@@ -161,7 +165,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     let root = cli.workspace;
     match cli.command {
         None => console(&root),
-        Some(Act::Init { dir, imported_only }) => admin::init(&dir, imported_only),
+        Some(Act::Init { dir, imported_only, recipe }) => admin::init(&dir, imported_only, recipe),
         Some(Act::Run(args)) => {
             let consent = if args.yes { Consent::yes(args.ceiling) } else { Consent::default() };
             headless::conduct(&open(&root)?, Command::Run { to: args.to, consent }, Output::of(args.json))

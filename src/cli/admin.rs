@@ -12,7 +12,7 @@ use crate::engine::{Command, Snapshot};
 use crate::evaluate;
 use crate::guards::{REGISTRY, Severity};
 use crate::headless::{self, say};
-use crate::workspace::{Config, Workspace};
+use crate::workspace::{Config, Workspace, shipped_recipes};
 
 #[derive(Debug, Subcommand)]
 pub enum Guards {
@@ -33,8 +33,19 @@ pub enum Guards {
     },
 }
 
-pub fn init(dir: &Path, imported_only: bool) -> Result<ExitCode> {
+pub fn init(dir: &Path, imported_only: bool, recipe: Option<String>) -> Result<ExitCode> {
     let mut config = Config::default();
+    if let Some(name) = recipe {
+        if crate::workspace::recipe_text(dir, &name)?.is_none() {
+            bail!(
+                "recipe '{}' is neither in {}/data/recipes/ nor shipped; shipped are {}",
+                headless::clean(&name),
+                dir.display(),
+                shipped_recipes().join(", ")
+            );
+        }
+        config.recipe = name;
+    }
     if imported_only {
         config.select.origins = vec!["imported".into()];
     }

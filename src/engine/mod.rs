@@ -2,6 +2,7 @@
 //!
 //! Owns the life of jobs and the state of phases. Draws nothing and knows no terminal; the work itself is the phases'.
 
+mod asked;
 mod command;
 mod compare;
 mod errand;
@@ -19,6 +20,7 @@ mod train_view;
 mod views;
 mod wiring;
 
+pub use asked::{AskError, sampler_report};
 pub use command::{Command, Consent, Verdict};
 pub use compare::{CompareError, Comparison, MOST_PAIRS, compare};
 pub use errand::Errand;
