@@ -6,6 +6,7 @@ mod articles;
 mod bench;
 mod compare;
 mod distill;
+mod export;
 mod keys;
 mod models;
 mod phases;

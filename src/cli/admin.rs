@@ -10,7 +10,7 @@ use color_eyre::eyre::{Result, bail};
 use crate::domain::{Bands, Phase, Recipe};
 use crate::engine::{Command, Snapshot};
 use crate::evaluate;
-use crate::guards::{REGISTRY, Severity};
+use crate::guards::{Severity, registry};
 use crate::headless::{self, say};
 use crate::workspace::{Config, Workspace, shipped_recipes};
 
@@ -120,7 +120,7 @@ pub fn guards(workspace: &Arc<Workspace>, act: Guards) -> Result<ExitCode> {
 }
 
 fn list(snapshot: &Snapshot) {
-    for guard in REGISTRY {
+    for guard in registry() {
         let stop = if guard.severity == Severity::Stop { "stop" } else { "warn" };
         say(&format!("{:<4} {stop}  {:?}: prevents {}", guard.id, guard.moment, guard.prevents));
         for found in snapshot.findings.iter().filter(|f| f.finding.guard == guard.id) {

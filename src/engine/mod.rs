@@ -7,6 +7,7 @@ mod command;
 mod compare;
 mod errand;
 mod event;
+mod export;
 mod imports;
 mod job;
 mod memory;
@@ -25,6 +26,7 @@ pub use command::{Command, Consent, Verdict};
 pub use compare::{CompareError, Comparison, MOST_PAIRS, compare};
 pub use errand::Errand;
 pub use event::{ApprovalRequest, Event, Level};
+pub use export::{Exported, export_dataset};
 pub use snapshot::*;
 
 pub use crate::distill::{Basis, Estimate, Forecast, Kind, Receipt, ReceiptLine, Sample, Scope, Which};
