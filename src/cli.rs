@@ -6,6 +6,7 @@ mod articles;
 mod bench;
 mod compare;
 mod distill;
+mod doctor;
 mod export;
 mod keys;
 mod models;
@@ -100,6 +101,8 @@ enum Act {
     /// Models on disk: what one is, how it reads text
     #[command(subcommand)]
     Models(models::Models),
+    /// What every guard says of this workspace, like a compiler; exit 1 where one stops
+    Doctor(doctor::DoctorArgs),
     /// Guards: what they saw, and overriding one with a written reason
     #[command(subcommand)]
     Guards(admin::Guards),
@@ -195,6 +198,10 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Act::Bench(act)) => bench::run(&act).map(|()| ExitCode::SUCCESS),
         Some(Act::Keys(act)) => keys::keys(act),
         Some(Act::Models(act)) => models::models(&root, act),
+        Some(Act::Doctor(args)) => match args.explained() {
+            Some(id) => doctor::explain(id, args.json()),
+            None => doctor::doctor(&*open(&root)?, &args),
+        },
         Some(Act::Guards(act)) => admin::guards(&open(&root)?, act),
     }
 }

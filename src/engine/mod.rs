@@ -5,6 +5,7 @@
 mod asked;
 mod command;
 mod compare;
+mod doctor;
 mod errand;
 mod event;
 mod export;
@@ -24,6 +25,7 @@ mod wiring;
 pub use asked::{AskError, sampler_report};
 pub use command::{Command, Consent, Verdict};
 pub use compare::{CompareError, Comparison, MOST_PAIRS, compare};
+pub use doctor::{Checkup, Diagnosis, State, examine};
 pub use errand::Errand;
 pub use event::{ApprovalRequest, Event, Level};
 pub use export::{Exported, export_dataset};
