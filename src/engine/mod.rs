@@ -2,10 +2,13 @@
 //!
 //! Owns the life of jobs and the state of phases. Draws nothing and knows no terminal; the work itself is the phases'.
 
+mod asked;
 mod command;
 mod compare;
+mod doctor;
 mod errand;
 mod event;
+mod export;
 mod imports;
 mod job;
 mod memory;
@@ -19,10 +22,13 @@ mod train_view;
 mod views;
 mod wiring;
 
+pub use asked::{AskError, sampler_report};
 pub use command::{Command, Consent, Verdict};
 pub use compare::{CompareError, Comparison, MOST_PAIRS, compare};
+pub use doctor::{Checkup, Diagnosis, State, examine};
 pub use errand::Errand;
 pub use event::{ApprovalRequest, Event, Level};
+pub use export::{Exported, export_dataset};
 pub use snapshot::*;
 
 pub use crate::distill::{Basis, Estimate, Forecast, Kind, Receipt, ReceiptLine, Sample, Scope, Which};

@@ -83,7 +83,9 @@ fn detail(theme: &Theme, reader: &ProfileView, columns: usize) -> Vec<Line<'stat
     for remark in &reader.remarks {
         lines.extend(text::wrapped(theme, Role::Warn, &format!("! {}", one_line(remark, 400)), columns));
     }
-    let given = if p.system_prompt.is_some() { "given word for word" } else { "rendered from the recipe's template" };
+    // A recipe may leave a reader's own prompt aside.
+    let own = p.system_prompt.as_ref().is_some_and(|own| *own == reader.system_prompt);
+    let given = if own { "given word for word" } else { "rendered from the recipe's template" };
     lines.push(Line::default());
     let heading = format!("System prompt, {} words, {given}", reader.prompt_words);
     lines.extend(text::wrapped(theme, Role::Strong, &heading, columns));
