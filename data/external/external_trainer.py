@@ -289,7 +289,8 @@ def load_model(job):
     if rules["method"] not in ("dora", "lora"):
         fail(f"method {rules['method']} is not done elsewhere; use dora or lora")
     config = LoraConfig(
-        r=rules["rank"], lora_alpha=rules["alpha"], target_modules=list(rules["targets"]), lora_dropout=0.0, bias="none",
+        r=rules["rank"], lora_alpha=rules["alpha"], target_modules=list(rules["targets"]), bias="none",
+        lora_dropout=rules.get("dropout", 0.0), use_rslora=rules.get("rslora", False),
         use_dora=rules["method"] == "dora", task_type="CAUSAL_LM",
     )
     return get_peft_model(model, config)

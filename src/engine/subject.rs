@@ -114,7 +114,7 @@ pub fn adapter_rules(rules: &TrainRules) -> AdapterRules {
         rank: rules.rank,
         alpha: rules.alpha,
         rslora: rules.rslora,
-        dropout: 0.0,
+        dropout: rules.dropout,
         targets: rules.targets.clone(),
     }
 }

@@ -172,12 +172,14 @@ impl AdapterPlan<'_> {
         let computing = loss_bytes(&s, load, threads).max(attention_bytes(&s, load, threads)).max(sums);
         let temporary = computing.max(saving_bytes(learnt));
         let rows = threads * 128 * s.wide.max(s.width) * F32;
+        // What the base reads and what its adapter reads are two.
+        let dropped = if self.rules.dropout > 0.0 { 2 * s.wide.max(s.width).max(s.q) } else { 0 };
         Forecast {
             parts: vec![
                 ("base", self.base.kept(self.precision)),
                 ("adapter, gradients and moments", 4 * learnt * F32),
                 ("activations", activations),
-                ("shared buffers", tokens * s.shared(true) * F32 + s.largest_packed() + rows),
+                ("shared buffers", tokens * (s.shared(true) + dropped) * F32 + s.largest_packed() + rows),
                 ("loss, attention or saving", temporary),
                 ("process", PROCESS),
             ],

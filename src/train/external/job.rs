@@ -52,12 +52,17 @@ pub struct AdapterRules {
     pub method: Method,
     pub rank: usize,
     pub alpha: f64,
+    #[serde(default)]
+    pub rslora: bool,
+    #[serde(default)]
+    pub dropout: f64,
     pub targets: Vec<String>,
 }
 
 impl From<&TrainRules> for AdapterRules {
     fn from(rules: &TrainRules) -> Self {
-        Self { method: rules.method, rank: rules.rank, alpha: rules.alpha, targets: rules.targets.clone() }
+        let TrainRules { method, rank, alpha, rslora, dropout, .. } = *rules;
+        Self { method, rank, alpha, rslora, dropout, targets: rules.targets.clone() }
     }
 }
 
