@@ -1,29 +1,43 @@
 //! How good a student is, in numbers that do not mislead. Owns the metrics, their intervals, baselines and verdicts;
 //! does not produce predictions and draws nothing.
 
+mod agreement;
 mod baselines;
 mod bootstrap;
 mod cot;
 mod evaluation;
+mod faithfulness;
 mod isotonic;
 mod metrics;
+mod paired;
+mod probes;
+mod profile_swap;
 mod rank;
 mod report;
 mod rows;
 mod sanity;
 mod stats;
+mod swap;
 mod table;
 mod verdict;
 
+pub use agreement::{Agreement, Breach, agreement, breach, signals};
 pub use baselines::{BASELINES, Baselines};
 pub use bootstrap::{DRAWS, Intervals, intervals, percentile};
 pub use cot::{CotItem, CotReport, TierDepth, measure_cot};
 pub use evaluation::{Answered, BaselineMetrics, Evaluation, FEW_ROWS, Runtime, Subject};
+pub use faithfulness::{COSMETIC_ABOVE, CUTS, CutRow, CutShare, Faithfulness, cut, faithfulness};
 pub use isotonic::{isotonic, isotonic_points};
 pub use metrics::{BandMae, Metrics};
+pub use paired::{Difference, Nearer, Outcome, PAIRED_DRAWS, Paired, PairedRow, SIGNIFICANT, Sides, charged, decide, paired};
+pub use probes::Probes;
+pub use profile_swap::{
+    Awareness, ProfileRow3, ProfileSwap, SQUARE, Spreads, Square, awareness, neutral_profile, profile_swap,
+};
 pub use rank::{average_ranks, spearman, weighted_pearson};
 pub use report::{MetricsReport, REPORT_SEED, figure, metrics_of_file};
 pub use rows::{Row, RowDefect, RowsError, read_rows};
 pub use sanity::{Examinee, SanityGap, SanityReport, SanityRow, sanity};
-pub use stats::{McNemar, cohens_h, mcnemar, mcnemar_exact, wilson};
+pub use stats::{McNemar, cohens_h, holm, mcnemar, mcnemar_exact, wilson};
+pub use swap::{Memorisation, SHIFT_BELOW, SwapRow, Swapped, memorisation, swap_names};
 pub use verdict::{Level, Verdict, judge};
