@@ -46,6 +46,7 @@ pub struct Guard {
 
 /// Every guard there is. A check whose id is not here cannot report.
 pub const REGISTRY: &[Guard] = &[
+    Guard { id: "D2", moment: Moment::Eval, severity: Severity::Warn, prevents: "predictions that collapsed to two scores" },
     Guard {
         id: "D3",
         moment: Moment::Dataset,
@@ -60,6 +61,7 @@ pub const REGISTRY: &[Guard] = &[
         severity: Severity::Warn,
         prevents: "values off the scale or of unknown provenance",
     },
+    Guard { id: "D9", moment: Moment::Eval, severity: Severity::Stop, prevents: "a calibrator of one model on another's scores" },
     Guard { id: "D10", moment: Moment::Import, severity: Severity::Warn, prevents: "forbidden scores in the training data" },
     Guard { id: "D11", moment: Moment::Import, severity: Severity::Warn, prevents: "reasons cut short or polluted by a fixer" },
     Guard {
@@ -76,6 +78,7 @@ pub const REGISTRY: &[Guard] = &[
         severity: Severity::Stop,
         prevents: "empty, equal or self-contradicting system prompts",
     },
+    Guard { id: "D19", moment: Moment::Eval, severity: Severity::Warn, prevents: "an error read without the annotators' own" },
     Guard { id: "M1", moment: Moment::Plan, severity: Severity::Warn, prevents: "a bill above what was said" },
     Guard { id: "M2", moment: Moment::Plan, severity: Severity::Warn, prevents: "pricing one model while calling another" },
     Guard { id: "M3", moment: Moment::Submit, severity: Severity::Stop, prevents: "a lost reply that becomes two batches" },
@@ -148,8 +151,34 @@ pub const REGISTRY: &[Guard] = &[
         prevents: "a model server that holds the memory which training needs",
     },
     Guard { id: "E1", moment: Moment::Eval, severity: Severity::Warn, prevents: "a model that is no better than a constant" },
+    Guard {
+        id: "E2",
+        moment: Moment::Eval,
+        severity: Severity::Warn,
+        prevents: "a spread of noise taken for awareness of readers",
+    },
+    Guard { id: "E3", moment: Moment::Eval, severity: Severity::Warn, prevents: "figures of the head of an ordered file" },
     Guard { id: "E4", moment: Moment::Eval, severity: Severity::Warn, prevents: "a number on too few rows" },
     Guard { id: "E5", moment: Moment::Eval, severity: Severity::Warn, prevents: "parse failures dropped from the score" },
+    Guard { id: "E6", moment: Moment::Eval, severity: Severity::Warn, prevents: "numbers of different runtimes compared" },
+    Guard {
+        id: "E7",
+        moment: Moment::Eval,
+        severity: Severity::Stop,
+        prevents: "a scorer that measures something else than it says",
+    },
+    Guard {
+        id: "E8",
+        moment: Moment::Eval,
+        severity: Severity::Stop,
+        prevents: "calibration judged on the rows it was fitted on",
+    },
+    Guard {
+        id: "S12",
+        moment: Moment::Eval,
+        severity: Severity::Warn,
+        prevents: "answers cut, looping or in another script, unseen",
+    },
 ];
 
 /// The registry's row for an id.

@@ -9,7 +9,7 @@ use super::deploy::trained_dir;
 use super::{load_dataset, upstream_output};
 use crate::dataset::{Example, Side};
 use crate::domain::{Article, ArticleId, Conduct, Digest, Gate, PairKey, Phase, Profile, ProfileId, read_tolerant};
-use crate::evaluate::{Answered, Evaluation, Subject};
+use crate::evaluate::{self, Answered, Baselines, Evaluation, Given, Material, RowSet, Subject};
 use crate::scorer::Scorer;
 use crate::workspace::{Ledger, StoredPrediction, Workspace, WorkspaceError};
 
@@ -27,6 +27,8 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
         recipe: recipe.digest(),
         sampling: serde_json::to_string(&recipe.sampling)?,
         seed: workspace.config.seed,
+        rows: None,
+        calibrator: None,
     };
     let people = People::load(&context.ledger)?;
     let held_out: Vec<&Example> = stored.side(Side::Eval).collect();
@@ -45,7 +47,19 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
         let (profile, article) = people.of(&example.pair)?;
         let output = outputs.get(&example.pair).map_or("", String::as_str);
         let prompt = prompts.get(&example.pair).map_or("", String::as_str);
-        answered.push(Answered { pair: &example.pair, profile, article, prompt, truth: example.score, output });
+        let given = Given::Text { output, expected: None, stop: None };
+        let (cluster, source) = (example.pair.article.as_str(), example.provenance.model.as_str());
+        answered.push(Answered {
+            pair: &example.pair,
+            profile,
+            article,
+            cluster,
+            prompt,
+            truth: example.score,
+            source,
+            given,
+            seen_profile: None,
+        });
     }
     let mut train = Vec::new();
     for example in stored.side(Side::Train) {
@@ -54,9 +68,26 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
     }
     let cells = sanity_scores(&workspace, &outputs)?;
     let sanity_score = |title: &str, reader: &str| cells.get(&(title.to_owned(), reader.to_owned())).copied();
-    let evaluation = Evaluation::new(subject.clone(), recipe, &train, &answered, &sanity_score);
+    let baselines = Baselines::fit(&train, recipe.scale.range());
+    let pairs = answered.iter().map(|a| (a.pair.article.as_str(), a.pair.profile.as_str(), a.truth));
+    let rows = Digest::of_json(&pairs.collect::<Vec<_>>());
+    let n = answered.len();
+    let evaluation = Evaluation::new(Material {
+        row_set: RowSet { name: "held-out".into(), digest: rows, n, of: n, chose_model: true, ..RowSet::default() },
+        subject: subject.clone(),
+        predictor: "student",
+        recipe,
+        baselines: Some(&baselines),
+        fitted_here: 0,
+        answered: &answered,
+        sanity_score: Some(&sanity_score),
+        calibrator: None,
+        floor: None,
+        findings: vec![evaluate::e7(recipe)],
+        settings: std::collections::BTreeMap::new(),
+    });
     context.hold(input, &evaluation.findings)?;
-    context.ledger.put_evaluation(&subject.digest(), &serde_json::to_string(&evaluation)?, context.clock.now())?;
+    context.ledger.put_evaluation(&subject.digest(), &serde_json::to_string(&evaluation)?, "", context.clock.now())?;
     Ok(PhaseEnd::Done { output: subject.digest(), headline: evaluation.verdict_words() })
 }
 
@@ -99,7 +130,15 @@ fn ask(
 
 fn stored_prediction(reply: &Reply) -> StoredPrediction {
     let written = &reply.written;
-    StoredPrediction { pair: reply.pair.clone(), output: written.text.clone(), tokens: written.tokens, seconds: reply.seconds }
+    StoredPrediction {
+        pair: reply.pair.clone(),
+        output: written.text.clone(),
+        tokens: written.tokens,
+        seconds: reply.seconds,
+        expected: written.expected_score,
+        stop: serde_json::to_string(&written.stop).unwrap_or_default(),
+        prompt: String::new(),
+    }
 }
 
 fn prompt_text(question: &Question) -> String {
