@@ -1,4 +1,4 @@
-//! Errands: pieces of distillation and training that are not a phase. They run as jobs and record no phase; what they plan,
+//! Errands: pieces of distillation, training and validation that are not a phase. They run as jobs and record no phase; what they plan,
 //! buy, bring home and find is in the ledger.
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,9 @@ pub enum Errand {
     Polarise { profiles: Vec<ProfileId>, count: usize, send: bool },
     /// Proves and rehearses the training that would begin now, and trains nothing.
     DryRun,
+    /// Asks the trained student what tells whether its reasoning is any good, about at most so many rows of its newest
+    /// evaluation.
+    Probe { n: usize },
 }
 
 impl Errand {
@@ -27,6 +30,7 @@ impl Errand {
         match self {
             Self::Polarise { .. } => Phase::Articles,
             Self::DryRun => Phase::Train,
+            Self::Probe { .. } => Phase::Validate,
             _ => Phase::Distill,
         }
     }

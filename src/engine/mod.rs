@@ -10,6 +10,8 @@ mod imports;
 mod job;
 mod memory;
 mod phases;
+mod probes;
+mod runs;
 mod scoring;
 mod snapshot;
 mod state;
@@ -23,6 +25,8 @@ pub use command::{Command, Consent, Verdict};
 pub use compare::{CompareError, Comparison, MOST_PAIRS, compare};
 pub use errand::Errand;
 pub use event::{ApprovalRequest, Event, Level};
+pub use probes::{Drawn, Judged, ProbeError, ProbeMaterial, Told, draw, probe};
+pub use runs::{RunLookup, compare_stored, find_run};
 pub use snapshot::*;
 
 pub use crate::distill::{Basis, Estimate, Forecast, Kind, Receipt, ReceiptLine, Sample, Scope, Which};

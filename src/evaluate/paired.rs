@@ -395,6 +395,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8))]
         #[test]
         fn turning_the_runs_round_turns_the_answer_round(noise_a in 0.0..4.0f64, noise_b in 0.0..4.0f64) {
             let rows = rows(noise_a, noise_b);

@@ -16,6 +16,8 @@ pub const SHIFT_BELOW: f64 = 2.0;
 const TITLE_CASE: f64 = 0.6;
 /// Words in capitals up to this length, such as GPU, are terms unless somebody follows them.
 const TERM: usize = 5;
+/// Shorter words take no endings: "US" is not "U" in the plural.
+const STEM: usize = 4;
 /// The widest shifts that are shown.
 const WIDEST: usize = 5;
 
@@ -64,11 +66,16 @@ pub fn swap_names(article: &Article, profile: &Profile, known: &[&str], seen: &d
     for name in capitalised(article) {
         words.extend(name_words(&name, false));
     }
+    // "Kuwaiti" follows "Kuwait": one invention for both.
+    let follows = |word: &str| {
+        let stems = ENDINGS.iter().filter(|e| !e.is_empty()).filter_map(|e| word.strip_suffix(e));
+        stems.into_iter().any(|stem| stem.chars().count() >= STEM && words.contains(stem))
+    };
     let mut map: BTreeMap<String, String> = BTreeMap::new();
-    for word in words {
+    for word in words.iter().filter(|word| !follows(word)) {
         let taken = |coin: &str| seen(coin) || map.values().any(|c| c.eq_ignore_ascii_case(coin));
-        let coin = coin(&word, seed, &taken);
-        map.insert(word, coin);
+        let coin = coin(word, seed, &taken);
+        map.insert(word.clone(), coin);
     }
     if map.is_empty() {
         return None;
@@ -224,8 +231,7 @@ fn replaced(word: &str, map: &BTreeMap<String, String>) -> Option<String> {
     let lower = word.to_lowercase();
     let (coin, ending) = ENDINGS.iter().find_map(|ending| {
         let stem = lower.strip_suffix(ending)?;
-        // Short words take no endings: "US" is not "U" in the plural.
-        (ending.is_empty() || stem.chars().count() >= 4).then(|| map.get(stem)).flatten().map(|coin| (coin, *ending))
+        (ending.is_empty() || stem.chars().count() >= STEM).then(|| map.get(stem)).flatten().map(|coin| (coin, *ending))
     })?;
     let all_capitals = word.chars().count() > 1 && word.chars().all(|c| !c.is_lowercase());
     if all_capitals {

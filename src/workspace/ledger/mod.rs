@@ -7,6 +7,7 @@ mod decisions;
 mod phases;
 mod plans;
 mod predictions;
+mod probes;
 mod releases;
 mod requests;
 mod sources;
@@ -17,6 +18,7 @@ pub use decisions::{Override, Review, StoredFinding};
 pub use phases::PhaseRecord;
 pub use plans::PlanRow;
 pub use predictions::{EvaluationRow, StoredPrediction};
+pub use probes::ProbeAnswer;
 pub use releases::ReleaseRow;
 pub use requests::{NewRequest, Past, RequestRow, RequestState};
 pub use sources::{Origin, Upserted};
@@ -30,7 +32,7 @@ use rusqlite::Connection;
 use super::WorkspaceError;
 
 /// Steps of the schema, in order; a released step is never edited, a new one is added.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_4.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_4.sql"), include_str!("schema_5.sql")];
 
 /// A connection to the ledger. Each thread has its own; SQLite keeps them apart.
 pub struct Ledger {
