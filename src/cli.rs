@@ -9,6 +9,7 @@ mod distill;
 mod keys;
 mod models;
 mod phases;
+mod report;
 mod runs;
 mod score;
 mod tune;
@@ -77,6 +78,8 @@ enum Act {
     Validate(ValidateArgs),
     /// Compare evaluation runs on their common rows: better, worse, or cannot tell
     Compare(runs::CompareRunsArgs),
+    /// Write the report of an evaluation run: Markdown, and one HTML page that needs nothing else
+    Report(report::ReportArgs),
     /// Think blocks: list them, keep or reject one
     #[command(subcommand)]
     Audit(phases::Audit),
@@ -201,6 +204,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Act::Validate(ValidateArgs { act: Some(Validate::Probes(args)), .. })) => runs::probes(&open(&root)?, &args),
         Some(Act::Validate(args)) => phases::single(&open(&root)?, Phase::Validate, &args.phase),
         Some(Act::Compare(args)) => runs::compare(&*open(&root)?, &args),
+        Some(Act::Report(args)) => report::report(&*open(&root)?, &args),
         Some(Act::Audit(act)) => phases::audit(&open(&root)?, act),
         Some(Act::Deploy(args)) => phases::single(&open(&root)?, Phase::Deploy, &args),
         Some(Act::Score(args)) => score::score(&open(&root)?, args),

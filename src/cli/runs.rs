@@ -47,6 +47,8 @@ pub fn probes(workspace: &Arc<Workspace>, args: &ProbesArgs) -> Result<ExitCode>
     let (complete, end) = headless::conduct_and_look(workspace, errand, Output::of(args.json))?;
     if !args.json {
         headless::news(&end);
+    } else if let Some(probes) = engine::last_probes(workspace)?.filter(|_| complete) {
+        say(&serde_json::to_string(&serde_json::json!({"event": "probes", "probes": probes}))?);
     }
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }

@@ -11,6 +11,7 @@ mod job;
 mod memory;
 mod phases;
 mod probes;
+mod report;
 mod runs;
 mod scoring;
 mod snapshot;
@@ -26,6 +27,7 @@ pub use compare::{CompareError, Comparison, MOST_PAIRS, compare};
 pub use errand::Errand;
 pub use event::{ApprovalRequest, Event, Level};
 pub use probes::{Drawn, Judged, ProbeError, ProbeMaterial, Told, draw, probe};
+pub use report::{ReportError, last_probes, write_report};
 pub use runs::{RunLookup, compare_stored, find_run};
 pub use snapshot::*;
 

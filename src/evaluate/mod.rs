@@ -15,10 +15,15 @@ mod groups;
 mod isotonic;
 mod metrics;
 mod paired;
+mod plots;
 mod probes;
 mod profile_swap;
 mod rank;
 mod report;
+mod report_doc;
+mod report_parts;
+mod report_records;
+mod report_rows;
 mod rows;
 mod runs_compare;
 mod runs_words;
@@ -48,6 +53,9 @@ pub use profile_swap::{
 };
 pub use rank::{average_ranks, spearman, weighted_pearson};
 pub use report::{MetricsReport, REPORT_SEED, figure, metrics_of_file};
+pub use report_doc::{Block, Document, Grid, Section};
+pub use report_parts::{Guarded, LossCurve, ReportInput, report};
+pub use report_rows::tier_words;
 pub use rows::{Row, RowDefect, RowsError, read_rows};
 pub use runs_compare::{
     AgainstFirst, Change, Ground, Run, RunComparison, RunDisagreement, RunLabel, RunRow, RunsError, changes, compare_runs,

@@ -65,17 +65,19 @@ impl From<&Evaluation> for Run {
     fn from(evaluation: &Evaluation) -> Self {
         let subject = &evaluation.subject;
         let mut settings = evaluation.settings.clone();
-        for (name, value) in [
-            ("model", subject.model.short().to_owned()),
-            ("dataset", subject.dataset.short().to_owned()),
-            ("recipe", subject.recipe.short().to_owned()),
-            ("sampling", subject.sampling.clone()),
-            ("seed", subject.seed.to_string()),
-            ("runtime", subject.runtime.to_string()),
-        ] {
-            settings.entry(name.to_owned()).or_insert(value);
+        if settings.is_empty() {
+            // A record of before settings were kept.
+            let of_subject = [
+                ("predictor", evaluation.predictor_name().to_owned()),
+                ("model", subject.model.to_string()),
+                ("dataset", subject.dataset.to_string()),
+                ("recipe.digest", subject.recipe.to_string()),
+                ("sampling", subject.sampling.clone()),
+                ("seed", subject.seed.to_string()),
+                ("runtime", subject.runtime.to_string()),
+            ];
+            settings = of_subject.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         }
-        settings.entry("predictor".into()).or_insert_with(|| evaluation.predictor_name().to_owned());
         let row = |r: &super::JudgedRow| RunRow {
             article: r.article.clone(),
             profile: r.profile.clone(),
@@ -282,6 +284,13 @@ pub fn changes(first: &BTreeMap<String, String>, other: &BTreeMap<String, String
     differs.map(|name| Change { name: one_line(name, 60), first: value(first, name), other: value(other, name) }).collect()
 }
 
+/// Whether a setting changes only because another did, which is in the list too.
+fn follows(name: &str) -> bool {
+    const FOLLOW: [&str; 7] =
+        ["model", "rows.digest", "recipe.digest", "train.data", "train.rows", "train.threads", "train.tokenizer"];
+    FOLLOW.iter().any(|of| name.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+}
+
 /// The rows whose scores are farthest apart; where one could not be read, by how much worse it was charged.
 fn disagreements(mut common: Vec<(&RunRow, &RunRow)>, ground: &Ground<'_>) -> Vec<RunDisagreement> {
     let gap = |(a, b): &(&RunRow, &RunRow)| match (a.predicted, b.predicted) {
@@ -332,7 +341,8 @@ fn findings(c: &AgainstFirst) -> Vec<Finding> {
     } else {
         Finding::pass("E4", format!("{} common rows, each difference with its interval", c.common))
     };
-    let names: Vec<&str> = c.changed.iter().map(|change| change.name.as_str()).collect();
+    let own = c.changed.iter().map(|change| change.name.as_str()).filter(|name| !follows(name));
+    let names: Vec<&str> = own.collect();
     let t4 = match names.len() {
         0 => Finding::pass("T4", "no setting differs"),
         n if n <= FEW_CHANGES => Finding::pass("T4", format!("one setting differs: {}", names.join(", "))),

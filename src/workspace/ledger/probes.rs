@@ -47,4 +47,10 @@ impl Ledger {
         let sql = "SELECT body FROM probe WHERE evaluation = ?1";
         self.run(|db| db.query_row(sql, [evaluation.as_str()], |r| r.get(0)).optional())
     }
+
+    /// What the newest probes found, as JSON.
+    pub fn last_probes(&self) -> Result<Option<String>, WorkspaceError> {
+        let sql = "SELECT body FROM probe ORDER BY at DESC, evaluation LIMIT 1";
+        self.run(|db| db.query_row(sql, [], |r| r.get(0)).optional())
+    }
 }
