@@ -11,6 +11,7 @@ mod models;
 mod phases;
 mod score;
 mod tune;
+mod validate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -71,8 +72,8 @@ enum Act {
     Dataset(phases::Dataset),
     /// Train the student; every guard of the start says first what it saw
     Train(TrainArgs),
-    /// Evaluate the student
-    Validate(PhaseArgs),
+    /// Evaluate the student, or any predictor on any rows; list stored runs
+    Validate(validate::ValidateArgs),
     /// Think blocks: list them, keep or reject one
     #[command(subcommand)]
     Audit(phases::Audit),
@@ -180,7 +181,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
             Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(2) })
         }
         Some(Act::Train(args)) => phases::single(&open(&root)?, Phase::Train, &args.phase),
-        Some(Act::Validate(args)) => phases::single(&open(&root)?, Phase::Validate, &args),
+        Some(Act::Validate(args)) => validate::validate(&open(&root)?, args),
         Some(Act::Audit(act)) => phases::audit(&open(&root)?, act),
         Some(Act::Deploy(args)) => phases::single(&open(&root)?, Phase::Deploy, &args),
         Some(Act::Score(args)) => score::score(&open(&root)?, args),

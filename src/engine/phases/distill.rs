@@ -61,6 +61,7 @@ pub fn run_errand(context: &mut JobContext, input: &Digest, errand: &Errand) -> 
             pairs(context, &aside_input(input, teacher), Some(teacher), scope, reach)?
         }
         Errand::DryRun => return Err(Failure::new("a dry run is no distillation", "Run 'stratos train --dry-run'.")),
+        Errand::Evaluate { .. } => return Err(Failure::new("an evaluation is no distillation", "Run 'stratos validate'.")),
         Errand::Polarise { profiles, count, send } => return super::polarise::run(context, profiles, *count, *send),
     };
     match step {
