@@ -13,6 +13,7 @@ mod report;
 mod runs;
 mod score;
 mod tune;
+mod validate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -73,13 +74,12 @@ enum Act {
     Dataset(phases::Dataset),
     /// Train the student; every guard of the start says first what it saw
     Train(TrainArgs),
-    /// Evaluate the student; 'validate probes' asks it what tells whether its reasoning is any good
-    #[command(args_conflicts_with_subcommands = true)]
-    Validate(ValidateArgs),
     /// Compare evaluation runs on their common rows: better, worse, or cannot tell
     Compare(runs::CompareRunsArgs),
     /// Write the report of an evaluation run: Markdown, and one HTML page that needs nothing else
     Report(report::ReportArgs),
+    /// Evaluate the student, or any predictor on any rows; list stored runs
+    Validate(validate::ValidateArgs),
     /// Think blocks: list them, keep or reject one
     #[command(subcommand)]
     Audit(phases::Audit),
@@ -136,20 +136,6 @@ pub struct PhaseArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct ValidateArgs {
-    #[command(flatten)]
-    phase: PhaseArgs,
-    #[command(subcommand)]
-    act: Option<Validate>,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Validate {
-    /// Truncated think blocks, other names, other readers: is the reasoning the cause of the score?
-    Probes(runs::ProbesArgs),
-}
-
-#[derive(Debug, Args)]
 pub struct TrainArgs {
     #[command(flatten)]
     phase: PhaseArgs,
@@ -201,10 +187,9 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
             Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(2) })
         }
         Some(Act::Train(args)) => phases::single(&open(&root)?, Phase::Train, &args.phase),
-        Some(Act::Validate(ValidateArgs { act: Some(Validate::Probes(args)), .. })) => runs::probes(&open(&root)?, &args),
-        Some(Act::Validate(args)) => phases::single(&open(&root)?, Phase::Validate, &args.phase),
         Some(Act::Compare(args)) => runs::compare(&*open(&root)?, &args),
         Some(Act::Report(args)) => report::report(&*open(&root)?, &args),
+        Some(Act::Validate(args)) => validate::validate(&open(&root)?, args),
         Some(Act::Audit(act)) => phases::audit(&open(&root)?, act),
         Some(Act::Deploy(args)) => phases::single(&open(&root)?, Phase::Deploy, &args),
         Some(Act::Score(args)) => score::score(&open(&root)?, args),

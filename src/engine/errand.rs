@@ -3,8 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::evaluation::EvaluationRequest;
 use crate::distill::Scope;
-use crate::domain::{Phase, ProfileId};
+use crate::domain::{Digest, Phase, ProfileId};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "errand")]
@@ -22,15 +23,25 @@ pub enum Errand {
     /// Asks the trained student what tells whether its reasoning is any good, about at most so many rows of its newest
     /// evaluation.
     Probe { n: usize },
+    /// Has a predictor judged on rows, and keeps the record.
+    Evaluate { request: EvaluationRequest },
 }
 
 impl Errand {
+    /// What it reads where its phase cannot say yet: an evaluation of a file needs no trained student.
+    pub fn own_input(&self) -> Option<Digest> {
+        match self {
+            Self::Evaluate { request } => Some(Digest::of_json(request)),
+            _ => None,
+        }
+    }
+
     /// The tab it belongs to.
     pub fn phase(&self) -> Phase {
         match self {
             Self::Polarise { .. } => Phase::Articles,
             Self::DryRun => Phase::Train,
-            Self::Probe { .. } => Phase::Validate,
+            Self::Evaluate { .. } | Self::Probe { .. } => Phase::Validate,
             _ => Phase::Distill,
         }
     }

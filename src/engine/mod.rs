@@ -5,6 +5,7 @@
 mod command;
 mod compare;
 mod errand;
+mod evaluation;
 mod event;
 mod imports;
 mod job;
@@ -25,6 +26,10 @@ mod wiring;
 pub use command::{Command, Consent, Verdict};
 pub use compare::{CompareError, Comparison, MOST_PAIRS, compare};
 pub use errand::Errand;
+pub use evaluation::{
+    EvaluationRequest, PredictorChoice, RequestError, RowsChoice, RunError, RunSummary, SamplingChoice, StoredRun, stored_run,
+    stored_runs,
+};
 pub use event::{ApprovalRequest, Event, Level};
 pub use probes::{Drawn, Judged, ProbeError, ProbeMaterial, Told, draw, probe};
 pub use report::{ReportError, last_probes, write_report};

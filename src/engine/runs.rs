@@ -17,7 +17,7 @@ const LEAST_DIGITS: usize = 8;
 pub enum RunLookup {
     #[error("'{0}' names no run: give at least {LEAST_DIGITS} digits of its digest, 'last', or 'last~1' for the one before")]
     Unreadable(String),
-    #[error("there is no run '{name}'; there are {known}. Run 'stratos validate' to make one")]
+    #[error("there is no run '{name}'; there are {known}. See 'stratos validate list'")]
     Unknown { name: String, known: String },
     #[error("'{name}' names {count} runs; give more digits")]
     Ambiguous { name: String, count: usize },

@@ -33,9 +33,21 @@ pub struct Runtime {
     pub device: String,
 }
 
+impl Runtime {
+    /// The engine of what computes no model; it can stand beside any.
+    pub const BASELINE: &'static str = "baseline";
+
+    /// Whether numbers of the two may be compared without a word (guard E6).
+    pub fn comparable(&self, other: &Self) -> bool {
+        self == other || self.engine == Self::BASELINE || other.engine == Self::BASELINE
+    }
+}
+
 impl fmt::Display for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.engine, self.precision, self.device)
+        let parts = [&self.engine, &self.precision, &self.device];
+        let words: Vec<&str> = parts.into_iter().map(|p| p.trim()).filter(|p| !p.is_empty()).collect();
+        f.write_str(&words.join(" "))
     }
 }
 

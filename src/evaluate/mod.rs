@@ -27,8 +27,10 @@ mod report_rows;
 mod rows;
 mod runs_compare;
 mod runs_words;
+mod sample;
 mod sanity;
 mod selftest;
+mod show;
 mod stats;
 mod swap;
 mod table;
@@ -61,8 +63,10 @@ pub use runs_compare::{
     AgainstFirst, Change, Ground, Run, RunComparison, RunDisagreement, RunLabel, RunRow, RunsError, changes, compare_runs,
 };
 pub use runs_words::{p_words, verdict_of};
+pub use sample::stratified;
 pub use sanity::{Examinee, SanityGap, SanityReport, SanityRow, sanity};
 pub use stats::{McNemar, cohens_h, holm, mcnemar, mcnemar_exact, wilson};
 pub use swap::{Memorisation, SHIFT_BELOW, SwapRow, Swapped, memorisation, swap_names};
 pub use selftest::{e7, e7_of};
+pub use show::{evaluation_lines, part_lines};
 pub use verdict::{Level, Verdict, judge};
