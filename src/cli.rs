@@ -6,11 +6,14 @@ mod articles;
 mod bench;
 mod compare;
 mod distill;
+mod doctor;
+mod export;
 mod keys;
 mod models;
 mod phases;
 mod report;
 mod runs;
+mod sampler;
 mod score;
 mod tune;
 mod validate;
@@ -52,6 +55,9 @@ enum Act {
         /// Take part with imported profiles and articles only
         #[arg(long)]
         imported_only: bool,
+        /// The system it distils: a recipe by name
+        #[arg(long)]
+        recipe: Option<String>,
     },
     /// Run what is not done or stale, in order
     Run(RunArgs),
@@ -102,6 +108,8 @@ enum Act {
     /// Models on disk: what one is, how it reads text
     #[command(subcommand)]
     Models(models::Models),
+    /// What every guard says of this workspace, like a compiler; exit 1 where one stops
+    Doctor(doctor::DoctorArgs),
     /// Guards: what they saw, and overriding one with a written reason
     #[command(subcommand)]
     Guards(admin::Guards),
@@ -168,7 +176,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     let root = cli.workspace;
     match cli.command {
         None => console(&root),
-        Some(Act::Init { dir, imported_only }) => admin::init(&dir, imported_only),
+        Some(Act::Init { dir, imported_only, recipe }) => admin::init(&dir, imported_only, recipe),
         Some(Act::Run(args)) => {
             let consent = if args.yes { Consent::yes(args.ceiling) } else { Consent::default() };
             headless::conduct(&open(&root)?, Command::Run { to: args.to, consent }, Output::of(args.json))
@@ -199,6 +207,10 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Act::Bench(act)) => bench::run(&act).map(|()| ExitCode::SUCCESS),
         Some(Act::Keys(act)) => keys::keys(act),
         Some(Act::Models(act)) => models::models(&root, act),
+        Some(Act::Doctor(args)) => match args.explained() {
+            Some(id) => doctor::explain(id, args.json()),
+            None => doctor::doctor(&*open(&root)?, &args),
+        },
         Some(Act::Guards(act)) => admin::guards(&open(&root)?, act),
     }
 }

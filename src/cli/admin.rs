@@ -10,9 +10,9 @@ use color_eyre::eyre::{Result, bail};
 use crate::domain::{Bands, Phase, Recipe};
 use crate::engine::{Command, Snapshot};
 use crate::evaluate;
-use crate::guards::{REGISTRY, Severity};
+use crate::guards::{Severity, registry};
 use crate::headless::{self, say};
-use crate::workspace::{Config, Workspace};
+use crate::workspace::{Config, Workspace, shipped_recipes};
 
 #[derive(Debug, Subcommand)]
 pub enum Guards {
@@ -33,8 +33,19 @@ pub enum Guards {
     },
 }
 
-pub fn init(dir: &Path, imported_only: bool) -> Result<ExitCode> {
+pub fn init(dir: &Path, imported_only: bool, recipe: Option<String>) -> Result<ExitCode> {
     let mut config = Config::default();
+    if let Some(name) = recipe {
+        if crate::workspace::recipe_text(dir, &name)?.is_none() {
+            bail!(
+                "recipe '{}' is neither in {}/data/recipes/ nor shipped; shipped are {}",
+                headless::clean(&name),
+                dir.display(),
+                shipped_recipes().join(", ")
+            );
+        }
+        config.recipe = name;
+    }
     if imported_only {
         config.select.origins = vec!["imported".into()];
     }
@@ -109,7 +120,7 @@ pub fn guards(workspace: &Arc<Workspace>, act: Guards) -> Result<ExitCode> {
 }
 
 fn list(snapshot: &Snapshot) {
-    for guard in REGISTRY {
+    for guard in registry() {
         let stop = if guard.severity == Severity::Stop { "stop" } else { "warn" };
         say(&format!("{:<4} {stop}  {:?}: prevents {}", guard.id, guard.moment, guard.prevents));
         for found in snapshot.findings.iter().filter(|f| f.finding.guard == guard.id) {

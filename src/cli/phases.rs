@@ -57,6 +57,10 @@ pub enum Dataset {
         #[arg(long)]
         json: bool,
     },
+    /// What the next run's sampler reads: expected, raw and sampled mix of the bands, and the verdict
+    Sampler(super::sampler::SamplerArgs),
+    /// Write the dataset for other programs, with a dataset card
+    Export(super::export::ExportArgs),
     /// Say that the statistics were read, by the first digits of the dataset's digest
     Acknowledge { dataset: String },
     /// What the loss sees of one example: trained tokens stand between brackets
@@ -153,6 +157,8 @@ pub fn dataset(workspace: &Arc<Workspace>, act: Dataset) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        Dataset::Sampler(args) => super::sampler::sampler(workspace, &args),
+        Dataset::Export(args) => super::export::export(workspace, &args),
         Dataset::Acknowledge { dataset } => {
             let snapshot = headless::look(workspace)?;
             let Some(digest) = snapshot.dataset.digest.clone().filter(|d| names(&dataset, d)) else {

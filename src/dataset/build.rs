@@ -17,6 +17,7 @@ use super::checks::{d1, d10, d13, d16};
 use super::cluster::{Clusters, cluster};
 use super::contrastive::ScoredRow;
 use super::example::{Example, Side, SourcedTrace};
+use super::figures;
 use super::order::{OrderRow, order};
 use super::split::{RowKey, Split, d3, split};
 use super::stats::{DatasetStats, Subject};
@@ -89,7 +90,7 @@ pub struct Dataset {
     /// Of the training rows, in the order of `split.train`.
     pub balance: Balance,
     pub quarantined: Vec<Quarantined>,
-    /// D1, D3, D10, D13, D16.
+    /// D1, D3, D10, D13, D16, and those of `figures`.
     pub findings: Vec<Finding>,
     pub stats: DatasetStats,
     pub seed: u64,
@@ -126,7 +127,7 @@ pub fn build(recipe: &Recipe, sources: Sources<'_>, seed: u64) -> Result<Dataset
         examples[i].repeats = repeats;
     }
 
-    let findings = findings(recipe, &renderer, &profiles, &articles, &examples, &quarantined, sources.traces)?;
+    let mut findings = findings(recipe, &renderer, &profiles, &articles, &examples, &quarantined, sources.traces)?;
     let mut by_reason: BTreeMap<String, usize> = BTreeMap::new();
     for q in &quarantined {
         *by_reason.entry(q.reason.label().to_owned()).or_default() += 1;
@@ -142,6 +143,7 @@ pub fn build(recipe: &Recipe, sources: Sources<'_>, seed: u64) -> Result<Dataset
         rejected: sources.rejected.clone(),
         quarantined: by_reason,
     });
+    findings.extend(figures::findings(recipe, &examples, &stats, sources.traces.len(), quarantined.len()));
     let digest = digest(&examples, seed);
     Ok(Dataset { examples, split, clusters, balance, quarantined, findings, stats, seed, digest, middle: recipe.scale.middle() })
 }

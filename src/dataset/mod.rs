@@ -12,7 +12,10 @@ pub mod cluster;
 pub mod contrastive;
 pub mod example;
 pub mod export;
+pub mod figures;
 pub mod order;
+pub mod publish;
+pub mod sampler;
 pub mod split;
 pub mod stats;
 
@@ -32,6 +35,7 @@ pub use example::{Example, Provenance, Selection, Side, SourcedTrace};
 pub use export::{ExportError, ExportedRow, read_examples, write_examples};
 pub use keys::{shingles, words};
 pub use order::{OrderRow, order};
+pub use sampler::{BandMix, Draws, SamplerReport};
 pub use split::{RowKey, Split, StratumShare, d3, split};
 pub use stats::DatasetStats;
 pub use tokens::{TokenLengths, TokenStats};

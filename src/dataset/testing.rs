@@ -17,6 +17,8 @@ pub fn article(id: &str, title: &str, summary: &str, url: &str) -> Article {
         url: url.into(),
         source_type: SourceType::News,
         published: None,
+        category: String::new(),
+        keywords: Vec::new(),
         targets: Vec::new(),
         traits: Vec::new(),
     }

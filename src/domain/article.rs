@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::profile::ListOrText;
 use super::{ArticleId, Digest};
 
 /// What kind of voice speaks; decides how high a score the article can carry.
@@ -42,6 +43,11 @@ pub struct Article {
     /// ISO date of publication where known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published: Option<String>,
+    /// The desk or topic it was filed under, as its source says; empty where it does not.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub category: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keywords: Vec<String>,
     /// Readers the article was written for; a label for tests and browsing, never shown to a teacher or student.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<String>,
@@ -71,6 +77,10 @@ struct ArticleRow {
     source_type: Option<SourceType>,
     #[serde(alias = "date")]
     published: Option<String>,
+    #[serde(alias = "topic", alias = "section")]
+    category: Option<String>,
+    #[serde(alias = "tags")]
+    keywords: Option<ListOrText>,
     #[serde(default)]
     targets: Vec<String>,
     #[serde(default)]
@@ -97,6 +107,8 @@ impl TryFrom<ArticleRow> for Article {
             url,
             source_type: row.source_type.unwrap_or_default(),
             published: row.published,
+            category: row.category.unwrap_or_default().trim().to_owned(),
+            keywords: row.keywords.map(ListOrText::items).unwrap_or_default(),
             targets: row.targets,
             traits: row.traits,
         })
@@ -120,6 +132,8 @@ impl Article {
             url: None,
             source_type: Some(source_type),
             published: None,
+            category: None,
+            keywords: None,
             targets: vec![reader.to_string()],
             traits: vec!["generated".into()],
         };
@@ -135,6 +149,16 @@ impl Article {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn category_and_keywords_are_read_where_they_are_and_change_nothing_where_they_are_not() {
+        let read = |json: &str| serde_json::from_str::<Article>(json).expect("reads");
+        let rich = read(r#"{"title":"T","topic":" Energy ","tags":"oil; gas,Oil","summary":"s"}"#);
+        assert_eq!((rich.category.as_str(), rich.keywords.clone()), ("Energy", vec!["oil".to_owned(), "gas".to_owned()]));
+        assert_eq!(read(&serde_json::to_string(&rich).expect("writes")), rich);
+        let plain = serde_json::to_string(&read(r#"{"id":"a","title":"T"}"#)).expect("writes");
+        assert!(!plain.contains("category") && !plain.contains("keywords"), "{plain}");
+    }
 
     #[test]
     fn an_article_without_an_id_is_named_by_its_content() {

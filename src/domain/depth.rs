@@ -15,8 +15,9 @@ pub struct Tier {
     pub max_words: usize,
 }
 
-/// The recipe's depth rules; `recipe::check` proves that every band has exactly one tier.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// The recipe's depth rules; `recipe::check` proves that every band has exactly one tier. A recipe without a think block has
+/// none.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DepthRules {
     /// A think block with fewer words is rejected.

@@ -137,9 +137,14 @@ impl Prism {
         Ok(prism)
     }
 
+    /// The answer of a recipe without a think block.
+    pub fn score_line(&self) -> String {
+        format!("SCORE: {:.1} | REASON: {}", self.score, self.reason)
+    }
+
     /// The whole answer: think block, score line.
     pub fn answer(&self) -> String {
-        format!("<think>\n{}\n</think>\nSCORE: {:.1} | REASON: {}", self.think(), self.score, self.reason)
+        format!("<think>\n{}\n</think>\n{}", self.think(), self.score_line())
     }
 }
 

@@ -95,13 +95,13 @@ impl Profile {
 /// A list that files give as an array or as one comma-separated string.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
-enum ListOrText {
+pub(super) enum ListOrText {
     List(Vec<String>),
     Text(String),
 }
 
 impl ListOrText {
-    fn items(self) -> Vec<String> {
+    pub(super) fn items(self) -> Vec<String> {
         let parts: Vec<String> = match self {
             Self::List(items) => items,
             Self::Text(text) => text.split([',', ';']).map(str::to_owned).collect(),

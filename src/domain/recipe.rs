@@ -25,6 +25,7 @@ pub struct Recipe {
     pub summary: String,
     pub scale: Scale,
     pub bands: Bands,
+    #[serde(default)]
     pub depth: DepthRules,
     pub teacher: TeacherRules,
     pub student: StudentRules,
@@ -32,6 +33,11 @@ pub struct Recipe {
     pub train: TrainRules,
     pub seedling: SeedlingRules,
     pub sampling: Sampling,
+    /// What a rank correlation within one reader is called, by lower edges from −1 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rho_tiers: Option<Bands>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awareness: Option<Awareness>,
     #[serde(default)]
     pub criteria: Vec<Criterion>,
     #[serde(default)]
@@ -72,6 +78,8 @@ pub struct TeacherRules {
     pub max_attempts: u32,
     pub pilot_requests: usize,
     pub rubric: String,
+    /// The rubric for answers by JSON schema; a recipe without a think block is never asked that way.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub structured_rubric: String,
     /// What a teacher is told who writes new articles. Empty: this recipe has no writer.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -93,6 +101,18 @@ pub struct StudentRules {
     pub system: String,
     pub user: String,
     pub think: bool,
+    /// Whether a system prompt that a reader's file gives word for word stands in the template's place. A recipe that asks
+    /// for another answer than those prompts do says no.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub own_prompts: bool,
+}
+
+/// The check whether a student looks at the reader: articles × readers, with the adapter and without it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Awareness {
+    pub articles: usize,
+    pub profiles: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -110,8 +130,23 @@ pub struct DataPolicy {
     /// Codes of the languages an article may be relevant in (guard D12); empty: any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub languages: Vec<String>,
+    /// Least share of rows that no screen chose (guard D18).
+    #[serde(default = "a_tenth", skip_serializing_if = "is_a_tenth")]
+    pub min_random_share: f64,
     #[serde(default)]
     pub targets: Vec<MixTarget>,
+}
+
+/// What is asked where a recipe does not say: enough to see what a screen never lets through.
+const RANDOM_SHARE: f64 = 0.1;
+
+fn a_tenth() -> f64 {
+    RANDOM_SHARE
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_a_tenth(value: &f64) -> bool {
+    (*value - RANDOM_SHARE).abs() < f64::EPSILON
 }
 
 /// A wanted share of training rows over some bands.
@@ -165,9 +200,15 @@ pub struct TrainRules {
     /// Computes each layer again on the way back, in less memory.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recompute: bool,
-    /// Longer examples are refused by name; absent: what the base can read.
+    /// Tokens of the longest example that is trained; absent: what the base can read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_tokens: Option<usize>,
+    pub max_tokens: Option<TokenLimit>,
+    /// Share of an adapter's inputs dropped in training.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropout: f64,
+    /// The base this recipe starts from, by at least twelve digits of its digest; absent: any base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_digest: Option<String>,
     /// Whether the base may be an earlier fine-tune.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub continues: bool,
@@ -176,6 +217,28 @@ pub struct TrainRules {
     pub dry_run: bool,
     #[serde(flatten)]
     pub run: RunRules,
+}
+
+/// How long an example may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "a number of tokens, or \"histogram\"")]
+pub enum TokenLimit {
+    /// Longer examples are refused by name.
+    Tokens(usize),
+    Named(NamedLimit),
+}
+
+/// A limit that the data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NamedLimit {
+    /// p99 of the dataset's lengths and a tenth; what is longer is left out by name.
+    Histogram,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 fn yes() -> bool {
@@ -361,6 +424,11 @@ impl Recipe {
         Digest::of_json(self)
     }
 
+    /// What the recipe calls a rank correlation; `None`: it has no names for them.
+    pub fn rho_tier(&self, rho: f64) -> Option<&str> {
+        self.rho_tiers.as_ref().map(|tiers| tiers.name_of(rho))
+    }
+
     fn check(&self) -> Result<(), RecipeError> {
         let invalid = |section, why: String| Err(RecipeError::Invalid { section, why });
         if self.scale.min >= self.scale.max {
@@ -395,6 +463,23 @@ impl Recipe {
                 return invalid("seedling", format!("{name}_dropout {share} is not in [0, 0.5]"));
             }
         }
+        if self.student.think && self.teacher.structured_rubric.trim().is_empty() {
+            return invalid("teacher", "structured_rubric is missing; a recipe with a think block needs it".into());
+        }
+        if let Some(why) = self.train.defect() {
+            return invalid("train", why);
+        }
+        if !(0.0..=1.0).contains(&self.data.min_random_share) {
+            return invalid("data", format!("min_random_share {} is not in [0, 1]", self.data.min_random_share));
+        }
+        if let Some(tiers) = &self.rho_tiers
+            && tiers.edges().next().is_none_or(|edge| edge > -1.0)
+        {
+            return invalid("rho_tiers", "the lowest tier must begin at -1, so that every correlation has one".into());
+        }
+        if self.awareness.is_some_and(|a| a.articles == 0 || a.profiles < 2) {
+            return invalid("awareness", "it needs an article and two profiles at least".into());
+        }
         for (section, run) in [("train", &self.train.run), ("seedling", &self.seedling.run)] {
             if let Some(why) = run.defect(self.bands.len()) {
                 return invalid(section, why);
@@ -410,6 +495,20 @@ impl Recipe {
             );
         }
         Renderer::new(self).map(|_| ())
+    }
+}
+
+impl TrainRules {
+    fn defect(&self) -> Option<String> {
+        if !(0.0..=0.5).contains(&self.dropout) {
+            return Some(format!("dropout {} is not in [0, 0.5]", self.dropout));
+        }
+        if self.max_tokens == Some(TokenLimit::Tokens(0)) {
+            return Some("max_tokens is 0; leave it out for what the base can read".into());
+        }
+        let digest = self.base_digest.as_deref()?;
+        let sound = (12..=64).contains(&digest.len()) && digest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        (!sound).then(|| "base_digest must be 12 to 64 hexadecimal digits in lower case; guard T17 shows the base's".into())
     }
 }
 

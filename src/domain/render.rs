@@ -83,7 +83,23 @@ pub struct Renderer {
     env: Environment<'static>,
     rubric: String,
     structured_rubric: String,
+    /// Whether a reader's own system prompt stands in the template's place.
+    own_prompts: bool,
     digest: Digest,
+}
+
+/// An article as the student's template knows it. Labels for tests and browsing are not among its variables.
+#[derive(Serialize)]
+struct ArticleVariables {
+    id: String,
+    title: String,
+    summary: String,
+    source: String,
+    source_type: String,
+    url: String,
+    published: String,
+    category: String,
+    keywords: Vec<String>,
 }
 
 /// One request for new articles, as the recipe's template knows it.
@@ -127,7 +143,8 @@ impl Renderer {
         let digest = Digester::new().field(&recipe.student.system).field(&recipe.student.user).finish();
         let rubric = recipe.teacher.rubric.trim().to_owned();
         let structured_rubric = recipe.teacher.structured_rubric.trim().to_owned();
-        let renderer = Self { env, rubric, structured_rubric, digest };
+        let own_prompts = recipe.student.own_prompts;
+        let renderer = Self { env, rubric, structured_rubric, own_prompts, digest };
         // Rendered once, so that an unknown variable shows now and the two below cannot fail later.
         let trial = WriterRequest { n: 1, set: 1, sets: 1, angle: "a".into(), others: vec!["o".into()], avoid: vec!["t".into()] };
         renderer.render(RESTATE, context! { why => "w" })?;
@@ -158,7 +175,7 @@ impl Renderer {
 
     /// The student's system prompt for a reader.
     pub fn system(&self, profile: &Profile) -> Result<String, RecipeError> {
-        match &profile.system_prompt {
+        match profile.system_prompt.as_ref().filter(|_| self.own_prompts) {
             // The operator's own words, `<think>` included; only what a chat template would obey is taken out.
             Some(text) => Ok(safe_text(text).replace("<|", "< |")),
             None => self.render(SYSTEM, context! { profile => Serde(neutral_profile(profile)) }),
@@ -168,7 +185,7 @@ impl Renderer {
     /// What the student reads for one pair.
     pub fn student(&self, profile: &Profile, article: &Article) -> Result<StudentPrompt, RecipeError> {
         let system = self.system(profile)?;
-        let user = self.render(USER, context! { article => Serde(neutral_article(article)) })?;
+        let user = self.render(USER, context! { article => Serde(variables(article)) })?;
         Ok(StudentPrompt { system, user })
     }
 
@@ -190,8 +207,12 @@ impl Renderer {
     /// What the teacher reads for one pair. Reader and article are delimited and say nothing the rubric does not frame.
     pub fn teacher(&self, profile: &Profile, article: &Article, form: Form) -> TeacherPrompt {
         let dated = article.published.as_deref().map(|d| format!("Published: {}\n", neutral(d))).unwrap_or_default();
+        let keywords = neutral(&article.keywords.join(", "));
+        let filed = [("Category", neutral(&article.category)), ("Keywords", keywords)]
+            .map(|(name, text)| if text.is_empty() { String::new() } else { format!("{name}: {text}\n") })
+            .concat();
         let user = format!(
-            "<article>\nSource: {} ({})\n{dated}Title: {}\n{}\n</article>",
+            "<article>\nSource: {} ({})\n{dated}{filed}Title: {}\n{}\n</article>",
             neutral(&article.source),
             article.source_type,
             neutral(&article.title),
@@ -231,10 +252,16 @@ fn neutral_profile(profile: &Profile) -> Profile {
     p
 }
 
-fn neutral_article(article: &Article) -> Article {
-    let mut a = article.clone();
-    for text in [&mut a.title, &mut a.summary, &mut a.source] {
-        *text = neutral(text);
+fn variables(article: &Article) -> ArticleVariables {
+    ArticleVariables {
+        id: article.id.to_string(),
+        title: neutral(&article.title),
+        summary: neutral(&article.summary),
+        source: neutral(&article.source),
+        source_type: article.source_type.to_string(),
+        url: neutral(&article.url),
+        published: article.published.as_deref().map(neutral).unwrap_or_default(),
+        category: neutral(&article.category),
+        keywords: article.keywords.iter().map(|word| neutral(word)).collect(),
     }
-    a
 }

@@ -2,11 +2,14 @@
 //!
 //! Owns the life of jobs and the state of phases. Draws nothing and knows no terminal; the work itself is the phases'.
 
+mod asked;
 mod command;
 mod compare;
+mod doctor;
 mod errand;
 mod evaluation;
 mod event;
+mod export;
 mod imports;
 mod job;
 mod memory;
@@ -23,8 +26,10 @@ mod train_view;
 mod views;
 mod wiring;
 
+pub use asked::{AskError, sampler_report};
 pub use command::{Command, Consent, Verdict};
 pub use compare::{CompareError, Comparison, MOST_PAIRS, compare};
+pub use doctor::{Checkup, Diagnosis, State, examine};
 pub use errand::Errand;
 pub use evaluation::{
     EvaluationRequest, PredictorChoice, RequestError, RowsChoice, RunError, RunSummary, SamplingChoice, StoredRun, stored_run,
@@ -34,6 +39,7 @@ pub use event::{ApprovalRequest, Event, Level};
 pub use probes::{Drawn, Judged, ProbeError, ProbeMaterial, Told, draw, probe};
 pub use report::{ReportError, last_probes, write_report};
 pub use runs::{RunLookup, compare_stored, find_run};
+pub use export::{Exported, export_dataset};
 pub use snapshot::*;
 
 pub use crate::distill::{Basis, Estimate, Forecast, Kind, Receipt, ReceiptLine, Sample, Scope, Which};

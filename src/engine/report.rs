@@ -40,7 +40,7 @@ pub fn write_report(workspace: &Workspace, name: &str, out: Option<&Path>) -> Re
         made: stamp.map_or_else(|| "at an unknown time".into(), |t| t.strftime("%Y-%m-%d %H:%M UTC").to_string()),
         evaluation: &evaluation,
         recipe: &workspace.recipe,
-        tiers: None,
+        tiers: workspace.recipe.rho_tiers.as_ref(),
         training: trained.as_ref().and_then(|record| curve(workspace, record)),
         dataset: dataset.as_ref().map(|d| &d.stats),
         guards: guards(&ledger, &evaluation, trained.as_ref(), built.as_ref())?,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::job::Failure;
 use super::phases::seedling_codec;
-use crate::domain::recipe::{Method, Recipe, RunRules, TrainRules};
+use crate::dataset::DatasetStats;
+use crate::domain::recipe::{Method, NamedLimit, Recipe, RunRules, TokenLimit, TrainRules};
 use crate::domain::{Digest, one_line};
 use crate::student::adapter::AdapterRules;
 use crate::student::base::Base;
@@ -78,15 +79,24 @@ pub fn base_codec(workspace: &Workspace, path: &Path) -> Result<Codec, Failure> 
     Ok(codec)
 }
 
-/// How long a text may be.
+/// How long a text may be, as far as that is known before the data is.
 pub fn most_tokens(workspace: &Workspace) -> Result<usize, Failure> {
     Ok(match Choice::of(workspace)? {
         Choice::Seedling => workspace.recipe.seedling.max_positions,
         Choice::Base(path) => {
             let positions = Outline::of(&path)?.config.max_position_embeddings;
-            workspace.recipe.train.max_tokens.map_or(positions, |most| most.min(positions))
+            match workspace.recipe.train.max_tokens {
+                Some(TokenLimit::Tokens(most)) => most.min(positions),
+                Some(TokenLimit::Named(NamedLimit::Histogram)) | None => positions,
+            }
         }
     })
+}
+
+/// The limit that the lengths of this dataset set, where the recipe leaves it to them; longer rows are left out by name.
+pub fn histogram_limit(recipe: &Recipe, choice: &Choice, stats: &DatasetStats) -> Option<usize> {
+    let asked = *choice != Choice::Seedling && recipe.train.max_tokens == Some(TokenLimit::Named(NamedLimit::Histogram));
+    stats.tokens.as_ref().filter(|_| asked).map(|tokens| tokens.recommended_max)
 }
 
 /// How a run of this student goes.

@@ -31,8 +31,8 @@ fn built(workspace: &Workspace, choice: &TeacherChoice) -> Result<Box<dyn Teache
     if choice.provider == "rehearsal" {
         let recipe = &workspace.recipe;
         let dir = workspace.state_dir("rehearsal")?;
-        let (depth, bands) = (recipe.depth.clone(), recipe.bands.clone());
-        return Ok(Box::new(RehearsalTeacher::new(&choice.model, depth, bands, dir, choice.rehearsal_faults)?));
+        let rules = (recipe.depth.clone(), recipe.bands.clone(), recipe.student.think);
+        return Ok(Box::new(RehearsalTeacher::new(&choice.model, rules, dir, choice.rehearsal_faults)?));
     }
     teacher::build(settings(choice)).map_err(|e| Failure::new(e.to_string(), "Mend the teacher in stratos.toml."))
 }

@@ -307,3 +307,75 @@ pub fn confusion(title: &str, rows: &[&str], columns: &[&str], counts: &[Vec<usi
     canvas.text("name", "middle", (f64::midpoint(left, WIDTH), bottom), "predicted band; rows are true bands");
     canvas.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// One element a line.
+    fn spread(svg: &str) -> String {
+        svg.replace("><", ">\n<")
+    }
+
+    fn bar(name: &str, value: Option<f64>, interval: Option<(f64, f64)>, main: bool) -> Bar {
+        Bar { name: name.into(), value, interval, main }
+    }
+
+    #[test]
+    fn bars_are_as_they_were() {
+        let all = [
+            bar("student", Some(0.8), Some((0.6, 1.0)), true),
+            bar("<b>\"constant\"</b> & a name that goes on and on", Some(1.2), None, false),
+            bar("undefined", None, None, false),
+        ];
+        insta::assert_snapshot!(spread(&bars("MAE beside others", "MAE", &all)));
+    }
+
+    #[test]
+    fn lines_are_as_they_were() {
+        let series = [
+            Series { name: "training".into(), points: vec![(1.0, 2.0), (2.0, f64::NAN), (3.0, 1.0)], marks: false },
+            Series { name: "held-out".into(), points: vec![(2.0, 1.7)], marks: true },
+        ];
+        insta::assert_snapshot!(spread(&lines("loss", ("step", "loss"), &series)));
+    }
+
+    #[test]
+    fn histograms_reliability_and_confusion_are_as_they_were() {
+        let sets = [("truth", vec![0.0, 0.4, 9.9, 10.0]), ("predicted", vec![5.0, f64::NAN])];
+        let all = [
+            histogram("scores", (0.0, 10.0), 4, &sets),
+            reliability("calibration", (0.0, 10.0), &[(1.0, 1.5, 12), (8.0, 7.0, 3)]),
+            confusion("bands", &["Noise", "High"], &["Noise", "High", "unreadable"], &[vec![8, 1, 1], vec![0, 0, 0]]),
+        ];
+        insta::assert_snapshot!(spread(&all.join("\n")));
+    }
+
+    #[test]
+    fn shares_sum_to_one_and_the_ends_have_their_bins() {
+        assert_eq!(shares(&[0.0, 10.0, 11.0, -1.0], (0.0, 10.0), 2), [0.5, 0.5]);
+        assert_eq!(shares(&[], (0.0, 10.0), 2), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn ticks_are_round_and_hold_every_value() {
+        for (low, high) in [(0.0, 1.0), (0.13, 0.137), (-3.0, 700.0), (2.0, 2.0)] {
+            let axis = Axis::of([low, high].into_iter(), 0.0, 100.0);
+            assert!(axis.low <= low && axis.high >= high && (2..=12).contains(&axis.ticks.len()), "{low} {high}: {:?}", axis.ticks);
+        }
+        assert_eq!((tick(-0.0), tick(2.5), tick(100.0)), ("0".into(), "2.5".into(), "100".into()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_and_value_makes_a_drawing_of_its_own_tags_alone(name in ".{0,40}", value in prop::num::f64::ANY, low in prop::num::f64::ANY) {
+            let svg = bars(&name, &name, &[bar(&name, Some(value), Some((low, value)), true)]);
+            for tag in svg.split('<').skip(1) {
+                let known = ["svg", "title", "/title", "line", "rect", "text", "/text", "/svg"];
+                prop_assert!(known.contains(&tag.split([' ', '>', '/']).find(|t| !t.is_empty()).map_or("", |t| if tag.starts_with('/') { &tag[..=t.len()] } else { t })), "{}", tag);
+            }
+            prop_assert!(!svg.contains("NaN") && !svg.contains("inf"), "{}", svg);
+        }
+    }
+}

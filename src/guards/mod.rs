@@ -1,7 +1,13 @@
 //! The guard registry: named checks that make the documented failures of distillation impossible.
 //!
-//! Owns the list of guards (id, moment, severity, what each prevents) and the shape of a finding. Does not own the
+//! Owns the list of guards (id, moment, severity, what each prevents, the documented failure, the general remedy). Does not own the
 //! checks themselves: each stands beside what it checks and returns a [`Finding`].
+
+mod data;
+mod evaluation;
+mod money;
+mod serving;
+mod training;
 
 pub use crate::domain::{Finding, Outcome};
 
@@ -23,6 +29,24 @@ pub enum Moment {
     Serve,
 }
 
+impl Moment {
+    /// When that is, in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Load => "when recipe and data are read",
+            Self::Plan => "before money is spent",
+            Self::Submit => "when requests are sent",
+            Self::Import => "when answers or labels arrive",
+            Self::Dataset => "when the dataset is built",
+            Self::Start => "between \"Train\" and the first step",
+            Self::Step => "at training steps",
+            Self::Eval => "when an evaluation is made",
+            Self::Deploy => "before a release goes live",
+            Self::Serve => "while scores are served",
+        }
+    }
+}
+
 /// What a failed guard does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -33,157 +57,46 @@ pub enum Severity {
     Stop,
 }
 
+/// How a guard keeps its failure away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "standing", content = "how")]
+pub enum Standing {
+    /// A check looks and says what it saw.
+    Checked,
+    /// Nothing can go wrong any more; the words say where that is made so.
+    Built(&'static str),
+    /// Its moment comes with a phase that is not there yet.
+    Waits(&'static str),
+}
+
 /// One row of the registry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Guard {
     /// The row of `docs/guards.md`, e.g. "D3".
     pub id: &'static str,
     pub moment: Moment,
     pub severity: Severity,
-    /// The failure it makes impossible.
+    #[serde(flatten)]
+    pub standing: Standing,
+    /// The failure it makes impossible, in a few words.
     pub prevents: &'static str,
+    /// What happened to somebody.
+    pub happened: &'static str,
+    /// What to do when it fails, in general; a finding knows better.
+    pub remedy: &'static str,
 }
 
-/// Every guard there is. A check whose id is not here cannot report.
-pub const REGISTRY: &[Guard] = &[
-    Guard { id: "D2", moment: Moment::Eval, severity: Severity::Warn, prevents: "predictions that collapsed to two scores" },
-    Guard {
-        id: "D3",
-        moment: Moment::Dataset,
-        severity: Severity::Stop,
-        prevents: "the same article on both sides of the split",
-    },
-    Guard { id: "D6", moment: Moment::Import, severity: Severity::Warn, prevents: "labels that a script filled in" },
-    Guard { id: "D7", moment: Moment::Import, severity: Severity::Warn, prevents: "annotators and batches that drift apart" },
-    Guard {
-        id: "D8",
-        moment: Moment::Import,
-        severity: Severity::Warn,
-        prevents: "values off the scale or of unknown provenance",
-    },
-    Guard { id: "D9", moment: Moment::Eval, severity: Severity::Stop, prevents: "a calibrator of one model on another's scores" },
-    Guard { id: "D10", moment: Moment::Import, severity: Severity::Warn, prevents: "forbidden scores in the training data" },
-    Guard { id: "D11", moment: Moment::Import, severity: Severity::Warn, prevents: "reasons cut short or polluted by a fixer" },
-    Guard {
-        id: "D12",
-        moment: Moment::Import,
-        severity: Severity::Warn,
-        prevents: "labels that contradict the recipe's languages",
-    },
-    Guard { id: "D13", moment: Moment::Plan, severity: Severity::Stop, prevents: "a list joined letter by letter in a prompt" },
-    Guard { id: "D14", moment: Moment::Load, severity: Severity::Stop, prevents: "scores that fall through the band table" },
-    Guard {
-        id: "D16",
-        moment: Moment::Dataset,
-        severity: Severity::Stop,
-        prevents: "empty, equal or self-contradicting system prompts",
-    },
-    Guard { id: "D19", moment: Moment::Eval, severity: Severity::Warn, prevents: "an error read without the annotators' own" },
-    Guard { id: "M1", moment: Moment::Plan, severity: Severity::Warn, prevents: "a bill above what was said" },
-    Guard { id: "M2", moment: Moment::Plan, severity: Severity::Warn, prevents: "pricing one model while calling another" },
-    Guard { id: "M3", moment: Moment::Submit, severity: Severity::Stop, prevents: "a lost reply that becomes two batches" },
-    Guard { id: "M4", moment: Moment::Import, severity: Severity::Warn, prevents: "paid answers thrown away" },
-    Guard { id: "M6", moment: Moment::Import, severity: Severity::Warn, prevents: "answers cut off and sent again as they were" },
-    Guard { id: "M9", moment: Moment::Import, severity: Severity::Warn, prevents: "failures counted as success or forgotten" },
-    Guard { id: "M10", moment: Moment::Import, severity: Severity::Stop, prevents: "a result file cut at a line boundary" },
-    Guard {
-        id: "T1",
-        moment: Moment::Start,
-        severity: Severity::Stop,
-        prevents: "loss on prompts, or none on the end of the turn",
-    },
-    Guard {
-        id: "T2",
-        moment: Moment::Start,
-        severity: Severity::Stop,
-        prevents: "hours of training that write nothing readable",
-    },
-    Guard { id: "T3", moment: Moment::Start, severity: Severity::Stop, prevents: "a disk that fills up after hours" },
-    Guard {
-        id: "T4",
-        moment: Moment::Start,
-        severity: Severity::Warn,
-        prevents: "a result that nobody can explain, many variables changed at once",
-    },
-    Guard { id: "T5", moment: Moment::Step, severity: Severity::Stop, prevents: "training on through NaN losses or gradients" },
-    Guard {
-        id: "T6",
-        moment: Moment::Start,
-        severity: Severity::Stop,
-        prevents: "a shown loss that is a multiple of the true one",
-    },
-    Guard { id: "T7", moment: Moment::Start, severity: Severity::Stop, prevents: "loss weights that change nothing" },
-    Guard { id: "T8", moment: Moment::Start, severity: Severity::Stop, prevents: "an order or sampler that is silently ignored" },
-    Guard {
-        id: "T9",
-        moment: Moment::Start,
-        severity: Severity::Warn,
-        prevents: "rows cut silently, or lengths far off the data",
-    },
-    Guard { id: "T10", moment: Moment::Start, severity: Severity::Stop, prevents: "an end token that is not the template's" },
-    Guard {
-        id: "T11",
-        moment: Moment::Start,
-        severity: Severity::Stop,
-        prevents: "prompts that serving writes otherwise than training",
-    },
-    Guard {
-        id: "T12",
-        moment: Moment::Start,
-        severity: Severity::Stop,
-        prevents: "layers without adapters, adapters that are frozen",
-    },
-    Guard { id: "T13", moment: Moment::Step, severity: Severity::Stop, prevents: "tensors that silently get no gradient" },
-    Guard { id: "T15", moment: Moment::Start, severity: Severity::Stop, prevents: "running out of memory after hours" },
-    Guard { id: "T16", moment: Moment::Start, severity: Severity::Warn, prevents: "training a skill that the base has already" },
-    Guard { id: "T17", moment: Moment::Start, severity: Severity::Stop, prevents: "an adapter of one base on another" },
-    Guard {
-        id: "T18",
-        moment: Moment::Start,
-        severity: Severity::Warn,
-        prevents: "effective settings that differ from the documented ones",
-    },
-    Guard { id: "T19", moment: Moment::Start, severity: Severity::Stop, prevents: "an earlier fine-tune taken for a fresh base" },
-    Guard {
-        id: "T20",
-        moment: Moment::Start,
-        severity: Severity::Warn,
-        prevents: "a model server that holds the memory which training needs",
-    },
-    Guard { id: "E1", moment: Moment::Eval, severity: Severity::Warn, prevents: "a model that is no better than a constant" },
-    Guard {
-        id: "E2",
-        moment: Moment::Eval,
-        severity: Severity::Warn,
-        prevents: "a spread of noise taken for awareness of readers",
-    },
-    Guard { id: "E3", moment: Moment::Eval, severity: Severity::Warn, prevents: "figures of the head of an ordered file" },
-    Guard { id: "E4", moment: Moment::Eval, severity: Severity::Warn, prevents: "a number on too few rows" },
-    Guard { id: "E5", moment: Moment::Eval, severity: Severity::Warn, prevents: "parse failures dropped from the score" },
-    Guard { id: "E6", moment: Moment::Eval, severity: Severity::Warn, prevents: "numbers of different runtimes compared" },
-    Guard {
-        id: "E7",
-        moment: Moment::Eval,
-        severity: Severity::Stop,
-        prevents: "a scorer that measures something else than it says",
-    },
-    Guard {
-        id: "E8",
-        moment: Moment::Eval,
-        severity: Severity::Stop,
-        prevents: "calibration judged on the rows it was fitted on",
-    },
-    Guard {
-        id: "S12",
-        moment: Moment::Eval,
-        severity: Severity::Warn,
-        prevents: "answers cut, looping or in another script, unseen",
-    },
-];
+/// Every guard there is, by letter. A check whose id is not here cannot report.
+const TABLES: [&[Guard]; 5] = [data::ROWS, money::ROWS, training::ROWS, serving::ROWS, evaluation::ROWS];
+
+/// Every guard there is.
+pub fn registry() -> impl Iterator<Item = &'static Guard> {
+    TABLES.into_iter().flatten()
+}
 
 /// The registry's row for an id.
 pub fn guard(id: &str) -> Option<&'static Guard> {
-    REGISTRY.iter().find(|g| g.id == id)
+    registry().find(|g| g.id.eq_ignore_ascii_case(id))
 }
 
 #[cfg(test)]
@@ -192,8 +105,9 @@ mod tests {
 
     #[test]
     fn every_guard_has_its_own_id() {
-        for (i, g) in REGISTRY.iter().enumerate() {
-            assert!(REGISTRY[..i].iter().all(|other| other.id != g.id), "{} is registered twice", g.id);
+        let mut ids = std::collections::BTreeSet::new();
+        for g in registry() {
+            assert!(ids.insert(g.id), "{} is registered twice", g.id);
         }
     }
 }

@@ -39,6 +39,7 @@ pub struct RehearsalTeacher {
     model: String,
     depth: DepthRules,
     bands: Bands,
+    think: bool,
     /// Where the "server" keeps its batches.
     dir: PathBuf,
     /// Share of answers that are spoilt on purpose.
@@ -65,9 +66,15 @@ struct Material {
 }
 
 impl RehearsalTeacher {
-    pub fn new(model: &str, depth: DepthRules, bands: Bands, dir: PathBuf, faults: f64) -> Result<Self, RehearsalTeacherError> {
+    /// `think`: whether answers begin with a think block.
+    pub fn new(
+        model: &str,
+        (depth, bands, think): (DepthRules, Bands, bool),
+        dir: PathBuf,
+        faults: f64,
+    ) -> Result<Self, RehearsalTeacherError> {
         let judge = Judge::shipped().map_err(|e| RehearsalTeacherError::Lexicon(e.to_string()))?;
-        Ok(Self { judge, model: model.into(), depth, bands, dir, faults })
+        Ok(Self { judge, model: model.into(), depth, bands, think, dir, faults })
     }
 
     fn judgement(&self, profile: &Profile, article: &Article) -> Prism {
@@ -160,7 +167,8 @@ impl RehearsalTeacher {
             return Some(json!({"articles": writer::write(&brief, &seed, &score)}).to_string());
         }
         let material: Material = serde_json::from_value(material.clone()).ok()?;
-        Some(self.judgement(&material.profile, &material.article).answer())
+        let prism = self.judgement(&material.profile, &material.article);
+        Some(if self.think { prism.answer() } else { prism.score_line() })
     }
 
     /// Which answers are spoilt, and how: a pure function of the request's id, so a retry draws anew.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ScoringChoice, TrainChoice};
+use super::{ExportChoice, ScoringChoice, TrainChoice};
 use crate::domain::one_line;
 
 /// The configuration of a workspace. Every key has a default, so an empty file is the embedded default.
@@ -25,6 +25,7 @@ pub struct Config {
     pub student: StudentChoice,
     pub scoring: ScoringChoice,
     pub train: TrainChoice,
+    pub export: ExportChoice,
     pub select: Select,
 }
 
@@ -107,6 +108,7 @@ impl Default for Config {
             student: StudentChoice::default(),
             scoring: ScoringChoice::default(),
             train: TrainChoice::default(),
+            export: ExportChoice::default(),
             select: Select::default(),
         }
     }
@@ -150,6 +152,7 @@ impl Config {
         }
         config.scoring.check()?;
         config.train.check()?;
+        config.export.check()?;
         config.teacher.check("teacher")?;
         for (name, teacher) in &config.teachers {
             if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {

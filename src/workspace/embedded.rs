@@ -14,6 +14,7 @@ pub struct Shipped {
 
 const SHIPPED: &[Shipped] = &[
     Shipped { name: "recipes/stratos-v19.toml", text: include_str!("../../data/recipes/stratos-v19.toml") },
+    Shipped { name: "recipes/stratos-v2.toml", text: include_str!("../../data/recipes/stratos-v2.toml") },
     Shipped { name: "profiles_v19.json", text: include_str!("../../data/profiles_v19.json") },
     Shipped { name: "polarizing_articles_v19.json", text: include_str!("../../data/polarizing_articles_v19.json") },
     Shipped { name: "prices.toml", text: include_str!("../../data/prices.toml") },

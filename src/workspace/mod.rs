@@ -7,6 +7,7 @@
 mod config;
 mod embedded;
 mod error;
+mod export_choice;
 mod files;
 mod jsonl;
 mod ledger;
@@ -19,6 +20,7 @@ mod train_choice;
 pub use config::{Config, Pilot, Select, TeacherChoice};
 pub use embedded::{shipped_recipes, shipped_theme};
 pub use error::WorkspaceError;
+pub use export_choice::ExportChoice;
 pub use files::{atomic_write, free_bytes};
 pub use jsonl::{JsonRecords, MAX_LINE_BYTES};
 pub use ledger::*;

@@ -10,7 +10,10 @@ use serde_json::Value;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_stratos");
 
-const RECIPE: &str = include_str!("../../data/recipes/stratos-v19.toml");
+const RECIPES: [(&str, &str); 2] = [
+    ("stratos-v19", include_str!("../../data/recipes/stratos-v19.toml")),
+    ("stratos-v2", include_str!("../../data/recipes/stratos-v2.toml")),
+];
 const PROFILES: &str = include_str!("../../data/profiles_v19.json");
 const ARTICLES: &str = include_str!("../../data/polarizing_articles_v19.json");
 
@@ -26,13 +29,18 @@ pub struct Workspace {
 impl Workspace {
     /// A workspace with a toy student that trains in seconds.
     pub fn small() -> Self {
+        Self::of("stratos-v19")
+    }
+
+    /// The same with another shipped recipe.
+    pub fn of(recipe: &str) -> Self {
         let dir = tempfile::tempdir().expect("temp dir");
         let workspace = Self { dir };
-        let made = workspace.stratos(&["init", &workspace.path().to_string_lossy()]);
+        let made = workspace.stratos(&["init", &workspace.path().to_string_lossy(), "--recipe", recipe]);
         assert!(made.status.success(), "{}", text(&made));
         let data = workspace.path().join("data");
         fs::create_dir_all(data.join("recipes")).expect("creates");
-        fs::write(data.join("recipes/stratos-v19.toml"), toy_recipe()).expect("writes");
+        fs::write(data.join(format!("recipes/{recipe}.toml")), toy_recipe(recipe)).expect("writes");
         fs::write(data.join("profiles_v19.json"), some_profiles()).expect("writes");
         fs::write(data.join("polarizing_articles_v19.json"), some_articles()).expect("writes");
         workspace
@@ -70,8 +78,9 @@ pub fn json_lines(output: &Output) -> Vec<Value> {
 }
 
 /// Replaces the value of a key in the recipe's `[seedling]` and `[sampling]` tables.
-fn toy_recipe() -> String {
-    let (head, tail) = RECIPE.split_once("[seedling]").expect("the recipe has a seedling");
+fn toy_recipe(name: &str) -> String {
+    let (_, recipe) = RECIPES.iter().find(|(n, _)| *n == name).expect("shipped");
+    let (head, tail) = recipe.split_once("[seedling]").expect("the recipe has a seedling");
     let values = [
         ("vocab_size", "600"),
         ("hidden_size", "32"),

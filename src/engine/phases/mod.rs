@@ -26,7 +26,7 @@ pub(super) use dataset::{StoredDataset, load as load_dataset, seedling_codec};
 pub(super) use deploy::{served, trained_dir};
 pub(super) use distill::{spend_request, suggested_ceiling};
 pub(super) use import_guards::scored;
-pub(super) use train::{loss_curves, run_dir, train_history};
+pub(super) use train::{loss_curves, run_dir, sampler, train_history};
 pub(super) use validate::last_evaluation;
 
 /// Runs one phase to its end. `input` is the digest of what it reads.

@@ -15,9 +15,11 @@ use crate::student::Student;
 use crate::student::tokenizer::TURN_END;
 use crate::train::{self, TrainControl, TrainError, TrainEvent, TrainJob, TrainOutcome, neighbours, steplog};
 use crate::workspace::{Backend, Device, Workspace, WorkspaceError};
+pub use reading::sampler;
 use start::Prepared;
 
 mod elsewhere;
+mod reading;
 mod start;
 
 /// Where the run of one training input lives.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::{Article, Bands, Digest, Digester, Profile};
+use crate::domain::{Article, Digest, Digester, Profile, Recipe};
 use crate::evaluate::SQUARE;
 
 /// A judged row that may be probed.
@@ -30,10 +30,11 @@ fn lot(seed: u64, parts: &[&str]) -> Digest {
     parts.iter().fold(Digester::new().field("probe").field(seed.to_le_bytes()), Digester::field).finish()
 }
 
-/// Draws at most `n` rows, the bands of the truth taking turns, and five articles for five readers: first those drawn rows
-/// whose truth is highest, so that somebody cares. The other reader of a row is the one whose truth on the article is
+/// Draws at most `n` rows, the bands of the truth taking turns, and the articles and readers of the awareness check, as
+/// many as the recipe says or five of each: first those of drawn rows whose truth is highest, so that somebody cares. The other reader of a row is the one whose truth on the article is
 /// farthest away, else any.
-pub fn draw<'a>(rows: &[Judged<'a>], profiles: &'a [Profile], bands: &Bands, n: usize, seed: u64) -> Drawn<'a> {
+pub fn draw<'a>(rows: &[Judged<'a>], profiles: &'a [Profile], recipe: &Recipe, n: usize, seed: u64) -> Drawn<'a> {
+    let bands = &recipe.bands;
     let mut by_band: BTreeMap<usize, Vec<(Digest, Judged<'a>)>> = BTreeMap::new();
     for row in rows {
         let lot = lot(seed, &[row.article.id.as_str(), row.profile.id.as_str()]);
@@ -52,7 +53,8 @@ pub fn draw<'a>(rows: &[Judged<'a>], profiles: &'a [Profile], bands: &Bands, n: 
             }
         }
     }
-    let square = square(&drawn, profiles, seed);
+    let size = recipe.awareness.map_or((SQUARE, SQUARE), |a| (a.articles, a.profiles));
+    let square = square(&drawn, profiles, size, seed);
     Drawn { rows: drawn, square }
 }
 
@@ -67,12 +69,17 @@ fn other<'a>(row: &Judged<'a>, rows: &[Judged<'a>], profiles: &'a [Profile], see
     judged.map(|r| r.profile).or_else(any).unwrap_or(row.profile)
 }
 
-fn square<'a>(drawn: &[Judged<'a>], profiles: &'a [Profile], seed: u64) -> (Vec<&'a Article>, Vec<&'a Profile>) {
+fn square<'a>(
+    drawn: &[Judged<'a>],
+    profiles: &'a [Profile],
+    size: (usize, usize),
+    seed: u64,
+) -> (Vec<&'a Article>, Vec<&'a Profile>) {
     let mut ordered: Vec<&Judged<'a>> = drawn.iter().collect();
     ordered.sort_by(|a, b| b.truth.total_cmp(&a.truth));
     let (mut articles, mut readers): (Vec<&'a Article>, Vec<&'a Profile>) = (Vec::new(), Vec::new());
     for row in ordered {
-        if articles.len() < SQUARE && articles.iter().all(|a| a.id != row.article.id) {
+        if articles.len() < size.0 && articles.iter().all(|a| a.id != row.article.id) {
             articles.push(row.article);
             if readers.iter().all(|p| p.id != row.profile.id) {
                 readers.push(row.profile);
@@ -82,6 +89,6 @@ fn square<'a>(drawn: &[Judged<'a>], profiles: &'a [Profile], seed: u64) -> (Vec<
     let mut more: Vec<&'a Profile> = profiles.iter().filter(|p| readers.iter().all(|r| r.id != p.id)).collect();
     more.sort_by_key(|p| lot(seed, &["square", p.id.as_str()]));
     readers.extend(more);
-    readers.truncate(SQUARE);
+    readers.truncate(size.1);
     (articles, readers)
 }

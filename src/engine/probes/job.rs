@@ -28,7 +28,7 @@ pub fn run(context: &mut JobContext, n: usize) -> Result<PhaseEnd, Failure> {
     let profiles: Vec<Profile> = context.ledger.profiles()?.into_iter().map(|(profile, _)| profile).collect();
     let judged = judged(&evaluation, &articles, &profiles);
     let recipe = &workspace.recipe;
-    let drawn = draw(&judged, &profiles, &recipe.bands, n, workspace.config.seed);
+    let drawn = draw(&judged, &profiles, recipe, n, workspace.config.seed);
     if drawn.rows.is_empty() {
         let next = "Run 'stratos validate --again', then probe.";
         return Err(Failure::new("the evaluation of this student keeps no written answers", next));

@@ -66,6 +66,23 @@ pub fn settings(job: &TrainJob) -> Value {
     })
 }
 
+/// Guard T17: the adapter keeps its base's digest and is refused on another; a recipe that pins its base by the first digits
+/// of a digest is trained on no other.
+pub fn t17(pinned: Option<&str>, base: &Digest) -> Finding {
+    match pinned {
+        Some(digits) if !base.as_str().starts_with(digits) => Finding::fail(
+            "T17",
+            format!("the recipe starts from the base {digits}; this one is {}", base.as_str()),
+            "Set student.base to the model that the recipe names, or its train.base_digest to this one if it is meant.",
+        ),
+        Some(_) => Finding::pass("T17", format!("the base is the one the recipe names, {}", base.as_str())),
+        None => {
+            let saw = format!("the adapter will name its base by digest {}; it is refused on another", base.as_str());
+            Finding::pass("T17", saw)
+        }
+    }
+}
+
 /// Guard T18: the effective settings are written beside the run, for every report to read.
 pub fn t18(run_dir: &Path, settings: &Value) -> Result<Finding, WorkspaceError> {
     let text = format!("{settings:#}\n");

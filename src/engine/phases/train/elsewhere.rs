@@ -15,7 +15,7 @@ use crate::student::matrix::Keep;
 use crate::student::peft::{self, BaseRecord};
 use crate::train::external::{self, ExternalJob, ExternalOutcome, JobParts, RunFolder, Sign, Watch};
 use crate::train::steplog::StepLog;
-use crate::train::{Gate, TrainControl, TrainEvent, neighbours, write_student};
+use crate::train::{Gate, TrainControl, TrainEvent, neighbours, proofs, write_student};
 
 pub(super) fn run(context: &mut JobContext, input: &Digest, choice: &Choice, prepared: &Prepared) -> Result<PhaseEnd, Failure> {
     let workspace = context.workspace.clone();
@@ -38,6 +38,7 @@ pub(super) fn run(context: &mut JobContext, input: &Digest, choice: &Choice, pre
     context.hold(input, &findings)?;
 
     let digest = Base::load(path, Keep::AsStored)?.digest;
+    context.hold(input, &[proofs::t17(rules.base_digest.as_deref(), &digest)])?;
     let encode = |messages: &[crate::domain::ChatMessage]| prepared.codec.example(messages).map_err(|e| e.to_string());
     let folder = RunFolder::new(&prepared.run_dir.join("elsewhere"))?;
     let parts = JobParts {

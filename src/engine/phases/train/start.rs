@@ -9,8 +9,9 @@ use super::super::super::event::Level;
 use super::super::super::job::{Failure, JobContext};
 use super::super::super::subject::{self, Choice, run_rules};
 use super::super::dataset::{StoredDataset, train_example};
+use super::reading::Reading;
 use super::{run_dir, t10};
-use crate::dataset::{Example, OrderRow, Side, order};
+use crate::dataset::{Example, OrderRow};
 use crate::domain::{Conduct, Digest, Finding, Gate, Phase};
 use crate::student::matrix::Keep;
 use crate::student::outline::Outline;
@@ -39,18 +40,19 @@ pub(super) struct Prepared {
     order_rows: Vec<OrderRow>,
     /// Of a base: its size, and how serving reads text.
     base: Option<(BaseSize, Codec)>,
+    /// Rows that are too long for the histogram's limit, with their tokens.
+    left_out: Vec<(String, usize)>,
+    seed: u64,
 }
 
 impl Prepared {
     pub fn of(workspace: &Workspace, choice: &Choice, stored: &StoredDataset, run_dir: PathBuf) -> Result<Self, Failure> {
         let (recipe, seed) = (&workspace.recipe, workspace.config.seed);
         let run = run_rules(recipe, choice);
-        let order_rows: Vec<OrderRow> =
-            stored.side(Side::Train).map(|e| OrderRow::new(e.score, e.repeats, run, &recipe.bands)).collect();
-        let orders = (0..run.epochs).map(|epoch| order(&order_rows, run.order, recipe.scale.middle(), seed, epoch)).collect();
+        let Reading { rows, order_rows, orders, limit, left_out } = Reading::of(workspace, choice, stored);
         let weight = |e: &Example| run.loss_weights.get(recipe.bands.index(e.score)).copied().unwrap_or(1.0) as f32;
         let example = |e: &Example| TrainExample { weight: weight(e), ..train_example(e) };
-        let examples = [Side::Train, Side::Eval].map(|side| stored.side(side).map(example).collect::<Vec<_>>());
+        let examples = rows.map(|rows| rows.into_iter().map(example).collect::<Vec<_>>());
         let codec = subject::codec(workspace, &stored.digest)?;
         let (config, base) = match choice {
             Choice::Seedling => (StudentConfig::seedling(&recipe.seedling, &codec.tokenizer)?, None),
@@ -62,8 +64,9 @@ impl Prepared {
         };
         let train = encode(&codec, config.vocab_size, &examples[0])?;
         let eval = encode(&codec, config.vocab_size, &examples[1])?;
-        let (data, max_tokens) = (stored.digest.clone(), subject::most_tokens(workspace)?);
-        Ok(Self { run_dir, codec, config, examples, train, eval, orders, max_tokens, data, order_rows, base })
+        let (data, readable) = (stored.digest.clone(), subject::most_tokens(workspace)?);
+        let max_tokens = limit.map_or(readable, |limit| limit.min(readable));
+        Ok(Self { run_dir, codec, config, examples, train, eval, orders, max_tokens, data, order_rows, base, left_out, seed })
     }
 
     /// What needs no model: T1, T3, T8, T9, T11, T19.
@@ -78,6 +81,7 @@ impl Prepared {
             bands: &recipe.bands,
             middle: recipe.scale.middle(),
             orders: &self.orders,
+            seed: self.seed,
         };
         let learnt = match choice {
             Choice::Seedling => BaseSize::of_shape(&self.config).parameters,
@@ -87,7 +91,7 @@ impl Prepared {
             proofs::t1(&self.codec, &self.examples[0], &self.train)?,
             proofs::t3(learnt, free_bytes(&self.run_dir)),
             order.t8(&self.run_dir),
-            proofs::t9(&self.train, self.max_tokens),
+            proofs::t9(&self.train, self.max_tokens, &self.left_out),
             proofs::t11(serve, &self.examples[0], &self.train)?,
         ];
         if let Choice::Base(path) = choice {
@@ -173,8 +177,7 @@ pub(super) fn model_proofs(
         proofs::t18(&job.run_dir, &settings)?,
     ];
     if let Subject::Adapter(a) = &job.subject {
-        let saw = format!("the adapter will name its base by digest {}; it is refused on another", a.base.digest.short());
-        findings.push(Finding::pass("T17", saw));
+        findings.push(proofs::t17(context.workspace.recipe.train.base_digest.as_deref(), &a.base.digest));
     }
     if has_begun(&job.run_dir) {
         return Ok(findings);

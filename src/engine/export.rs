@@ -1,0 +1,74 @@
+//! The current dataset written out for other programs. Owns which facts the card tells; formats and files are `dataset`'s.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::asked::AskError;
+use super::job::Failure;
+use super::phases::load_dataset;
+use super::views;
+use crate::dataset::Example;
+use crate::dataset::publish::{CardFacts, Format, GuardLine, PublishedFile, publish};
+use crate::domain::{Digest, Phase};
+use crate::workspace::Workspace;
+
+/// What was written where.
+#[derive(Debug, Clone, Serialize)]
+pub struct Exported {
+    pub folder: String,
+    pub format: Format,
+    pub dataset: Digest,
+    pub files: Vec<PublishedFile>,
+}
+
+/// Writes the current dataset into `folder`.
+pub fn export_dataset(workspace: &Workspace, format: Format, folder: &Path) -> Result<Exported, AskError> {
+    Ok(written(workspace, format, folder)?)
+}
+
+fn written(workspace: &Workspace, format: Format, folder: &Path) -> Result<Exported, Failure> {
+    let ledger = workspace.ledger()?;
+    let record = ledger.last_record(Phase::Dataset)?;
+    let record = record.ok_or_else(|| Failure::new("there is no dataset yet", "Build it with 'stratos dataset build'."))?;
+    let stored = load_dataset(workspace, &record.output)?;
+    // The guards that looked at what this dataset was made of, at its import and its build.
+    let of_this = |f: &&super::FindingView| f.phase == Phase::Dataset && f.subject == record.input;
+    let findings = views::findings(&ledger)?;
+    let guard = |f: &super::FindingView| GuardLine {
+        id: f.finding.guard.clone(),
+        passed: !f.finding.failed(),
+        saw: f.finding.saw.clone(),
+        overridden: f.overridden.clone(),
+    };
+    let recipe = &workspace.recipe;
+    let facts = CardFacts {
+        dataset: &stored.digest,
+        recipe: &recipe.digest(),
+        summary: &recipe.summary,
+        licence: &workspace.config.export.licence,
+        languages: &recipe.data.languages,
+        stats: &stored.stats,
+        provenance: provenance(&stored.examples),
+        guards: findings.iter().filter(of_this).map(guard).collect(),
+        sealed: Vec::new(),
+    };
+    let files = publish(folder, format, &stored.examples, &facts)
+        .map_err(|e| Failure::new(e.to_string(), "Nothing that was there before was changed."))?;
+    Ok(Exported { folder: folder.display().to_string(), format, dataset: stored.digest, files })
+}
+
+/// Rows by who judged them and how the pairs were chosen, the most first.
+fn provenance(examples: &[Example]) -> Vec<(String, usize)> {
+    let mut rows: BTreeMap<String, usize> = BTreeMap::new();
+    for e in examples {
+        let p = &e.provenance;
+        let chosen = format!("{:?}", p.selection).to_lowercase();
+        let prompt = if p.prompt_digest.is_some() { "its prompt is kept by digest" } else { "its prompt is not known" };
+        *rows.entry(format!("{} {}; pairs chosen: {chosen}; {prompt}", p.teacher, p.model)).or_default() += 1;
+    }
+    let mut rows: Vec<(String, usize)> = rows.into_iter().collect();
+    rows.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    rows
+}
