@@ -11,9 +11,12 @@ mod export;
 mod keys;
 mod models;
 mod phases;
+mod report;
+mod runs;
 mod sampler;
 mod score;
 mod tune;
+mod validate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -77,8 +80,12 @@ enum Act {
     Dataset(phases::Dataset),
     /// Train the student; every guard of the start says first what it saw
     Train(TrainArgs),
-    /// Evaluate the student
-    Validate(PhaseArgs),
+    /// Compare evaluation runs on their common rows: better, worse, or cannot tell
+    Compare(runs::CompareRunsArgs),
+    /// Write the report of an evaluation run: Markdown, and one HTML page that needs nothing else
+    Report(report::ReportArgs),
+    /// Evaluate the student, or any predictor on any rows; list stored runs
+    Validate(validate::ValidateArgs),
     /// Think blocks: list them, keep or reject one
     #[command(subcommand)]
     Audit(phases::Audit),
@@ -188,7 +195,9 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
             Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(2) })
         }
         Some(Act::Train(args)) => phases::single(&open(&root)?, Phase::Train, &args.phase),
-        Some(Act::Validate(args)) => phases::single(&open(&root)?, Phase::Validate, &args),
+        Some(Act::Compare(args)) => runs::compare(&*open(&root)?, &args),
+        Some(Act::Report(args)) => report::report(&*open(&root)?, &args),
+        Some(Act::Validate(args)) => validate::validate(&open(&root)?, args),
         Some(Act::Audit(act)) => phases::audit(&open(&root)?, act),
         Some(Act::Deploy(args)) => phases::single(&open(&root)?, Phase::Deploy, &args),
         Some(Act::Score(args)) => score::score(&open(&root)?, args),

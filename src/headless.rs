@@ -12,7 +12,7 @@ use std::sync::Arc;
 use color_eyre::eyre::{Result, bail};
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::domain::{SystemClock, safe_text};
+use crate::domain::{Digest, SystemClock, safe_text};
 use crate::engine::{Command, Engine, EngineHandle, Errand, Event, Level, MaskView, PlanView, Snapshot};
 use crate::workspace::Workspace;
 
@@ -122,6 +122,16 @@ pub fn conduct(workspace: &Arc<Workspace>, command: Command, output: Output) -> 
 
 /// The same, and the state at the end: what it waits for, what was logged. True: it came to its end.
 pub fn conduct_and_look(workspace: &Arc<Workspace>, command: Command, output: Output) -> Result<(bool, Arc<Snapshot>)> {
+    conduct_and_hear(workspace, command, output, &|_| ())
+}
+
+fn conduct_and_hear(
+    workspace: &Arc<Workspace>,
+    command: Command,
+    output: Output,
+    listen: &dyn Fn(&Event),
+) -> Result<(bool, Arc<Snapshot>)> {
+    let evaluates = matches!(&command, Command::Errand { errand: Errand::Evaluate { .. } });
     with_engine(workspace, async |handle| {
         let mut events = handle.events();
         let mut bars = bars::Bars::new();
@@ -132,7 +142,10 @@ pub fn conduct_and_look(workspace: &Arc<Workspace>, command: Command, output: Ou
             tokio::select! {
                 event = events.recv() => match event {
                     Ok(Event::RunEnded { complete }) => break complete,
-                    Ok(event) => show(&mut bars, &event, output)?,
+                    Ok(event) => {
+                        listen(&event);
+                        show(&mut bars, &event, output)?;
+                    }
                     Err(RecvError::Lagged(dropped)) => show(&mut bars, &dropped_note(dropped), output)?,
                     Err(RecvError::Closed) => bail!("the engine ended; its log is in .stratos/logs/stratos.log"),
                 },
@@ -147,7 +160,10 @@ pub fn conduct_and_look(workspace: &Arc<Workspace>, command: Command, output: Ou
         };
         bars.clear();
         let snapshot = settled(&mut snapshot).await?;
-        finish(&snapshot, complete, output)?;
+        // An evaluation off the path prints its own record.
+        if !evaluates {
+            finish(&snapshot, complete, output)?;
+        }
         Ok((complete, snapshot))
     })
 }
@@ -186,6 +202,18 @@ fn finish(snapshot: &Snapshot, complete: bool, output: Output) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Runs an evaluation to its end, telling progress, and gives the name it is stored under; `None`: it did not come to its end.
+pub fn evaluate(workspace: &Arc<Workspace>, command: Command, output: Output) -> Result<Option<Digest>> {
+    let heard = std::cell::RefCell::new(None);
+    let listen = |event: &Event| {
+        if let Event::Evaluated { id, .. } = event {
+            *heard.borrow_mut() = Some(id.clone());
+        }
+    };
+    let (complete, _) = conduct_and_hear(workspace, command, output, &listen)?;
+    Ok(heard.into_inner().filter(|_| complete))
 }
 
 /// What the engine said beside its progress.

@@ -14,6 +14,11 @@ impl UnixMillis {
     pub fn seconds_since(self, earlier: Self) -> f64 {
         (self.0 - earlier.0).max(0) as f64 / 1000.0
     }
+
+    /// "2026-11-21 19:40", UTC; empty for a time that no calendar has.
+    pub fn minutes(self) -> String {
+        jiff::Timestamp::from_millisecond(self.0).map(|t| t.strftime("%Y-%m-%d %H:%M").to_string()).unwrap_or_default()
+    }
 }
 
 /// Where the engine reads the time.

@@ -1,10 +1,11 @@
-//! Errands: pieces of distillation and training that are not a phase. They run as jobs and record no phase; what they plan,
+//! Errands: pieces of distillation, training and validation that are not a phase. They run as jobs and record no phase; what they plan,
 //! buy, bring home and find is in the ledger.
 
 use serde::{Deserialize, Serialize};
 
+use super::evaluation::EvaluationRequest;
 use crate::distill::Scope;
-use crate::domain::{Phase, ProfileId};
+use crate::domain::{Digest, Phase, ProfileId};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "errand")]
@@ -19,14 +20,28 @@ pub enum Errand {
     Polarise { profiles: Vec<ProfileId>, count: usize, send: bool },
     /// Proves and rehearses the training that would begin now, and trains nothing.
     DryRun,
+    /// Asks the trained student what tells whether its reasoning is any good, about at most so many rows of its newest
+    /// evaluation.
+    Probe { n: usize },
+    /// Has a predictor judged on rows, and keeps the record.
+    Evaluate { request: EvaluationRequest },
 }
 
 impl Errand {
+    /// What it reads where its phase cannot say yet: an evaluation of a file needs no trained student.
+    pub fn own_input(&self) -> Option<Digest> {
+        match self {
+            Self::Evaluate { request } => Some(Digest::of_json(request)),
+            _ => None,
+        }
+    }
+
     /// The tab it belongs to.
     pub fn phase(&self) -> Phase {
         match self {
             Self::Polarise { .. } => Phase::Articles,
             Self::DryRun => Phase::Train,
+            Self::Evaluate { .. } | Self::Probe { .. } => Phase::Validate,
             _ => Phase::Distill,
         }
     }

@@ -93,6 +93,11 @@ pub enum Event {
         tokens: usize,
         runtime: Arc<str>,
     },
+    /// An evaluation was stored under this name.
+    Evaluated {
+        id: Digest,
+        headline: String,
+    },
     Imported {
         what: String,
         added: usize,

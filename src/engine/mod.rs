@@ -7,12 +7,16 @@ mod command;
 mod compare;
 mod doctor;
 mod errand;
+mod evaluation;
 mod event;
 mod export;
 mod imports;
 mod job;
 mod memory;
 mod phases;
+mod probes;
+mod report;
+mod runs;
 mod scoring;
 mod snapshot;
 mod state;
@@ -27,7 +31,14 @@ pub use command::{Command, Consent, Verdict};
 pub use compare::{CompareError, Comparison, MOST_PAIRS, compare};
 pub use doctor::{Checkup, Diagnosis, State, examine};
 pub use errand::Errand;
+pub use evaluation::{
+    EvaluationRequest, PredictorChoice, RequestError, RowsChoice, RunError, RunSummary, SamplingChoice, StoredRun, stored_run,
+    stored_runs,
+};
 pub use event::{ApprovalRequest, Event, Level};
+pub use probes::{Drawn, Judged, ProbeError, ProbeMaterial, Told, draw, probe};
+pub use report::{ReportError, last_probes, write_report};
+pub use runs::{RunLookup, compare_stored, find_run};
 pub use export::{Exported, export_dataset};
 pub use snapshot::*;
 

@@ -12,6 +12,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::event::{Event, Level};
 use super::job::{Failure, JobMessage};
 use super::phases::{selected_profiles, served};
+use crate::domain::recipe::Sampling;
 use crate::domain::{Article, Conduct, Digest, Gate, PairKey, Profile, ProfileId, SourceType, read_tolerant, split_think};
 use crate::scorer::{self, Embedded, Scorer};
 use crate::student::{Generated, Prompt, Student};
@@ -93,7 +94,7 @@ pub(super) fn generate(
     conduct: &mut dyn Conduct,
 ) -> Result<Vec<Reply>, Failure> {
     let mut replies = Vec::with_capacity(questions.len());
-    answer(workspace, &Embedded::new(student.clone()), questions, &mut |reply| {
+    answer(workspace, &Embedded::new(student.clone()), &workspace.recipe.sampling, questions, &mut |reply| {
         replies.push(reply);
         if conduct.gate() == Gate::Stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
@@ -104,6 +105,7 @@ pub(super) fn generate(
 pub(super) fn answer(
     workspace: &Workspace,
     scorer: &dyn Scorer,
+    rules: &Sampling,
     questions: &[Question],
     on_reply: &mut dyn FnMut(Reply) -> ControlFlow<()>,
 ) -> Result<(), Failure> {
@@ -116,7 +118,7 @@ pub(super) fn answer(
         since = Instant::now();
         on_reply(Reply { pair: (*pair).clone(), written: written.clone(), seconds })
     };
-    scorer.answer(&prompts, &workspace.recipe.sampling, workspace.config.seed, &mut on_row)?;
+    scorer.answer(&prompts, rules, workspace.config.seed, &mut on_row)?;
     Ok(())
 }
 
@@ -168,7 +170,7 @@ fn score(workspace: &Workspace, asked: &Asked, say: &dyn Fn(Event)) -> Result<()
     }
     let started = Instant::now();
     let (mut answers, mut unread, mut prompt_tokens, mut tokens) = (0, 0, 0, 0);
-    answer(workspace, scorer.as_ref(), &questions, &mut |reply| {
+    answer(workspace, scorer.as_ref(), &workspace.recipe.sampling, &questions, &mut |reply| {
         let title = titles.get(&reply.pair.article).copied().unwrap_or_default();
         answers += 1;
         prompt_tokens += reply.written.prompt_tokens;

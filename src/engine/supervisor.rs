@@ -301,7 +301,8 @@ impl Supervisor {
     }
 
     fn start_job(&mut self, phase: Phase, errand: Option<Errand>) -> Result<(), WorkspaceError> {
-        let Some(input) = self.standings[phase.index()].input.clone() else {
+        let own = || errand.as_ref().and_then(Errand::own_input);
+        let Some(input) = self.standings[phase.index()].input.clone().or_else(own) else {
             self.fail(phase, &Failure::new("its inputs are missing", "Run the earlier phases first."));
             return self.end_run(false);
         };

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::domain::{Article, Profile};
+use crate::domain::{Article, Digest, Profile};
 
 /// Names that [`Baselines::predict`] knows.
 pub const BASELINES: [&str; 3] = ["constant", "profile median", "lexical"];
@@ -12,9 +12,6 @@ pub const BASELINES: [&str; 3] = ["constant", "profile median", "lexical"];
 const FEATURES: usize = 5;
 /// Ridge penalty on every weight but the bias.
 const RIDGE: f64 = 1.0;
-/// What is predicted where there is no training data at all.
-const MIDDLE: f64 = 5.0;
-const SCALE: (f64, f64) = (0.0, 10.0);
 
 /// Words too frequent to say what a text is about.
 const STOP_WORDS: [&str; 40] = [
@@ -32,21 +29,26 @@ pub struct Baselines {
     idf: HashMap<String, f64>,
     unseen_idf: f64,
     weights: [f64; FEATURES],
+    /// Ends of the scale; its middle is said where there is no training data at all.
+    scale: (f64, f64),
+    /// Rows that it was fitted on.
+    rows: usize,
 }
 
 impl Baselines {
-    /// Fits all baselines on training pairs and the teacher's scores of them.
-    pub fn fit(train: &[(&Profile, &Article, f64)]) -> Self {
+    /// Fits all baselines on training pairs and the teacher's scores of them, which lie on `scale`.
+    pub fn fit(train: &[(&Profile, &Article, f64)], scale: (f64, f64)) -> Self {
         let train: Vec<_> = train.iter().copied().filter(|(.., score)| score.is_finite()).collect();
         let mut by_profile: BTreeMap<String, Vec<f64>> = BTreeMap::new();
         for (profile, _, score) in &train {
             by_profile.entry(profile.id.as_str().to_owned()).or_default().push(*score);
         }
-        let constant = median(train.iter().map(|(.., score)| *score)).unwrap_or(MIDDLE);
+        let constant = median(train.iter().map(|(.., score)| *score)).unwrap_or(f64::midpoint(scale.0, scale.1));
         let profile_medians =
             by_profile.into_iter().filter_map(|(id, scores)| median(scores.into_iter()).map(|m| (id, m))).collect();
         let (idf, unseen_idf) = fit_idf(&train);
-        let mut fitted = Self { constant, profile_medians, idf, unseen_idf, weights: [0.0; FEATURES] };
+        let weights = [0.0; FEATURES];
+        let mut fitted = Self { constant, profile_medians, idf, unseen_idf, weights, scale, rows: train.len() };
         let mut points = Vec::with_capacity(train.len());
         let mut profiles: HashMap<&str, ProfileWords> = HashMap::new();
         let mut articles: HashMap<&str, ArticleWords> = HashMap::new();
@@ -64,18 +66,45 @@ impl Baselines {
         self.constant
     }
 
-    /// What the baseline of that name says, between 0 and 10. A profile without training rows and an unknown name get
-    /// the constant.
+    /// Whether there was anything to fit them on.
+    pub fn fitted(&self) -> bool {
+        self.rows > 0
+    }
+
+    /// Names what they were fitted to: the same numbers, the same digest.
+    pub fn digest(&self) -> Digest {
+        let idf: BTreeMap<&String, &f64> = self.idf.iter().collect();
+        Digest::of_json(&(self.constant, &self.profile_medians, idf, self.weights, self.scale))
+    }
+
+    /// What the baseline of that name says, on the scale. A profile without training rows and an unknown name get the
+    /// constant.
     pub fn predict(&self, name: &str, profile: &Profile, article: &Article) -> f64 {
         match name {
             "profile median" => self.profile_medians.get(profile.id.as_str()).copied().unwrap_or(self.constant),
-            "lexical" => {
-                let features = self.features(&ProfileWords::of(profile), &ArticleWords::of(article));
-                let score: f64 = features.iter().zip(&self.weights).map(|(f, w)| f * w).sum();
-                score.clamp(SCALE.0, SCALE.1)
-            }
+            "lexical" => self.lexical(&ProfileWords::of(profile), &ArticleWords::of(article)),
             _ => self.constant,
         }
+    }
+
+    /// The same for many pairs; the words of each profile and article are taken once.
+    pub fn predict_all<'a>(&self, name: &str, pairs: impl Iterator<Item = (&'a Profile, &'a Article)>) -> Vec<f64> {
+        let mut profiles: HashMap<&str, ProfileWords> = HashMap::new();
+        let mut articles: HashMap<&str, ArticleWords> = HashMap::new();
+        let mut predict = |(profile, article): (&'a Profile, &'a Article)| {
+            if name != "lexical" {
+                return self.predict(name, profile, article);
+            }
+            let reader = profiles.entry(profile.id.as_str()).or_insert_with(|| ProfileWords::of(profile));
+            let text = articles.entry(article.id.as_str()).or_insert_with(|| ArticleWords::of(article));
+            self.lexical(reader, text)
+        };
+        pairs.map(&mut predict).collect()
+    }
+
+    fn lexical(&self, reader: &ProfileWords, text: &ArticleWords) -> f64 {
+        let score: f64 = self.features(reader, text).iter().zip(&self.weights).map(|(f, w)| f * w).sum();
+        score.clamp(self.scale.0, self.scale.1)
     }
 
     /// 1, ln(1 + tracked names in the article), ln(1 + interest words in it), tf-idf cosine, place named.
@@ -232,6 +261,8 @@ mod tests {
     use super::*;
     use crate::domain::ProfileRow;
 
+    const SCALE: (f64, f64) = (0.0, 10.0);
+
     fn profile(json: &str) -> Profile {
         serde_json::from_str::<ProfileRow>(json).expect("reads").into_profile().expect("typed")
     }
@@ -253,10 +284,10 @@ mod tests {
     fn medians_come_from_the_training_rows() {
         let [nurse, gamer] = readers();
         let (a, b, c) = (article("a"), article("b"), article("c"));
-        let fitted = Baselines::fit(&[(&nurse, &a, 1.0), (&nurse, &b, 3.0), (&nurse, &c, 8.0), (&nurse, &c, f64::NAN)]);
+        let fitted = Baselines::fit(&[(&nurse, &a, 1.0), (&nurse, &b, 3.0), (&nurse, &c, 8.0), (&nurse, &c, f64::NAN)], SCALE);
         assert!((fitted.constant() - 3.0).abs() < 1e-12);
         assert!((fitted.predict("constant", &gamer, &a) - 3.0).abs() < 1e-12);
-        let two = Baselines::fit(&[(&nurse, &a, 1.0), (&nurse, &b, 2.0), (&gamer, &a, 9.0)]);
+        let two = Baselines::fit(&[(&nurse, &a, 1.0), (&nurse, &b, 2.0), (&gamer, &a, 9.0)], SCALE);
         assert!((two.predict("profile median", &nurse, &c) - 1.5).abs() < 1e-12);
         assert!((two.predict("profile median", &gamer, &c) - 9.0).abs() < 1e-12);
     }
@@ -273,7 +304,7 @@ mod tests {
         ];
         let articles: Vec<Article> = texts.iter().map(|(title, ..)| article(title)).collect();
         let pairs = articles.iter().zip(&texts).flat_map(|(a, (_, n, g))| [(&nurse, a, *n), (&gamer, a, *g)]);
-        let fitted = Baselines::fit(&pairs.collect::<Vec<_>>());
+        let fitted = Baselines::fit(&pairs.collect::<Vec<_>>(), SCALE);
         let unseen = article("Houston Methodist hires telehealth staff");
         let (own, other) = (fitted.predict("lexical", &nurse, &unseen), fitted.predict("lexical", &gamer, &unseen));
         assert!(own > other + 3.0, "{own} {other}");
@@ -283,9 +314,9 @@ mod tests {
     #[test]
     fn without_training_data_everything_is_the_middle() {
         let [nurse, _] = readers();
-        let fitted = Baselines::fit(&[]);
+        let fitted = Baselines::fit(&[], SCALE);
         for name in BASELINES {
-            assert!((fitted.predict(name, &nurse, &article("x")) - MIDDLE).abs() < 1e-12, "{name}");
+            assert!((fitted.predict(name, &nurse, &article("x")) - 5.0).abs() < 1e-12, "{name}");
         }
     }
 

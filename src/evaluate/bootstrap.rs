@@ -61,6 +61,35 @@ pub(super) fn of_table(table: &Table, constant: Option<f64>, seed: u64) -> Inter
     named.filter_map(|((key, _), values)| Some(((*key).to_owned(), middle(values)?))).collect()
 }
 
+/// 95 % interval of a mean over rows, by bootstrap over articles: each is (sum over its rows, rows). `None` for fewer than
+/// two articles.
+pub(super) fn mean_interval(articles: &[(f64, f64)], seed: u64) -> Option<(f64, f64)> {
+    if articles.len() < 2 {
+        return None;
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut means: Vec<f64> = Vec::with_capacity(DRAWS);
+    for _ in 0..DRAWS {
+        let (mut sum, mut n) = (0.0, 0.0);
+        for _ in 0..articles.len() {
+            let (of_article, rows) = articles[below(&mut rng, articles.len())];
+            sum += of_article;
+            n += rows;
+        }
+        means.extend((n > 0.0).then(|| sum / n));
+    }
+    middle(&mut means)
+}
+
+/// The items in an order that depends on the seed alone.
+pub(super) fn shuffled<T>(mut items: Vec<T>, seed: u64) -> Vec<T> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    for i in (1..items.len()).rev() {
+        items.swap(i, below(&mut rng, i + 1));
+    }
+    items
+}
+
 /// A number in 0..n; the bias of the multiplication is below n / 2⁶⁴.
 fn below(rng: &mut ChaCha8Rng, n: usize) -> usize {
     ((u128::from(rng.next_u64()) * n as u128) >> 64) as usize

@@ -1,5 +1,5 @@
-//! Small statistics of counts. Owns Wilson's interval, `McNemar`'s tests and Cohen's h; intervals of metrics are
-//! `bootstrap`'s.
+//! Small statistics of counts. Owns Wilson's interval, `McNemar`'s tests, Cohen's h and Holm's correction; intervals of
+//! metrics are `bootstrap`'s.
 
 /// 97.5th percentile of the normal distribution.
 const Z95: f64 = 1.959_963_984_540_054;
@@ -57,6 +57,19 @@ pub fn cohens_h(p1: f64, p2: f64) -> f64 {
     angle(p1) - angle(p2)
 }
 
+/// Holm's step-down correction: the p of rank i (from 0) of m is multiplied by m − i, never below the one before it, at
+/// most 1. In the order given.
+pub fn holm(ps: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..ps.len()).collect();
+    order.sort_by(|&a, &b| ps[a].total_cmp(&ps[b]));
+    let (mut corrected, mut least) = (vec![1.0; ps.len()], 0.0_f64);
+    for (rank, &i) in order.iter().enumerate() {
+        least = least.max(ps[i] * (ps.len() - rank) as f64).min(1.0);
+        corrected[i] = least;
+    }
+    corrected
+}
+
 /// P(χ²₁ > x) = erfc(√(x/2)).
 fn chi_squared_upper_1(x: f64) -> f64 {
     erfc((x / 2.0).max(0.0).sqrt())
@@ -111,6 +124,16 @@ mod tests {
     #[test]
     fn cohens_h_gives_the_known_answer() {
         assert!(near(cohens_h(0.3, 0.5), -0.41152, 5e-6));
+    }
+
+    #[test]
+    fn holm_gives_what_r_gives() {
+        // p.adjust(c(.01, .04, .03, .005), "holm")
+        let corrected = holm(&[0.01, 0.04, 0.03, 0.005]);
+        for (ours, theirs) in corrected.iter().zip([0.03, 0.06, 0.06, 0.02]) {
+            assert!(near(*ours, theirs, 1e-12), "{corrected:?}");
+        }
+        assert_eq!((holm(&[0.6, 0.9]), holm(&[])), (vec![1.0, 1.0], Vec::new()));
     }
 
     #[test]

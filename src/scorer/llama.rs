@@ -182,22 +182,23 @@ impl LlamaServer {
         if self.checked.get().is_some() {
             return Ok(());
         }
-        let body = self.named(json!({"content": sent.text, "add_special": false, "parse_special": true}));
+        let (text, ids) = sent.conversation();
+        let body = self.named(json!({"content": text, "add_special": false, "parse_special": true}));
         let theirs: Tokens = self.wire.post("/tokenize", &body).await?;
-        if theirs.tokens == sent.ids {
+        if theirs.tokens == ids {
             self.checked.get_or_init(|| ());
             return Ok(());
         }
-        let at = theirs.tokens.iter().zip(&sent.ids).take_while(|(a, b)| a == b).count();
+        let at = theirs.tokens.iter().zip(ids).take_while(|(a, b)| a == b).count();
         let piece = |ids: &[u32]| match ids.get(at) {
             Some(id) => format!("'{}' ({id})", one_line(&self.text.codec.tokenizer.piece(*id), 40)),
             None => "nothing".into(),
         };
-        let (there, here) = (piece(&theirs.tokens), piece(&sent.ids));
+        let (there, here) = (piece(&theirs.tokens), piece(ids));
         let why = format!(
             "{} tokens there and {} here; at token {at} it has {there} where the student has {here}",
             theirs.tokens.len(),
-            sent.ids.len()
+            ids.len()
         );
         Err(ScorerError::Tokens { server: self.wire.server(), row: sent.row.clone(), why })
     }

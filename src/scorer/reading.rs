@@ -30,9 +30,19 @@ pub struct TextSide {
 #[derive(Debug)]
 pub(super) struct Sent {
     pub row: String,
+    /// The rendered conversation, then what the assistant has written already.
     pub text: String,
     pub ids: Vec<u32>,
+    /// Bytes of `text` and number of `ids` before what the assistant has written.
+    asked: (usize, usize),
     pub seed: u32,
+}
+
+impl Sent {
+    /// The conversation alone: what any server has to read as the student does.
+    pub fn conversation(&self) -> (&str, &[u32]) {
+        (&self.text[..self.asked.0], &self.ids[..self.asked.1])
+    }
 }
 
 /// What came back.
@@ -69,9 +79,14 @@ impl TextSide {
         let limit = self.config.max_position_embeddings;
         let mut all = Vec::with_capacity(prompts.len());
         for prompt in prompts {
-            let text = self.codec.template.render(&prompt.messages, true)?;
-            let ids = self.codec.tokenizer.encode(&text)?;
-            all.push(Sent { row: prompt.id.clone(), text, ids, seed: row_seed(seed, &prompt.id) });
+            let (mut text, begun) = self.codec.asked(&prompt.messages)?;
+            let mut ids = self.codec.tokenizer.encode(&text)?;
+            let asked = (text.len(), ids.len());
+            if !begun.is_empty() {
+                ids.extend(self.codec.tokenizer.encode(begun)?);
+                text.push_str(begun);
+            }
+            all.push(Sent { row: prompt.id.clone(), text, ids, asked, seed: row_seed(seed, &prompt.id) });
         }
         let long: Vec<String> = all.iter().filter(|s| s.ids.len() >= limit).map(|s| s.row.clone()).collect();
         if long.is_empty() { Ok(all) } else { Err(StudentError::too_long(limit, &long).into()) }

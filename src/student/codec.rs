@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{ChatTemplate, StudentError, StudentTokenizer, tokenizer};
-use crate::domain::ChatMessage;
+use crate::domain::{ChatMessage, Role};
 
 #[derive(Debug, Clone)]
 pub struct Codec {
@@ -43,9 +43,23 @@ impl Codec {
         Ok(Self { tokenizer: tokenizer.map_err(|e| StudentError::file(folder, e.to_string()))?, template })
     }
 
-    /// Ids of a conversation up to where the assistant begins to write.
+    /// Ids of a conversation up to where the assistant writes. Where the last message is the assistant's, it has written
+    /// that already and goes on from there; encoded apart, as drawn tokens meet a prompt.
     pub fn prompt(&self, messages: &[ChatMessage]) -> Result<Vec<u32>, StudentError> {
-        self.tokenizer.encode(&self.template.render(messages, true)?)
+        let (asked, begun) = self.asked(messages)?;
+        let mut ids = self.tokenizer.encode(&asked)?;
+        if !begun.is_empty() {
+            ids.extend(self.tokenizer.encode(begun)?);
+        }
+        Ok(ids)
+    }
+
+    /// The text of a conversation up to where the assistant begins, and what it has written already.
+    pub fn asked<'a>(&self, messages: &'a [ChatMessage]) -> Result<(String, &'a str), StudentError> {
+        match messages.split_last() {
+            Some((last, before)) if last.role == Role::Assistant => Ok((self.template.render(before, true)?, &last.content)),
+            _ => Ok((self.template.render(messages, true)?, "")),
+        }
     }
 
     /// Ids of a conversation whose last message is the assistant's, and where the loss begins. Prompt and answer are
@@ -88,7 +102,6 @@ pub(crate) mod tests {
     use super::super::template::CHATML;
     use super::super::tokenizer::tests::toy as toy_tokenizer;
     use super::*;
-    use crate::domain::Role;
 
     pub fn toy() -> Codec {
         Codec { tokenizer: toy_tokenizer(), template: ChatTemplate::new(CHATML).unwrap() }
@@ -116,6 +129,20 @@ pub(crate) mod tests {
         let encoded = codec.example(&messages).unwrap();
         assert_eq!(encoded.ids[..encoded.loss_from], codec.prompt(&messages[..2]).unwrap());
         assert_eq!(encoded.ids.last(), Some(&codec.tokenizer.end()));
+    }
+
+    #[test]
+    fn an_answer_that_was_begun_is_gone_on_from_where_it_stands() {
+        let codec = toy();
+        let whole = "<think>\nweak\n</think>\nSCORE: 1.5 | REASON: no.";
+        let encoded = codec.example(&conversation(whole)).unwrap();
+        for begun in ["<think>\nweak\n</think>\n", "<think>\n", ""] {
+            let ids = codec.prompt(&conversation(begun)).unwrap();
+            assert_eq!(encoded.ids[..ids.len()], ids, "{begun:?}");
+        }
+        let messages = conversation("<think>");
+        let (asked, begun) = codec.asked(&messages).unwrap();
+        assert!(asked.ends_with("assistant\n") && begun == "<think>");
     }
 
     #[test]

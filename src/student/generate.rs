@@ -28,7 +28,7 @@ const TAIL: usize = 16;
 pub struct Prompt {
     /// Names the row's random stream.
     pub id: String,
-    /// System and user turns.
+    /// System and user turns; a last turn of the assistant's is the beginning of its answer, and it writes on from there.
     pub messages: Vec<ChatMessage>,
 }
 

@@ -60,7 +60,9 @@ pub fn run_errand(context: &mut JobContext, input: &Digest, errand: &Errand) -> 
             let reach = if *send { Reach::End } else { Reach::Plan };
             pairs(context, &aside_input(input, teacher), Some(teacher), scope, reach)?
         }
+        Errand::Probe { .. } => return Err(Failure::new("probes are no distillation", "Run 'stratos validate probes'.")),
         Errand::DryRun => return Err(Failure::new("a dry run is no distillation", "Run 'stratos train --dry-run'.")),
+        Errand::Evaluate { .. } => return Err(Failure::new("an evaluation is no distillation", "Run 'stratos validate'.")),
         Errand::Polarise { profiles, count, send } => return super::polarise::run(context, profiles, *count, *send),
     };
     match step {

@@ -22,17 +22,20 @@ use crate::distill::PairSet;
 use crate::domain::{Article, Digest, Phase, Profile};
 use crate::workspace::{Ledger, Select, StoredTrace, Workspace, WorkspaceError};
 
-pub(super) use dataset::{load as load_dataset, seedling_codec};
-pub(super) use deploy::served;
+pub(super) use dataset::{StoredDataset, load as load_dataset, seedling_codec};
+pub(super) use deploy::{served, trained_dir};
 pub(super) use distill::{spend_request, suggested_ceiling};
 pub(super) use import_guards::scored;
-pub(super) use train::{sampler, train_history};
+pub(super) use train::{loss_curves, run_dir, sampler, train_history};
 pub(super) use validate::last_evaluation;
 
 /// Runs one phase to its end. `input` is the digest of what it reads.
 pub(super) fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure> {
-    if let Some(errand) = context.errand.clone().filter(|errand| *errand != Errand::DryRun) {
-        return distill::run_errand(context, input, &errand);
+    match context.errand.clone() {
+        None | Some(Errand::DryRun) => {}
+        Some(Errand::Probe { n }) => return super::probes::run(context, n),
+        Some(Errand::Evaluate { request }) => return validate::run_errand(context, &request),
+        Some(errand) => return distill::run_errand(context, input, &errand),
     }
     match context.phase {
         Phase::Profiles => profiles::run(context, input),

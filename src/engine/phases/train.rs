@@ -199,7 +199,12 @@ fn run_log(workspace: &Workspace, run: &str) -> Vec<TrainEvent> {
     dir.ok().and_then(|dir| steplog::read(&dir.join("steps.jsonl")).ok()).unwrap_or_default()
 }
 
-type Curve = Vec<(u64, f64)>;
+/// The losses of a run by step: of the rows that were trained on, and of those held out.
+pub fn loss_curves(workspace: &Workspace, run: &str) -> (Curve, Curve) {
+    curves(&run_log(workspace, run))
+}
+
+pub type Curve = Vec<(u64, f64)>;
 
 fn curves(log: &[TrainEvent]) -> (Curve, Curve) {
     let loss = log.iter().filter_map(|e| if let TrainEvent::Step(s) = e { Some((s.step, s.loss)) } else { None });

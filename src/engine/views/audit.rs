@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::super::command::Verdict;
+use super::super::evaluation::outputs;
 use super::super::phases::{current_traces, last_evaluation};
 use super::super::snapshot::{AuditItem, AuditView};
 use super::super::state::Standing;
@@ -19,7 +20,7 @@ pub(super) fn view(workspace: &Workspace, ledger: &Ledger, standings: &[Standing
     }
     let recipe = &workspace.recipe;
     let outputs: HashMap<PairKey, String> = match last_evaluation(ledger)? {
-        Some((_, subject)) => ledger.predictions(&subject)?.into_iter().map(|p| (p.pair, p.output)).collect(),
+        Some((evaluation, subject)) => outputs(ledger, &evaluation, &subject)?,
         None => HashMap::new(),
     };
     let verdicts: HashMap<Digest, Verdict> = ledger.reviews()?.into_iter().map(|r| (r.trace, verdict_of(&r.verdict))).collect();

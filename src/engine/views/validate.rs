@@ -1,5 +1,6 @@
 //! View of tab 6: is it better than doing nothing; does it pass the recipe's own gates?
 
+use super::super::evaluation::outputs;
 use super::super::phases::{last_evaluation, load_dataset};
 use super::super::scoring;
 use super::super::snapshot::{MetricRow, PredictionView, SanityRow, ValidateView};
@@ -47,8 +48,7 @@ pub(super) fn view(workspace: &Workspace, ledger: &Ledger, standings: &[Standing
     };
     let Some(dataset) = output_of(standings, Phase::Dataset) else { return Ok(view) };
     let Ok(stored) = load_dataset(workspace, &dataset) else { return Ok(view) };
-    let outputs: std::collections::HashMap<_, _> =
-        ledger.predictions(&subject)?.into_iter().map(|p| (p.pair, p.output)).collect();
+    let outputs = outputs(ledger, &evaluation, &subject)?;
     let titles: std::collections::HashMap<_, _> = ledger.articles()?.into_iter().map(|(a, _)| (a.id, a.title)).collect();
     let mut rows: Vec<PredictionView> = Vec::new();
     for example in stored.side(Side::Eval) {

@@ -7,6 +7,7 @@ mod decisions;
 mod phases;
 mod plans;
 mod predictions;
+mod probes;
 mod releases;
 mod requests;
 mod sources;
@@ -16,7 +17,8 @@ pub use answers::{Answered, Billed, Importer, Kept, Measured, StoredReject, Stor
 pub use decisions::{Override, Review, StoredFinding};
 pub use phases::PhaseRecord;
 pub use plans::PlanRow;
-pub use predictions::StoredPrediction;
+pub use predictions::{EvaluationRow, StoredPrediction};
+pub use probes::ProbeAnswer;
 pub use releases::ReleaseRow;
 pub use requests::{NewRequest, Past, RequestRow, RequestState};
 pub use sources::{Origin, Upserted};
@@ -30,7 +32,7 @@ use rusqlite::Connection;
 use super::WorkspaceError;
 
 /// Steps of the schema, in order; a released step is never edited, a new one is added.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_4.sql"), include_str!("schema_5.sql")];
 
 /// A connection to the ledger. Each thread has its own; SQLite keeps them apart.
 pub struct Ledger {
@@ -174,7 +176,7 @@ mod tests {
         let pages: i64 = ledger.db.pragma_query_value(None, "page_count", |r| r.get(0)).expect("counts");
         ledger.db.pragma_update(None, "max_page_count", pages).expect("limits");
         let error =
-            ledger.put_evaluation(&first, &"x".repeat(1 << 20), crate::domain::UnixMillis(2)).expect_err("full").to_string();
+            ledger.put_evaluation(&first, &"x".repeat(1 << 20), "", crate::domain::UnixMillis(2)).expect_err("full").to_string();
         assert!(error.contains("Free some disk space"), "{error}");
         assert!(ledger.is_acknowledged(&first).expect("reads"));
         assert_eq!(ledger.evaluation(&first).expect("reads"), None);

@@ -37,6 +37,27 @@ impl Ledger {
         })
     }
 
+    /// The newest run of a phase that made this.
+    pub fn record_of(&self, phase: Phase, output: &Digest) -> Result<Option<PhaseRecord>, WorkspaceError> {
+        self.run(|db| {
+            db.query_row(
+                "SELECT input, headline, at, seconds FROM phase_record WHERE phase = ?1 AND output = ?2 ORDER BY id DESC LIMIT 1",
+                params![phase.id(), output.as_str()],
+                |r| {
+                    Ok(PhaseRecord {
+                        phase,
+                        input: Digest::from_hex(r.get::<_, String>(0)?),
+                        output: output.clone(),
+                        headline: r.get(1)?,
+                        at: UnixMillis(r.get(2)?),
+                        seconds: r.get(3)?,
+                    })
+                },
+            )
+            .optional()
+        })
+    }
+
     pub fn last_record(&self, phase: Phase) -> Result<Option<PhaseRecord>, WorkspaceError> {
         self.run(|db| {
             db.query_row(
