@@ -14,6 +14,9 @@ pub enum Origin {
     /// The recipe's data files; synchronised with them at each run.
     Shipped,
     Imported,
+    /// Made from the rows of a file of labels, which carry texts and no ids. They are judged already, so distillation
+    /// does not ask about them.
+    Labels,
 }
 
 impl Origin {
@@ -21,6 +24,7 @@ impl Origin {
         match self {
             Self::Shipped => "shipped",
             Self::Imported => "imported",
+            Self::Labels => "labels",
         }
     }
 }
