@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::distill::quality::{is_cut, languages_of, tells_of_change};
 use crate::domain::{
-    Answer, Article, ArticleId, DepthVerdict, Digest, FileLine, Flag, Label, LabelKind, LabelState, ProfileId, Recipe, Trace, Trust,
+    Answer, Article, DepthVerdict, Digest, FileLine, Flag, Label, LabelKind, LabelState, ProfileId, Recipe, Trace, Trust,
     word_count,
 };
 
@@ -254,11 +254,6 @@ pub fn unknown<'a>(labels: impl IntoIterator<Item = &'a Label>, why: &str) -> Ve
         *counts.entry(id.clone()).or_default() += 1;
     }
     counts.into_iter().collect()
-}
-
-/// Whether an id is one that a label may name.
-pub fn is_article_id(text: &str) -> bool {
-    ArticleId::new(text).is_ok()
 }
 
 #[cfg(test)]

@@ -12,7 +12,12 @@ pub mod cluster;
 pub mod contrastive;
 pub mod example;
 pub mod export;
+pub mod identity;
+pub mod labels;
+pub mod legacy;
 pub mod order;
+pub mod seal;
+pub mod seal_choice;
 pub mod split;
 pub mod stats;
 
@@ -25,13 +30,14 @@ mod testing;
 mod tokens;
 
 pub use balance::{Balance, TargetOutcome, balance};
-pub use build::{Dataset, DatasetError, QuarantineReason, Quarantined, Sources, build};
+pub use build::{Dataset, DatasetError, QuarantineReason, Quarantined, Sources, build, by_preference};
 pub use cluster::{ClusterId, Clusters, Join, JoinReason, cluster};
 pub use contrastive::{ContrastivePair, ScoredRow};
 pub use example::{Example, Provenance, Selection, Side, SourcedTrace};
 pub use export::{ExportError, ExportedRow, read_examples, write_examples};
 pub use keys::{shingles, words};
 pub use order::{OrderRow, order};
+pub use seal::{Held, Seal, SealError, Sealed, SealedCopy};
 pub use split::{RowKey, Split, StratumShare, d3, split};
 pub use stats::DatasetStats;
 pub use tokens::{TokenLengths, TokenStats};

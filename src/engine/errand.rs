@@ -1,10 +1,13 @@
 //! Errands: pieces of distillation and training that are not a phase. They run as jobs and record no phase; what they plan,
 //! buy, bring home and find is in the ledger.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
+use super::sealing::SealWish;
 use crate::distill::Scope;
-use crate::domain::{Phase, ProfileId};
+use crate::domain::{Phase, ProfileId, Trust};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "errand")]
@@ -19,6 +22,10 @@ pub enum Errand {
     Polarise { profiles: Vec<ProfileId>, count: usize, send: bool },
     /// Proves and rehearses the training that would begin now, and trains nothing.
     DryRun,
+    /// Imports files of labels. `annotator`: who judged the rows that do not say.
+    ImportLabels { files: Vec<PathBuf>, annotator: Option<String>, trust: Trust },
+    /// Makes the sealed hold-out, or grows it.
+    Seal { wish: SealWish },
 }
 
 impl Errand {
@@ -27,7 +34,18 @@ impl Errand {
         match self {
             Self::Polarise { .. } => Phase::Articles,
             Self::DryRun => Phase::Train,
+            Self::ImportLabels { .. } | Self::Seal { .. } => Phase::Dataset,
             _ => Phase::Distill,
         }
+    }
+
+    /// Whether the recipe's readers and articles have to be stored first.
+    pub(super) fn needs_sources(&self) -> bool {
+        !matches!(self, Self::ImportLabels { .. })
+    }
+
+    /// Whether it works with what is stored, whatever the phases before it have done.
+    pub(super) fn stands_alone(&self) -> bool {
+        matches!(self, Self::ImportLabels { .. } | Self::Seal { .. })
     }
 }

@@ -262,9 +262,9 @@ impl Supervisor {
         loop {
             let Some(run) = &mut self.run else { return Ok(()) };
             if let Some(errand) = run.errand.clone() {
-                // Readers and articles have to be there, whatever the errand is.
-                let missing =
-                    [Phase::Profiles, Phase::Articles].into_iter().find(|p| self.standings[p.index()].state != PhaseState::Done);
+                let sources = [Phase::Profiles, Phase::Articles];
+                let open = |p: &Phase| errand.needs_sources() && self.standings[p.index()].state != PhaseState::Done;
+                let missing = sources.into_iter().find(open);
                 return match missing {
                     Some(phase) if !run.told.contains(&phase) => self.start_job(phase, None),
                     _ => self.start_job(errand.phase(), Some(errand)),
@@ -301,7 +301,8 @@ impl Supervisor {
     }
 
     fn start_job(&mut self, phase: Phase, errand: Option<Errand>) -> Result<(), WorkspaceError> {
-        let Some(input) = self.standings[phase.index()].input.clone() else {
+        let alone = errand.as_ref().is_some_and(Errand::stands_alone).then(|| Digest::of("stored rows"));
+        let Some(input) = self.standings[phase.index()].input.clone().or(alone) else {
             self.fail(phase, &Failure::new("its inputs are missing", "Run the earlier phases first."));
             return self.end_run(false);
         };

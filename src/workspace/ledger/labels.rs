@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension, Row, params};
 
+use super::sources::{Origin, upsert};
 use super::{Ledger, Sql};
-use crate::domain::{Digest, Finding, Label, LabelKind, LabelState, Trust, UnixMillis};
+use crate::domain::{Article, Digest, Finding, Label, LabelKind, LabelState, Profile, Trust, UnixMillis};
 use crate::workspace::WorkspaceError;
 
 /// A file of labels, before it is stored.
@@ -44,14 +45,23 @@ pub struct StoredLabel {
 }
 
 impl Ledger {
-    /// Stores a file and its rows in one transaction. `None`: these bytes are stored already, and nothing changes.
-    pub fn put_labels(&mut self, source: &NewSource, labels: &[Label], at: UnixMillis) -> Result<Option<i64>, WorkspaceError> {
+    /// Stores a file, its rows, and the readers and articles that were made of them, in one transaction. `None`: these bytes
+    /// are stored already, and nothing changes.
+    pub fn put_labels(
+        &mut self,
+        source: &NewSource,
+        labels: &[Label],
+        (profiles, articles): (&[Profile], &[Article]),
+        at: UnixMillis,
+    ) -> Result<Option<i64>, WorkspaceError> {
         self.transaction(|db| {
             let known = "SELECT id FROM label_source WHERE sha256 = ?1";
             let known: Option<i64> = db.query_row(known, [source.sha256.as_str()], |r| r.get(0)).optional()?;
             if known.is_some() {
                 return Ok(None);
             }
+            upsert(db, profiles, Origin::Labels)?;
+            upsert(db, articles, Origin::Labels)?;
             db.execute(
                 "INSERT INTO label_source (name, sha256, annotator, trust, kind, rows, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 params![
@@ -197,8 +207,8 @@ mod tests {
         let mut ledger = Ledger::open(&dir.path().join("ledger.sqlite")).expect("opens");
         assert_eq!(ledger.labels_digest().expect("reads"), None);
         let rows = [label(1, 1.5), label(3, 8.0)];
-        let id = ledger.put_labels(&source("x"), &rows, UnixMillis(1)).expect("stores").expect("new");
-        assert_eq!(ledger.put_labels(&source("x"), &rows[..1], UnixMillis(2)).expect("stores"), None);
+        let id = ledger.put_labels(&source("x"), &rows, (&[], &[]), UnixMillis(1)).expect("stores").expect("new");
+        assert_eq!(ledger.put_labels(&source("x"), &rows[..1], (&[], &[]), UnixMillis(2)).expect("stores"), None);
         let stored = ledger.labels().expect("reads");
         assert_eq!(stored.iter().map(|s| s.label.clone()).collect::<Vec<_>>(), rows);
         let digest = ledger.labels_digest().expect("reads");
@@ -209,7 +219,7 @@ mod tests {
             [((id, "kept".into(), String::new()), 1), ((id, "orphan".into(), "unknown article".into()), 1)]
         );
         assert_eq!(ledger.labels_digest().expect("reads"), digest, "a state is no content");
-        ledger.put_labels(&source("y"), &rows, UnixMillis(3)).expect("stores").expect("new");
+        ledger.put_labels(&source("y"), &rows, (&[], &[]), UnixMillis(3)).expect("stores").expect("new");
         assert_ne!(ledger.labels_digest().expect("reads"), digest);
         assert_eq!(ledger.label_sources().expect("reads").len(), 2);
     }

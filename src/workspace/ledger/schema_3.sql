@@ -14,10 +14,11 @@ CREATE TABLE label (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX label_by_pair ON label (article, profile);
 
--- Sealed hold-outs, newest last; a later one contains the one it follows. The members stand in the file.
+-- Sealed hold-outs, newest last; a later one contains the one it follows. `body` is the file as it was written, so that a
+-- changed or lost one can be told and restored.
 CREATE TABLE seal (
   id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, previous TEXT, file TEXT NOT NULL,
-  clusters INTEGER NOT NULL, articles INTEGER NOT NULL, profiles INTEGER NOT NULL, why TEXT NOT NULL, at INTEGER NOT NULL
+  clusters INTEGER NOT NULL, articles INTEGER NOT NULL, profiles INTEGER NOT NULL, why TEXT NOT NULL, at INTEGER NOT NULL, body BLOB NOT NULL
 ) STRICT;
 -- Every look at the sealed rows. Never deleted.
 CREATE TABLE seal_opening (

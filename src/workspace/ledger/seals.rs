@@ -1,6 +1,6 @@
 //! Sealed hold-outs and every look at them.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use super::Ledger;
 use crate::domain::{Digest, UnixMillis};
@@ -37,9 +37,10 @@ pub struct Opening {
 }
 
 impl Ledger {
-    pub fn put_seal(&mut self, seal: &SealRecord) -> Result<(), WorkspaceError> {
-        let sql = "INSERT INTO seal (digest, previous, file, clusters, articles, profiles, why, at)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    /// Stores a seal with the bytes of its file.
+    pub fn put_seal(&mut self, seal: &SealRecord, body: &[u8]) -> Result<(), WorkspaceError> {
+        let sql = "INSERT INTO seal (digest, previous, file, clusters, articles, profiles, why, at, body)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         self.transaction(|db| {
             let previous = seal.previous.as_ref().map(Digest::as_str);
@@ -53,7 +54,8 @@ impl Ledger {
                     count(seal.articles),
                     count(seal.profiles),
                     seal.why,
-                    seal.at.0
+                    seal.at.0,
+                    body
                 ],
             )
             .map(|_| ())
@@ -80,6 +82,12 @@ impl Ledger {
             })?;
             rows.collect()
         })
+    }
+
+    /// The bytes of a seal's file, as they were written.
+    pub fn seal_body(&self, digest: &Digest) -> Result<Option<Vec<u8>>, WorkspaceError> {
+        let sql = "SELECT body FROM seal WHERE digest = ?1";
+        self.run(|db| db.query_row(sql, [digest.as_str()], |r| r.get(0)).optional())
     }
 
     /// Records a look at the sealed rows and returns its number.
@@ -140,9 +148,10 @@ mod tests {
             at: UnixMillis(1),
         };
         let (first, second) = (seal("a", None), seal("b", Some(Digest::of("a"))));
-        ledger.put_seal(&first).expect("stores");
-        ledger.put_seal(&second).expect("stores");
+        ledger.put_seal(&first, b"a").expect("stores");
+        ledger.put_seal(&second, b"b").expect("stores");
         assert_eq!(ledger.seals().expect("reads"), [first.clone(), second.clone()]);
+        assert_eq!(ledger.seal_body(&second.digest).expect("reads").as_deref(), Some(&b"b"[..]));
         let open = |ledger: &mut Ledger, seal: &SealRecord| {
             ledger.put_opening(&seal.digest, ("me", "because"), None, 7, UnixMillis(2)).expect("stores")
         };

@@ -38,7 +38,7 @@ pub struct Upserted {
 }
 
 /// A row with an id, whole.
-trait Stored: Serialize + DeserializeOwned {
+pub(super) trait Stored: Serialize + DeserializeOwned {
     const TABLE: &'static str;
     fn id(&self) -> &str;
 }
@@ -57,7 +57,7 @@ impl Stored for Article {
     }
 }
 
-fn upsert<T: Stored>(db: &Connection, rows: &[T], origin: Origin) -> Sql<Upserted> {
+pub(super) fn upsert<T: Stored>(db: &Connection, rows: &[T], origin: Origin) -> Sql<Upserted> {
     let mut count = Upserted::default();
     let table = T::TABLE;
     let mut find = db.prepare(&format!("SELECT digest FROM {table} WHERE id = ?1"))?;
