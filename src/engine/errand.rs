@@ -26,6 +26,8 @@ pub enum Errand {
     ImportLabels { files: Vec<PathBuf>, annotator: Option<String>, trust: Trust },
     /// Makes the sealed hold-out, or grows it.
     Seal { wish: SealWish },
+    /// Opens the sealed hold-out for a reason and writes its rows to a file.
+    OpenSeal { why: String, to: PathBuf },
 }
 
 impl Errand {
@@ -34,7 +36,7 @@ impl Errand {
         match self {
             Self::Polarise { .. } => Phase::Articles,
             Self::DryRun => Phase::Train,
-            Self::ImportLabels { .. } | Self::Seal { .. } => Phase::Dataset,
+            Self::ImportLabels { .. } | Self::Seal { .. } | Self::OpenSeal { .. } => Phase::Dataset,
             _ => Phase::Distill,
         }
     }
@@ -46,6 +48,6 @@ impl Errand {
 
     /// Whether it works with what is stored, whatever the phases before it have done.
     pub(super) fn stands_alone(&self) -> bool {
-        matches!(self, Self::ImportLabels { .. } | Self::Seal { .. })
+        matches!(self, Self::ImportLabels { .. } | Self::Seal { .. } | Self::OpenSeal { .. })
     }
 }

@@ -4,7 +4,7 @@
 //! rows. What a seal holds and what a copy is are `dataset::seal`'s.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -335,7 +335,7 @@ fn store(context: &mut JobContext, seal: &Seal, why: String) -> Result<String, F
     ))
 }
 
-fn write(path: &std::path::Path, bytes: &[u8]) -> Result<(), WorkspaceError> {
+fn write(path: &Path, bytes: &[u8]) -> Result<(), WorkspaceError> {
     atomic_write(path, bytes)?;
     let io = |e| WorkspaceError::io("protect", path, e);
     let mut permissions = std::fs::metadata(path).map_err(io)?.permissions();
@@ -344,7 +344,7 @@ fn write(path: &std::path::Path, bytes: &[u8]) -> Result<(), WorkspaceError> {
 }
 
 /// One sealed pair with its truth.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct SealedRow {
     pub pair: PairKey,
     /// Which half of the pair is held out.
@@ -368,6 +368,29 @@ pub(super) struct SealedRows {
     pub rows: Vec<SealedRow>,
     /// The readers that are held out whole; training has seen none of their rows.
     pub readers: Vec<ProfileId>,
+}
+
+/// Opens the seal for the operator, who wants the rows in a file: to compute on them elsewhere, or to have them judged again.
+pub(super) fn write_out(context: &mut JobContext, why: &str, to: &Path) -> Result<PhaseEnd, Failure> {
+    if why.trim().is_empty() {
+        return Err(Failure::new("an opening needs a written reason", "Give it with --open \"…\"."));
+    }
+    let opened = open_seal(context, &operator(), why, None)?;
+    let mut lines = String::new();
+    for row in &opened.rows {
+        lines += &serde_json::to_string(row)?;
+        lines.push('\n');
+    }
+    atomic_write(to, lines.as_bytes())?;
+    let (rows, file) = (opened.rows.len(), to.display());
+    let headline = format!("opening {} of seal {}: {rows} rows in {file}", opened.opening, opened.seal.short());
+    Ok(PhaseEnd::Aside { headline })
+}
+
+/// Who looks, as the system knows them.
+pub(super) fn operator() -> String {
+    let name = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    name.filter(|name| !name.trim().is_empty()).unwrap_or_else(|| "the operator".into())
 }
 
 /// Opens the seal: the one way to the rows that it holds out. `who` and `why` are recorded with the evaluation it is for, and

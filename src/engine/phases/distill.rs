@@ -64,7 +64,7 @@ pub fn run_errand(context: &mut JobContext, input: &Digest, errand: &Errand) -> 
             let reach = if *send { Reach::End } else { Reach::Plan };
             pairs(context, &aside_input(input, teacher), Some(teacher), scope, reach)?
         }
-        Errand::ImportLabels { .. } | Errand::Seal { .. } => {
+        Errand::ImportLabels { .. } | Errand::Seal { .. } | Errand::OpenSeal { .. } => {
             return Err(Failure::new("labels are no distillation", "Run 'stratos dataset import' or 'stratos dataset seal'."));
         }
         Errand::DryRun => return Err(Failure::new("a dry run is no distillation", "Run 'stratos train --dry-run'.")),

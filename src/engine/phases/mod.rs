@@ -36,6 +36,7 @@ pub(super) fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, 
             return label_import::run(context, &files, annotator.as_deref(), trust);
         }
         Some(Errand::Seal { wish }) => return sealing::run(context, &wish),
+        Some(Errand::OpenSeal { why, to }) => return sealing::write_out(context, &why, &to),
         _ => {}
     }
     if let Some(errand) = context.errand.clone().filter(|errand| *errand != Errand::DryRun) {
