@@ -5,6 +5,7 @@ mod admin;
 mod articles;
 mod bench;
 mod compare;
+mod dataset;
 mod distill;
 mod doctor;
 mod export;
@@ -77,7 +78,7 @@ enum Act {
     Distill(distill::Distill),
     /// Dataset: build, read the statistics, acknowledge them, look at a loss mask
     #[command(subcommand)]
-    Dataset(phases::Dataset),
+    Dataset(dataset::Dataset),
     /// Train the student; every guard of the start says first what it saw
     Train(TrainArgs),
     /// Compare evaluation runs on their common rows: better, worse, or cannot tell
@@ -185,7 +186,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Act::Profiles(act)) => phases::profiles(&open(&root)?, act),
         Some(Act::Articles(act)) => phases::articles(&open(&root)?, act),
         Some(Act::Distill(act)) => distill::distill(&open(&root)?, act),
-        Some(Act::Dataset(act)) => phases::dataset(&open(&root)?, act),
+        Some(Act::Dataset(act)) => dataset::dataset(&open(&root)?, act),
         Some(Act::Train(args)) if args.dry_run => {
             let errand = Command::Errand { errand: Errand::DryRun };
             let (complete, end) = headless::conduct_and_look(&open(&root)?, errand, Output::of(args.phase.json))?;

@@ -67,6 +67,7 @@ pub fn status(workspace: &Arc<Workspace>, json: bool) -> Result<ExitCode> {
     for view in &snapshot.phases {
         say(&format!("{} {:<9} {:<14} {}", view.state.glyph(), view.phase.title(), view.state.label(), view.headline));
     }
+    snapshot.dataset.labels_and_seal().iter().for_each(|line| say(&headless::clean(line)));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -49,25 +49,6 @@ pub enum Articles {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Dataset {
-    /// Build it
-    Build(PhaseArgs),
-    /// The statistics report
-    Stats {
-        #[arg(long)]
-        json: bool,
-    },
-    /// What the next run's sampler reads: expected, raw and sampled mix of the bands, and the verdict
-    Sampler(super::sampler::SamplerArgs),
-    /// Write the dataset for other programs, with a dataset card
-    Export(super::export::ExportArgs),
-    /// Say that the statistics were read, by the first digits of the dataset's digest
-    Acknowledge { dataset: String },
-    /// What the loss sees of one example: trained tokens stand between brackets
-    Mask { example: String },
-}
-
-#[derive(Debug, Subcommand)]
 pub enum Audit {
     List {
         #[arg(long)]
@@ -136,42 +117,6 @@ pub fn articles(workspace: &Arc<Workspace>, act: Articles) -> Result<ExitCode> {
                     say(&headless::clean(&format!("{mark} {:<14} {:<8} {}", article.id, article.source_type, article.title)));
                 }
             }
-            Ok(ExitCode::SUCCESS)
-        }
-    }
-}
-
-pub fn dataset(workspace: &Arc<Workspace>, act: Dataset) -> Result<ExitCode> {
-    match act {
-        Dataset::Build(args) => single(workspace, Phase::Dataset, &args),
-        Dataset::Stats { json } => {
-            let snapshot = headless::look(workspace)?;
-            let Some(digest) = &snapshot.dataset.digest else { bail!("there is no dataset yet; run 'stratos dataset build'") };
-            if json {
-                say(&serde_json::to_string(&*snapshot.dataset)?);
-                return Ok(ExitCode::SUCCESS);
-            }
-            snapshot.dataset.report.iter().for_each(|line| say(&headless::clean(line)));
-            if !snapshot.dataset.acknowledged {
-                say(&format!("acknowledge with: stratos dataset acknowledge {}", digest.short()));
-            }
-            Ok(ExitCode::SUCCESS)
-        }
-        Dataset::Sampler(args) => super::sampler::sampler(workspace, &args),
-        Dataset::Export(args) => super::export::export(workspace, &args),
-        Dataset::Acknowledge { dataset } => {
-            let snapshot = headless::look(workspace)?;
-            let Some(digest) = snapshot.dataset.digest.clone().filter(|d| names(&dataset, d)) else {
-                bail!("'{dataset}' is not the current dataset; see 'stratos dataset stats'")
-            };
-            headless::tell(workspace, Command::Acknowledge { dataset: digest })
-        }
-        Dataset::Mask { example } => {
-            let Some(mask) = headless::mask(workspace, &example)? else {
-                bail!("there is no example '{example}' in the dataset")
-            };
-            let marked = |(text, trained): &(String, bool)| if *trained { format!("[{text}]") } else { text.clone() };
-            say(&headless::clean(&mask.tokens.iter().map(marked).collect::<String>()));
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -3,29 +3,34 @@
 //! Owns the order of the steps (quarantine, cluster, split, balance, statistics) and the digest that an operator's
 //! acknowledgement is bound to. The rules of each step are its own module's.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::domain::recipe::{OrderStrategy, RecipeError, RunRules};
-use crate::domain::{Answer, Article, ArticleId, Digest, Digester, PairKey, Profile, ProfileId, Recipe, Renderer, Role};
+use crate::domain::{
+    Answer, Article, ArticleId, Digest, Digester, FileLine, Profile, ProfileId, Recipe, Renderer, Role,
+};
 use crate::guards::Finding;
 
 use super::balance::{Balance, balance};
-use super::checks::{d1, d10, d13, d16};
+use super::checks::{d1, d8, d10, d13, d16};
 use super::cluster::{Clusters, cluster};
 use super::contrastive::ScoredRow;
-use super::example::{Example, Side, SourcedTrace};
+use super::example::{Example, Provenance, Side, SourcedTrace};
 use super::figures;
+use super::labels::why;
 use super::order::{OrderRow, order};
+use super::seal::{Held, Seal, Sealed, d3_sealed};
 use super::split::{RowKey, Split, d3, split};
 use super::stats::{DatasetStats, Subject};
 use super::tokens::{TokenLengths, TokenStats};
 
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum DatasetError {
-    #[error("no trace can be taught from ({given} given, {quarantined} quarantined); distill some pairs first")]
+    #[error("no judgement can be taught from ({given} given, {quarantined} quarantined); distill some pairs first, or import labels")]
     Empty { given: usize, quarantined: usize },
     #[error("{rows} rows are more than a dataset can index")]
     TooLarge { rows: usize },
@@ -39,10 +44,29 @@ pub enum DatasetError {
 #[derive(Debug, Clone, Copy)]
 pub struct Sources<'a> {
     pub profiles: &'a [Profile],
+    /// Everything that is known, also what has no trace: a chain of copies may lead through it.
     pub articles: &'a [Article],
     pub traces: &'a [SourcedTrace],
     /// Answers that never became traces, by reason; only reported.
     pub rejected: &'a BTreeMap<String, usize>,
+    /// Imported labels that never became traces.
+    pub left_out: &'a [Quarantined],
+    /// Whose judgement of a pair counts.
+    pub preference: &'a [String],
+    /// What no row may touch.
+    pub seal: Option<&'a Seal>,
+}
+
+impl<'a> Sources<'a> {
+    /// Without imported labels, preferences or a seal.
+    pub fn new(
+        profiles: &'a [Profile],
+        articles: &'a [Article],
+        traces: &'a [SourcedTrace],
+        rejected: &'a BTreeMap<String, usize>,
+    ) -> Self {
+        Self { profiles, articles, traces, rejected, left_out: &[], preference: &[], seal: None }
+    }
 }
 
 /// Why a trace is not in the dataset.
@@ -53,7 +77,7 @@ pub enum QuarantineReason {
     OutOfScale,
     UnknownArticle,
     UnknownProfile,
-    /// The pair was judged twice; the first trace by digest stays.
+    /// The pair was judged by an annotator who is preferred, or twice by the same; the first stays.
     SecondOpinion,
     /// The target would not parse as the recipe's format.
     Unreadable,
@@ -62,22 +86,44 @@ pub enum QuarantineReason {
 impl QuarantineReason {
     pub fn label(self) -> &'static str {
         match self {
-            Self::ForbiddenScore => "forbidden score",
-            Self::OutOfScale => "outside the scale",
-            Self::UnknownArticle => "unknown article",
-            Self::UnknownProfile => "unknown reader",
+            Self::ForbiddenScore => why::FORBIDDEN,
+            Self::OutOfScale => why::OUTSIDE,
+            Self::UnknownArticle => why::UNKNOWN_ARTICLE,
+            Self::UnknownProfile => why::UNKNOWN_READER,
             Self::SecondOpinion => "pair judged twice",
             Self::Unreadable => "target not in the format",
         }
     }
 }
 
-/// A trace that was left out.
+/// A judgement that was left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Quarantined {
-    pub pair: PairKey,
-    pub score: f64,
-    pub reason: QuarantineReason,
+    /// As the source spells the ids.
+    pub article: String,
+    pub profile: String,
+    /// `None`: there is no number.
+    pub score: Option<f64>,
+    /// A short wording that they are counted by.
+    pub reason: String,
+    pub annotator: String,
+    /// Where it stood, if it was imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileLine>,
+}
+
+impl Quarantined {
+    fn of(sourced: &SourcedTrace, reason: QuarantineReason) -> Self {
+        let SourcedTrace { trace, provenance } = sourced;
+        Self {
+            article: trace.pair.article.to_string(),
+            profile: trace.pair.profile.to_string(),
+            score: Some(trace.answer.score).filter(|score| score.is_finite()),
+            reason: reason.label().into(),
+            annotator: provenance.annotator.clone(),
+            file: provenance.file.clone(),
+        }
+    }
 }
 
 /// Examples, split and balanced, with the figures and findings about them.
@@ -90,7 +136,9 @@ pub struct Dataset {
     /// Of the training rows, in the order of `split.train`.
     pub balance: Balance,
     pub quarantined: Vec<Quarantined>,
-    /// D1, D3, D10, D13, D16, and those of `figures`.
+    /// Judgements that the seal holds out, by what of them is sealed.
+    pub set_aside: BTreeMap<Held, usize>,
+    /// D1, D3, D8, D10, D13, D16, and those of `figures`.
     pub findings: Vec<Finding>,
     pub stats: DatasetStats,
     pub seed: u64,
@@ -104,9 +152,19 @@ pub fn build(recipe: &Recipe, sources: Sources<'_>, seed: u64) -> Result<Dataset
     let renderer = Renderer::new(recipe)?;
     let profiles: BTreeMap<&ProfileId, &Profile> = sources.profiles.iter().rev().map(|p| (&p.id, p)).collect();
     let articles: BTreeMap<&ArticleId, &Article> = sources.articles.iter().rev().map(|a| (&a.id, a)).collect();
-    let (mut examples, quarantined) = examples(recipe, &renderer, &profiles, &articles, sources.traces)?;
+    let sealed = sources.seal.map(Sealed::new);
+    let mut set_aside: BTreeMap<Held, usize> = BTreeMap::new();
+    let mut open: Vec<&SourcedTrace> = Vec::with_capacity(sources.traces.len());
+    for sourced in sources.traces {
+        match sealed.as_ref().and_then(|s| s.holds(&sourced.trace.pair)) {
+            Some(held) => *set_aside.entry(held).or_default() += 1,
+            None => open.push(sourced),
+        }
+    }
+    let (mut examples, mut quarantined) = examples(recipe, &renderer, &profiles, &articles, &open, sources.preference)?;
+    quarantined.extend_from_slice(sources.left_out);
     if examples.is_empty() {
-        return Err(DatasetError::Empty { given: sources.traces.len(), quarantined: quarantined.len() });
+        return Err(DatasetError::Empty { given: sources.traces.len() + sources.left_out.len(), quarantined: quarantined.len() });
     }
     if u32::try_from(examples.len()).is_err() {
         return Err(DatasetError::TooLarge { rows: examples.len() });
@@ -127,10 +185,11 @@ pub fn build(recipe: &Recipe, sources: Sources<'_>, seed: u64) -> Result<Dataset
         examples[i].repeats = repeats;
     }
 
-    let mut findings = findings(recipe, &renderer, &profiles, &articles, &examples, &quarantined, sources.traces)?;
+    let judged = Judged { recipe, renderer: &renderer, profiles: &profiles, articles: &articles, traces: &open };
+    let mut findings = judged.findings(&examples, &quarantined, sources)?;
     let mut by_reason: BTreeMap<String, usize> = BTreeMap::new();
     for q in &quarantined {
-        *by_reason.entry(q.reason.label().to_owned()).or_default() += 1;
+        *by_reason.entry(q.reason.clone()).or_default() += 1;
     }
     let gap = |s: &super::split::StratumShare| (s.eval as f64 - s.rows as f64 * recipe.data.eval_share).abs();
     let stats = DatasetStats::of(Subject {
@@ -142,10 +201,32 @@ pub fn build(recipe: &Recipe, sources: Sources<'_>, seed: u64) -> Result<Dataset
         worst_stratum_gap: split.strata.iter().map(gap).fold(0.0, f64::max),
         rejected: sources.rejected.clone(),
         quarantined: by_reason,
+        set_aside: set_aside.iter().map(|(held, n)| (held.label().to_owned(), *n)).collect(),
     });
     findings.extend(figures::findings(recipe, &examples, &stats, sources.traces.len(), quarantined.len()));
     let digest = digest(&examples, seed);
-    Ok(Dataset { examples, split, clusters, balance, quarantined, findings, stats, seed, digest, middle: recipe.scale.middle() })
+    let middle = recipe.scale.middle();
+    Ok(Dataset { examples, split, clusters, balance, quarantined, set_aside, findings, stats, seed, digest, middle })
+}
+
+/// In order of pair, and within a pair by whose judgement counts: annotators as `preference` names them, then teachers, then
+/// imported labels by trust. The order of the input does not matter.
+pub fn by_preference<'a>(traces: impl IntoIterator<Item = &'a SourcedTrace>, preference: &[String]) -> Vec<&'a SourcedTrace> {
+    let rank = |s: &SourcedTrace| {
+        let provenance = &s.provenance;
+        let named = preference.iter().position(|name| *name == provenance.annotator).unwrap_or(preference.len());
+        (named, provenance.trust.map(Reverse).map_or((0, None), |trust| (1, Some(trust))))
+    };
+    let name = |s: &SourcedTrace| {
+        let Provenance { trace_digest, teacher, model, .. } = s.provenance.clone();
+        (trace_digest, teacher, model)
+    };
+    let mut sorted: Vec<&SourcedTrace> = traces.into_iter().collect();
+    sorted.sort_by(|a, b| {
+        let by_pair = a.trace.pair.cmp(&b.trace.pair).then_with(|| rank(a).cmp(&rank(b)));
+        by_pair.then_with(|| name(a).cmp(&name(b))).then(a.trace.answer.score.total_cmp(&b.trace.answer.score))
+    });
+    sorted
 }
 
 /// Examples in order of their pair, and what was left out. The order of the traces does not matter.
@@ -154,22 +235,13 @@ fn examples(
     renderer: &Renderer,
     profiles: &BTreeMap<&ProfileId, &Profile>,
     articles: &BTreeMap<&ArticleId, &Article>,
-    traces: &[SourcedTrace],
+    traces: &[&SourcedTrace],
+    preference: &[String],
 ) -> Result<(Vec<Example>, Vec<Quarantined>), DatasetError> {
-    let mut sorted: Vec<&SourcedTrace> = traces.iter().collect();
-    sorted.sort_by(|a, b| {
-        let key =
-            |s: &SourcedTrace| (s.provenance.trace_digest.clone(), s.provenance.teacher.clone(), s.provenance.model.clone());
-        a.trace
-            .pair
-            .cmp(&b.trace.pair)
-            .then_with(|| key(a).cmp(&key(b)))
-            .then(a.trace.answer.score.total_cmp(&b.trace.answer.score))
-    });
     let (min, max) = recipe.scale.range();
     let mut kept: Vec<Example> = Vec::new();
     let mut quarantined = Vec::new();
-    for sourced in sorted {
+    for sourced in by_preference(traces.iter().copied(), preference) {
         let (pair, score) = (&sourced.trace.pair, sourced.trace.answer.score);
         let article = articles.get(&pair.article);
         let profile = profiles.get(&pair.profile);
@@ -188,41 +260,64 @@ fn examples(
         };
         match made {
             Ok(example) => kept.push(example),
-            Err(reason) => quarantined.push(Quarantined { pair: pair.clone(), score, reason }),
+            Err(reason) => quarantined.push(Quarantined::of(sourced, reason)),
         }
     }
     Ok((kept, quarantined))
 }
 
-fn findings(
-    recipe: &Recipe,
-    renderer: &Renderer,
-    profiles: &BTreeMap<&ProfileId, &Profile>,
-    articles: &BTreeMap<&ArticleId, &Article>,
-    examples: &[Example],
-    quarantined: &[Quarantined],
-    traces: &[SourcedTrace],
-) -> Result<Vec<Finding>, DatasetError> {
-    // Readers of this dataset: those that anything was judged for. A workspace may know more.
-    let judged: BTreeSet<&ProfileId> = traces.iter().map(|s| &s.trace.pair.profile).collect();
-    let readers: Vec<Profile> = judged.iter().filter_map(|id| profiles.get(*id).map(|p| (*p).clone())).collect();
-    let mut rows: BTreeMap<ProfileId, usize> = readers.iter().map(|p| (p.id.clone(), 0)).collect();
-    for e in examples.iter().filter(|e| e.split == Side::Train) {
-        *rows.entry(e.pair.profile.clone()).or_default() += 1;
+/// What the guards of a dataset look at besides its rows.
+struct Judged<'a> {
+    recipe: &'a Recipe,
+    renderer: &'a Renderer,
+    profiles: &'a BTreeMap<&'a ProfileId, &'a Profile>,
+    articles: &'a BTreeMap<&'a ArticleId, &'a Article>,
+    /// Outside the seal.
+    traces: &'a [&'a SourcedTrace],
+}
+
+impl Judged<'_> {
+    fn findings(&self, examples: &[Example], quarantined: &[Quarantined], sources: Sources<'_>) -> Result<Vec<Finding>, DatasetError> {
+        let recipe = self.recipe;
+        // Readers of this dataset: those that anything was judged for. A workspace may know more.
+        let judged: BTreeSet<&ProfileId> = self.traces.iter().map(|s| &s.trace.pair.profile).collect();
+        let readers: Vec<Profile> = judged.iter().filter_map(|id| self.profiles.get(*id).map(|p| (*p).clone())).collect();
+        let mut rows: BTreeMap<ProfileId, usize> = readers.iter().map(|p| (p.id.clone(), 0)).collect();
+        for e in examples.iter().filter(|e| e.split == Side::Train) {
+            *rows.entry(e.pair.profile.clone()).or_default() += 1;
+        }
+        let count = |reason: QuarantineReason| quarantined.iter().filter(|q| q.reason == reason.label()).count();
+        let prompts: Vec<String> = readers.iter().map(|p| self.renderer.system(p)).collect::<Result<_, _>>()?;
+        let given = sources.traces.len() + sources.left_out.len();
+        Ok(vec![
+            d1(&rows, recipe.data.min_profiles, recipe.data.min_rows_per_profile),
+            self.disjoint(examples, sources),
+            d8(examples.iter().map(|e| &e.provenance)),
+            d10(count(QuarantineReason::ForbiddenScore), count(QuarantineReason::OutOfScale), given),
+            d13(readers.iter().zip(&prompts).map(|(p, text)| (p.id.as_str(), text.as_str()))),
+            d16(&readers, &prompts),
+        ])
     }
-    let side = |side: Side| {
-        let ids: BTreeSet<&ArticleId> = examples.iter().filter(|e| e.split == side).map(|e| &e.pair.article).collect();
-        ids.into_iter().filter_map(|id| articles.get(id).copied()).collect::<Vec<&Article>>()
-    };
-    let count = |reason| quarantined.iter().filter(|q| q.reason == reason).count();
-    let prompts: Vec<String> = readers.iter().map(|p| renderer.system(p)).collect::<Result<_, _>>()?;
-    Ok(vec![
-        d1(&rows, recipe.data.min_profiles, recipe.data.min_rows_per_profile),
-        d3(side(Side::Train), side(Side::Eval)),
-        d10(count(QuarantineReason::ForbiddenScore), count(QuarantineReason::OutOfScale), traces.len()),
-        d13(readers.iter().zip(&prompts).map(|(p, text)| (p.id.as_str(), text.as_str()))),
-        d16(&readers, &prompts),
-    ])
+
+    /// D3: no article on both sides of the split, none that is a copy of a sealed one.
+    fn disjoint(&self, examples: &[Example], sources: Sources<'_>) -> Finding {
+        let mut beside = String::new();
+        if let Some(seal) = sources.seal {
+            let copies = seal.copies(sources.articles);
+            let twins = seal.twins(sources.profiles);
+            if let Some(finding) = d3_sealed(&copies, &twins, self.traces.iter().map(|s| &s.trace.pair)) {
+                return finding;
+            }
+            beside = format!("; none is a copy of the {} sealed clusters", seal.clusters.len());
+        }
+        let side = |side: Side| {
+            let ids: BTreeSet<&ArticleId> = examples.iter().filter(|e| e.split == side).map(|e| &e.pair.article).collect();
+            ids.into_iter().filter_map(|id| self.articles.get(id).copied()).collect::<Vec<&Article>>()
+        };
+        let mut finding = d3(side(Side::Train), side(Side::Eval));
+        finding.saw.push_str(&beside);
+        finding
+    }
 }
 
 fn digest(examples: &[Example], seed: u64) -> Digest {

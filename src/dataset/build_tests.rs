@@ -1,4 +1,4 @@
-use super::super::example::Provenance;
+use crate::domain::PairKey;
 use super::super::export::{ExportedRow, read_examples, write_examples};
 use super::super::testing::{
     article, article_id, profile_id, profiles, real_articles, real_file, real_profiles, recipe, shipped_articles,
@@ -37,7 +37,7 @@ fn shipped(recipe: &Recipe) -> (Vec<Profile>, Vec<Article>, Vec<SourcedTrace>) {
 fn built(recipe: &Recipe, seed: u64) -> Dataset {
     let (profiles, articles, traces) = shipped(recipe);
     let none = BTreeMap::new();
-    build(recipe, Sources { profiles: &profiles, articles: &articles, traces: &traces, rejected: &none }, seed).expect("builds")
+    build(recipe, Sources::new(&profiles, &articles, &traces, &none), seed).expect("builds")
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_does_not() {
     let (profiles, articles, mut traces) = shipped(&recipe);
     traces.reverse();
     let none = BTreeMap::new();
-    let again = build(&recipe, Sources { profiles: &profiles, articles: &articles, traces: &traces, rejected: &none }, 19)
+    let again = build(&recipe, Sources::new(&profiles, &articles, &traces, &none), 19)
         .expect("builds");
     let first = built(&recipe, 19);
     assert_eq!(first, again, "the order of the traces does not matter");
@@ -104,7 +104,7 @@ fn what_cannot_be_taught_from_is_left_out_with_its_reason() {
     traces.push(trace(&recipe, PairKey { article: article_id("nobody"), profile: profiles[0].id.clone() }, 1.0));
     traces.push(trace(&recipe, PairKey { article: articles[0].id.clone(), profile: profile_id("nobody") }, 1.0));
     let none = BTreeMap::new();
-    let sources = Sources { profiles: &profiles, articles: &articles, traces: &traces, rejected: &none };
+    let sources = Sources::new(&profiles, &articles, &traces, &none);
     let dataset = build(&recipe, sources, 19).expect("builds");
     assert_eq!(dataset.examples.len(), rows - 4);
     let counts: Vec<(&str, usize)> = dataset.stats.quarantined.iter().map(|(k, n)| (k.as_str(), *n)).collect();
@@ -142,7 +142,7 @@ fn planted_copies_of_an_article_stay_on_one_side() {
     }
     articles.extend(copies);
     let none = BTreeMap::new();
-    let sources = Sources { profiles: &profiles, articles: &articles, traces: &traces, rejected: &none };
+    let sources = Sources::new(&profiles, &articles, &traces, &none);
     for seed in 0..5 {
         let dataset = build(&recipe, sources, seed).expect("builds");
         let side: BTreeMap<&str, Side> = dataset.examples.iter().map(|e| (e.pair.article.as_str(), e.split)).collect();
@@ -164,7 +164,7 @@ fn planted_copies_of_an_article_stay_on_one_side() {
 fn nothing_to_teach_from_is_an_error_that_says_what_to_do() {
     let recipe = recipe();
     let none = BTreeMap::new();
-    let error = build(&recipe, Sources { profiles: &[], articles: &[], traces: &[], rejected: &none }, 1).expect_err("empty");
+    let error = build(&recipe, Sources::new(&[], &[], &[], &none), 1).expect_err("empty");
     assert!(error.to_string().contains("distill some pairs first"));
 }
 
@@ -206,7 +206,7 @@ fn real_scores_make_a_dataset_split_by_cluster_within_seconds() {
         .collect();
     let none = BTreeMap::new();
     let start = std::time::Instant::now();
-    let sources = Sources { profiles: &profiles, articles: &articles, traces: &traces, rejected: &none };
+    let sources = Sources::new(&profiles, &articles, &traces, &none);
     let dataset = build(&recipe, sources, 19).expect("builds");
     eprintln!("built in {:?}", start.elapsed());
     eprintln!("{}", dataset.stats.lines().join("\n"));

@@ -1,4 +1,4 @@
-//! The dataset's guards over readers and rows: D1, D10, D13, D16.
+//! The dataset's guards over readers and rows: D1, D8, D10, D13, D16.
 //!
 //! Owns what each looks at and says. D3 stands beside the split it checks; the registry is `guards`'.
 
@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use crate::domain::{Profile, ProfileId, Seniority, one_line};
 use crate::guards::Finding;
+
+use super::example::Provenance;
 
 /// Guard D1: enough readers, and enough training rows for each of them. `rows` counts training rows per reader and
 /// names every reader that anything was judged for, those without usable rows too.
@@ -28,6 +30,32 @@ pub fn d1(rows: &BTreeMap<ProfileId, usize>, min_profiles: usize, min_rows: usiz
     }
     let least = rows.values().min().copied().unwrap_or(0);
     Finding::pass("D1", format!("{with_rows} readers, the least of them with {least} training rows"))
+}
+
+/// Guard D8: every value says who gave it, and the values of one annotator were calibrated alike.
+pub fn d8<'a>(rows: impl IntoIterator<Item = &'a Provenance>) -> Finding {
+    let (mut all, mut unsigned) = (0, 0);
+    let mut calibrated: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for row in rows {
+        all += 1;
+        unsigned += usize::from(row.annotator.trim().is_empty());
+        *calibrated.entry((&row.annotator, row.calibrated_by.as_deref().unwrap_or("nothing"))).or_default() += 1;
+    }
+    let mut ways: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for ((annotator, by), n) in &calibrated {
+        ways.entry(annotator).or_default().push(format!("{n} by {}", one_line(by, 40)));
+    }
+    let mut wrong: Vec<String> = Vec::new();
+    if unsigned > 0 {
+        wrong.push(format!("{unsigned} rows do not say who judged"));
+    }
+    let mixed = ways.iter().filter(|(_, by)| by.len() > 1);
+    wrong.extend(mixed.map(|(annotator, by)| format!("{} is calibrated in part: {}", one_line(annotator, 40), by.join(", "))));
+    if wrong.is_empty() {
+        let by: Vec<String> = ways.iter().map(|(a, by)| format!("{}: {}", one_line(a, 40), by.join(", "))).collect();
+        return Finding::pass("D8", format!("{all} rows, all signed; calibrated {}", list(&by)));
+    }
+    Finding::fail("D8", format!("of {all} rows {}", list(&wrong)), "leave one of the two kinds out, or import the file with --annotator")
 }
 
 /// Guard D10: rows quarantined for a score the recipe forbids or the scale does not have.
@@ -237,6 +265,18 @@ mod tests {
         assert!(!d1(&rows(&[20, 30, 40, 50]), 4, 20).failed());
         assert!(d1(&rows(&[20, 30]), 4, 20).saw.contains("of 2 readers"));
         assert!(d1(&rows(&[20, 30, 40, 50, 3]), 4, 20).saw.contains("p4 (3)"));
+    }
+
+    #[test]
+    fn rows_that_nobody_signed_or_that_were_calibrated_in_part_are_told() {
+        let row = |annotator: &str, by: Option<&str>| Provenance {
+            annotator: annotator.into(),
+            calibrated_by: by.map(str::to_owned),
+            ..Provenance::default()
+        };
+        assert!(!d8(&[row("a", None), row("b", Some("isotonic 1"))]).failed());
+        let finding = d8(&[row("a", None), row("a", Some("isotonic 1")), row("", None)]);
+        assert!(finding.failed() && finding.saw.contains("1 rows do not say") && finding.saw.contains("a is calibrated in part"));
     }
 
     #[test]

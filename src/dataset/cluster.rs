@@ -129,21 +129,11 @@ pub fn cluster<'a>(articles: impl IntoIterator<Item = &'a Article>) -> Clusters 
         if let Some(url) = keys::canonical_url(&row.url) {
             sets.join(*urls.entry(url).or_insert(i), i, Some(JoinReason::SameUrl));
         }
-        let title = title_words(row);
-        let summary = keys::words(&row.summary);
-        let key = if keys::is_telling_title(&title) {
-            Some(title.join(" "))
-        } else if summary.is_empty() {
-            None
-        } else {
-            // Few words are shared by chance; with the same summary they are not.
-            Some(format!("{}\n{}", title.join(" "), summary.join(" ")))
-        };
-        if let Some(key) = key {
+        if let Some(key) = title_key(row) {
             sets.join(*titles.entry(key).or_insert(i), i, Some(JoinReason::SameTitle));
         }
-        let mut text = title;
-        text.extend(summary);
+        let mut text = title_words(row);
+        text.extend(keys::words(&row.summary));
         texts.push(keys::shingles(&text));
     }
 
@@ -157,6 +147,18 @@ pub fn cluster<'a>(articles: impl IntoIterator<Item = &'a Article>) -> Clusters 
         },
     );
     sets.finish()
+}
+
+/// What two articles with the same title share: the title, or where it is too short to tell, title and summary. `None`:
+/// neither says enough.
+pub fn title_key(article: &Article) -> Option<String> {
+    let title = title_words(article);
+    if keys::is_telling_title(&title) {
+        return Some(title.join(" "));
+    }
+    let summary = keys::words(&article.summary);
+    // Few words are shared by chance; with the same summary they are not.
+    (!summary.is_empty()).then(|| format!("{}\n{}", title.join(" "), summary.join(" ")))
 }
 
 /// The words of the title without a trailing " - Name of the source".

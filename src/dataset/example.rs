@@ -7,7 +7,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::recipe::RecipeError;
-use crate::domain::{Answer, Article, ChatMessage, Digest, PairKey, Profile, Recipe, Renderer, Role, Trace, safe_text};
+use crate::domain::{
+    Answer, Article, ChatMessage, Digest, FileLine, PairKey, Profile, Recipe, Renderer, Role, Trace, Trust, safe_text,
+};
 
 /// Side of the split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -51,6 +53,19 @@ pub struct Provenance {
     pub trace_digest: Option<Digest>,
     #[serde(default)]
     pub selection: Selection,
+    /// Who judged, by the name that `[labels]` and evaluations know: "provider/model" of a teacher, or an imported
+    /// file's annotator.
+    #[serde(default)]
+    pub annotator: String,
+    /// What the score was calibrated by, where the file says so; `None`: by nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibrated_by: Option<String>,
+    /// How far the annotator of an imported file is trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Trust>,
+    /// Where in which imported file the row stood.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileLine>,
 }
 
 /// A trace and where it came from: what a dataset is built from.

@@ -268,6 +268,7 @@ fn left_out(stats: &DatasetStats) -> Section {
     Section::new("Left out and joined")
         .say(format!("answers rejected: {}", counts(&stats.rejected)))
         .say(format!("rows quarantined: {}", counts(&stats.quarantined)))
+        .say(format!("judgements held out by the seal: {}", counts(&stats.set_aside)))
         .say(format!("articles that are another's copy: {}", counts(&stats.joins)))
 }
 

@@ -86,6 +86,9 @@ pub struct DatasetStats {
     pub rejected: BTreeMap<String, usize>,
     /// Left out when the dataset was built, by reason.
     pub quarantined: BTreeMap<String, usize>,
+    /// Held out by the seal, by what of the pair is sealed.
+    #[serde(default)]
+    pub set_aside: BTreeMap<String, usize>,
     /// Articles joined to another, by reason.
     pub joins: BTreeMap<String, usize>,
     pub contrastive_delta: f64,
@@ -109,13 +112,14 @@ pub(super) struct Subject<'a> {
     pub worst_stratum_gap: f64,
     pub rejected: BTreeMap<String, usize>,
     pub quarantined: BTreeMap<String, usize>,
+    pub set_aside: BTreeMap<String, usize>,
 }
 
 const SHOWN_PAIRS: usize = 5;
 
 impl DatasetStats {
     pub(super) fn of(subject: Subject<'_>) -> Self {
-        let Subject { recipe, seed, examples, clusters, balance, worst_stratum_gap, rejected, quarantined } = subject;
+        let Subject { recipe, seed, examples, clusters, balance, worst_stratum_gap, rejected, quarantined, set_aside } = subject;
         let scored: Vec<ScoredRow> = examples
             .iter()
             .map(|e| ScoredRow { article: e.pair.article.clone(), profile: e.pair.profile.clone(), score: e.score })
@@ -140,6 +144,7 @@ impl DatasetStats {
             flagged: examples.iter().filter(|e| e.flagged).count(),
             rejected,
             quarantined,
+            set_aside,
             joins: clusters.joins_by_reason().into_iter().map(|(k, n)| (k.to_owned(), n)).collect(),
             contrastive_delta: delta,
             contrastive_pairs,

@@ -135,6 +135,22 @@ pub struct DataPolicy {
     pub min_random_share: f64,
     #[serde(default)]
     pub targets: Vec<MixTarget>,
+    /// What rows of earlier training files are held to; absent: to nothing but being readable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<ImportPolicy>,
+}
+
+/// Which rows of chat and training files are kept; score files are not touched by it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ImportPolicy {
+    /// The least score that is kept: low ones of an earlier file may have been filled in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_score: Option<f64>,
+    /// Only rows that describe one reader.
+    pub single_profile: bool,
+    /// Only rows whose score has one decimal and whose reason is one line.
+    pub well_formed: bool,
 }
 
 /// What is asked where a recipe does not say: enough to see what a screen never lets through.

@@ -1,11 +1,14 @@
 //! Errands: pieces of distillation, training and validation that are not a phase. They run as jobs and record no phase; what they plan,
 //! buy, bring home and find is in the ledger.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::evaluation::EvaluationRequest;
+use super::sealing::SealWish;
 use crate::distill::Scope;
-use crate::domain::{Digest, Phase, ProfileId};
+use crate::domain::{Digest, Phase, ProfileId, Trust};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "errand")]
@@ -25,6 +28,12 @@ pub enum Errand {
     Probe { n: usize },
     /// Has a predictor judged on rows, and keeps the record.
     Evaluate { request: EvaluationRequest },
+    /// Imports files of labels. `annotator`: who judged the rows that do not say.
+    ImportLabels { files: Vec<PathBuf>, annotator: Option<String>, trust: Trust },
+    /// Makes the sealed hold-out, or grows it.
+    Seal { wish: SealWish },
+    /// Opens the sealed hold-out for a reason and writes its rows to a file.
+    OpenSeal { why: String, to: PathBuf },
 }
 
 impl Errand {
@@ -32,6 +41,7 @@ impl Errand {
     pub fn own_input(&self) -> Option<Digest> {
         match self {
             Self::Evaluate { request } => Some(Digest::of_json(request)),
+            Self::ImportLabels { .. } | Self::Seal { .. } | Self::OpenSeal { .. } => Some(Digest::of("stored rows")),
             _ => None,
         }
     }
@@ -42,7 +52,13 @@ impl Errand {
             Self::Polarise { .. } => Phase::Articles,
             Self::DryRun => Phase::Train,
             Self::Evaluate { .. } | Self::Probe { .. } => Phase::Validate,
+            Self::ImportLabels { .. } | Self::Seal { .. } | Self::OpenSeal { .. } => Phase::Dataset,
             _ => Phase::Distill,
         }
+    }
+
+    /// Whether the recipe's readers and articles have to be stored first.
+    pub(super) fn needs_sources(&self) -> bool {
+        !matches!(self, Self::ImportLabels { .. })
     }
 }

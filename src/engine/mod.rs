@@ -12,12 +12,15 @@ mod event;
 mod export;
 mod imports;
 mod job;
+mod label_import;
+mod labels;
 mod memory;
 mod phases;
 mod probes;
 mod report;
 mod runs;
 mod scoring;
+mod sealing;
 mod snapshot;
 mod state;
 mod subject;
@@ -36,10 +39,12 @@ pub use evaluation::{
     stored_runs,
 };
 pub use event::{ApprovalRequest, Event, Level};
+pub use export::{Exported, export_dataset};
+pub use labels::{LabelSourceView, label_sources, quarantined};
 pub use probes::{Drawn, Judged, ProbeError, ProbeMaterial, Told, draw, probe};
 pub use report::{ReportError, last_probes, write_report};
 pub use runs::{RunLookup, compare_stored, find_run};
-pub use export::{Exported, export_dataset};
+pub use sealing::{SealView, SealWish, seal_view};
 pub use snapshot::*;
 
 pub use crate::distill::{Basis, Estimate, Forecast, Kind, Receipt, ReceiptLine, Sample, Scope, Which};

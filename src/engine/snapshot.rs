@@ -7,6 +7,8 @@ use serde::Serialize;
 
 use super::command::Verdict;
 use super::event::{ApprovalRequest, Level};
+use super::labels::LabelSourceView;
+use super::sealing::SealView;
 use crate::distill::{Estimate, Receipt};
 use crate::domain::{Article, Digest, PairKey, Phase, PhaseState, Profile, ProfileId, UnixMillis, Usd};
 use crate::guards::Finding;
@@ -74,6 +76,34 @@ pub enum JobState {
         reason: String,
         next: String,
     },
+}
+
+impl DatasetView {
+    /// Imported labels and the seal, in a few lines; empty where there is neither.
+    pub fn labels_and_seal(&self) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        if !self.labels.is_empty() {
+            let sum = |of: fn(&LabelSourceView) -> usize| self.labels.iter().map(of).sum::<usize>();
+            let suspicious: Vec<&str> = self.labels.iter().filter(|l| l.suspicious).map(|l| l.name.as_str()).collect();
+            lines.push(format!(
+                "{} imported labels from {} files: {} kept, {} orphans, {} quarantined",
+                sum(|l| l.rows),
+                self.labels.len(),
+                sum(|l| l.kept),
+                sum(|l| l.orphans),
+                sum(|l| l.quarantined)
+            ));
+            if !suspicious.is_empty() {
+                lines.push(format!("suspicious: {}", suspicious.join(", ")));
+            }
+        }
+        if let Some(seal) = &self.seal {
+            let (digest, opened) = (seal.digest.short(), seal.openings.len());
+            lines.push(format!("sealed {digest}: {} clusters, {} readers; opened {opened} times", seal.clusters, seal.readers.len()));
+            lines.extend(seal.tampered.iter().map(|why| format!("the seal was changed: {why}")));
+        }
+        lines
+    }
 }
 
 impl JobState {
@@ -211,6 +241,9 @@ pub struct DatasetView {
     /// The first rows of the first epoch: (example, score).
     pub order: Vec<(String, f64)>,
     pub mask: Option<MaskView>,
+    /// Imported files of labels, oldest first.
+    pub labels: Vec<LabelSourceView>,
+    pub seal: Option<SealView>,
 }
 
 #[derive(Debug, Clone, Serialize)]

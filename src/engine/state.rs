@@ -1,7 +1,7 @@
 //! Phase states, computed: from what each phase would read now, and what it last read.
 
 use crate::domain::{Digest, Digester, Phase, PhaseState};
-use crate::workspace::{Ledger, PhaseRecord, RequestState, Workspace, WorkspaceError};
+use crate::workspace::{Config, LabelChoice, Ledger, PhaseRecord, RequestState, Workspace, WorkspaceError};
 
 /// Where one phase stands, and what it would read now.
 #[derive(Debug, Clone)]
@@ -74,7 +74,9 @@ fn input_of(phase: Phase, workspace: &Workspace, ledger: &Ledger, earlier: &[Sta
             // What does not change the answers (poll, batch size, cache) does not make the phase stale.
             let t = &config.teacher;
             let teacher = Digest::of_json(&(&t.provider, &t.model, &t.structured, &t.temperature, &t.effort));
-            d.field(rules.as_str()).field(teacher.as_str())
+            d = d.field(rules.as_str()).field(teacher.as_str());
+            // Without a teacher there is nothing to ask.
+            if config.labels.takes_teacher() { d } else { d.field("imported labels only") }
         }
         Phase::Dataset => {
             let rejected: Vec<_> =
@@ -82,6 +84,9 @@ fn input_of(phase: Phase, workspace: &Workspace, ledger: &Ledger, earlier: &[Sta
             let rules =
                 Digest::of_json(&(&recipe.student, &recipe.data, &recipe.seedling.vocab_size, &recipe.seedling.run.order));
             d = d.field(rules.as_str()).field(Digest::of_json(&rejected).as_str()).field(config.seed.to_le_bytes());
+            for part in labels(config, ledger)? {
+                d = d.field(part.as_str());
+            }
             // Rows are as long as the base's tokenizer makes them.
             if seedling { d } else { d.field(&config.student.base).field(Digest::of_json(&recipe.train.max_tokens).as_str()) }
         }
@@ -107,6 +112,16 @@ fn input_of(phase: Phase, workspace: &Workspace, ledger: &Ledger, earlier: &[Sta
         Phase::Deploy => d.field(output(Phase::Train)),
     };
     Ok(d.finish())
+}
+
+/// Digests of the imported labels, the choice among them, and the seal, where there are any.
+fn labels(config: &Config, ledger: &Ledger) -> Result<Vec<Digest>, WorkspaceError> {
+    let mut parts: Vec<Digest> = ledger.labels_digest()?.into_iter().collect();
+    if config.labels != LabelChoice::default() {
+        parts.push(Digest::of_json(&config.labels));
+    }
+    parts.extend(ledger.seals()?.pop().map(|seal| seal.digest));
+    Ok(parts)
 }
 
 /// What a phase waits for from the operator, if it does.

@@ -262,9 +262,9 @@ impl Supervisor {
         loop {
             let Some(run) = &mut self.run else { return Ok(()) };
             if let Some(errand) = run.errand.clone() {
-                // Readers and articles have to be there, whatever the errand is.
-                let missing =
-                    [Phase::Profiles, Phase::Articles].into_iter().find(|p| self.standings[p.index()].state != PhaseState::Done);
+                let sources = [Phase::Profiles, Phase::Articles];
+                let open = |p: &Phase| errand.needs_sources() && self.standings[p.index()].state != PhaseState::Done;
+                let missing = sources.into_iter().find(open);
                 return match missing {
                     Some(phase) if !run.told.contains(&phase) => self.start_job(phase, None),
                     _ => self.start_job(errand.phase(), Some(errand)),

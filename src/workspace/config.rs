@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ExportChoice, ScoringChoice, TrainChoice};
+use super::{ExportChoice, LabelChoice, ScoringChoice, TrainChoice};
 use crate::domain::one_line;
 
 /// The configuration of a workspace. Every key has a default, so an empty file is the embedded default.
@@ -23,6 +23,7 @@ pub struct Config {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub teachers: BTreeMap<String, TeacherChoice>,
     pub student: StudentChoice,
+    pub labels: LabelChoice,
     pub scoring: ScoringChoice,
     pub train: TrainChoice,
     pub export: ExportChoice,
@@ -91,7 +92,8 @@ pub struct StudentChoice {
 pub struct Select {
     /// Ids; empty = all.
     pub profiles: Vec<String>,
-    /// "shipped", "imported"; empty = both. For profiles and articles alike.
+    /// "shipped", "imported"; empty = both. For profiles and articles alike. "labels": what came with files of labels, which
+    /// is judged already and takes part in distillation only if it is named.
     pub origins: Vec<String>,
     /// At most so many articles, a seeded sample; 0 = all.
     pub max_articles: usize,
@@ -106,6 +108,7 @@ impl Default for Config {
             teacher: TeacherChoice::default(),
             teachers: BTreeMap::new(),
             student: StudentChoice::default(),
+            labels: LabelChoice::default(),
             scoring: ScoringChoice::default(),
             train: TrainChoice::default(),
             export: ExportChoice::default(),
@@ -144,12 +147,13 @@ impl Default for StudentChoice {
 impl Config {
     pub fn from_toml(text: &str) -> Result<Self, String> {
         let config: Self = toml::from_str(text).map_err(|e| e.to_string())?;
-        if let Some(odd) = config.select.origins.iter().find(|o| !["shipped", "imported"].contains(&o.as_str())) {
-            return Err(format!("select.origins: '{odd}' is not an origin; use \"shipped\" or \"imported\""));
+        if let Some(odd) = config.select.origins.iter().find(|o| !["shipped", "imported", "labels"].contains(&o.as_str())) {
+            return Err(format!("select.origins: '{odd}' is not an origin; use \"shipped\", \"imported\" or \"labels\""));
         }
         if config.student.base.trim().is_empty() {
             return Err("student.base is empty; use \"seedling\", a model's folder, a .gguf file or a hub id".into());
         }
+        config.labels.check()?;
         config.scoring.check()?;
         config.train.check()?;
         config.export.check()?;

@@ -19,7 +19,7 @@ const MOST_CUT: f64 = 0.01;
 /// Guard D11: reasons are whole sentences and speak of the pair, not of the score's own history.
 pub fn d11(rows: &[Scored]) -> Finding {
     let count = |is: fn(&str) -> bool| rows.iter().filter(|row| is(row.reason.trim())).count();
-    let (empty, cut, fixed) = (count(str::is_empty), count(is_cut), count(is_fixed));
+    let (empty, cut, fixed) = (count(str::is_empty), count(is_cut), count(tells_of_change));
     let saw = format!(
         "{} reasons: {cut} without an end ({}), {empty} empty, {fixed} that tell of a changed score",
         rows.len(),
@@ -36,13 +36,14 @@ pub fn d11(rows: &[Scored]) -> Finding {
 }
 
 /// Without final punctuation, or with an ellipsis for an end.
-fn is_cut(reason: &str) -> bool {
+pub fn is_cut(reason: &str) -> bool {
     let end = reason.trim_end_matches(['"', '\'', ')', ']', '”', '’', '»', '*']);
     let stops = ['.', '!', '?', '。', '！', '？', '؟', '।', '۔'];
     !reason.is_empty() && (!end.ends_with(stops) || end.ends_with(".."))
 }
 
-fn is_fixed(reason: &str) -> bool {
+/// The reason speaks of the score's own history.
+pub fn tells_of_change(reason: &str) -> bool {
     let lower = reason.to_lowercase();
     FIXER_PHRASES.iter().any(|phrase| lower.contains(phrase))
 }

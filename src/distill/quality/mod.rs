@@ -10,7 +10,7 @@ mod lint;
 
 pub use annotator::{Histogram, d6, d7, d8};
 pub use compare::{Common, common, copies, sample_by_band};
-pub use lint::{d11, d12, languages_of};
+pub use lint::{d11, d12, is_cut, languages_of, tells_of_change};
 
 use crate::domain::recipe::Scale;
 use crate::domain::{ArticleId, Finding, PairKey};

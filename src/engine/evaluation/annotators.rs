@@ -8,9 +8,9 @@ use serde::Deserialize;
 
 use super::super::job::Failure;
 use super::rows::Item;
-use crate::domain::{ArticleId, PairKey, ProfileId, one_line};
+use crate::domain::{ArticleId, LabelState, PairKey, ProfileId, one_line};
 use crate::evaluate::{FLOOR_FROM, NoiseFloor, Row, Runtime};
-use crate::workspace::{JsonRecords, Ledger, Workspace, WorkspaceError};
+use crate::workspace::{JsonRecords, Ledger, StoredLabel, Workspace, WorkspaceError};
 
 /// One annotator's scores.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,7 +80,7 @@ fn of_teacher(ledger: &Ledger, provider: &str, model: &str) -> Result<Annotator,
         scores.entry(stored.trace.pair.clone()).or_insert(stored.trace.answer.score);
     }
     let runtime = Runtime { engine: provider.to_owned(), precision: "as served".into(), device: "teacher".into() };
-    Ok(Annotator { name: model.to_owned(), runtime, scores })
+    Ok(Annotator { name: format!("{provider}/{model}"), runtime, scores })
 }
 
 fn of_file(path: &Path, name: &str) -> Result<Annotator, WorkspaceError> {
@@ -102,9 +102,18 @@ fn imported(ledger: &Ledger, name: &str) -> Result<Option<Annotator>, WorkspaceE
     Ok(all_imported(ledger)?.into_iter().find(|a| a.name == name))
 }
 
-/// Every annotator whose labels were imported. The place where `ledger.labels()` is read once the ledger has them.
-fn all_imported(_ledger: &Ledger) -> Result<Vec<Annotator>, WorkspaceError> {
-    Ok(Vec::new())
+/// Every annotator whose labels were imported, with what of them can be read; of a pair that one judged twice, the first
+/// counts.
+fn all_imported(ledger: &Ledger) -> Result<Vec<Annotator>, WorkspaceError> {
+    let mut by_name: BTreeMap<String, BTreeMap<PairKey, f64>> = BTreeMap::new();
+    for StoredLabel { label, .. } in ledger.labels()? {
+        if let (LabelState::Kept, Some(pair), Some(score)) = (label.state, label.pair(), label.body.score) {
+            by_name.entry(label.annotator).or_default().entry(pair).or_insert(score);
+        }
+    }
+    let runtime = Runtime { engine: "labels".into(), precision: "as given".into(), device: "unknown".into() };
+    let annotator = |(name, scores)| Annotator { name, scores, runtime: runtime.clone() };
+    Ok(by_name.into_iter().map(annotator).collect())
 }
 
 /// The floor of these rows by a second annotator who is not the one that gives a row's truth. `asked`: by this name;

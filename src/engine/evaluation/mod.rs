@@ -59,7 +59,7 @@ pub(super) fn conduct(
 
     let people = People::load(&context.ledger)?;
     let dataset = current_dataset(context)?;
-    let Chosen { mut items, mut set } = rows::choose(&workspace, &mut context.ledger, &people, dataset.as_ref(), request)?;
+    let Chosen { mut items, mut set } = rows::choose(context, &people, dataset.as_ref(), request)?;
     let fit = fit(context, request, &people, dataset.as_ref(), &items)?;
     let train = resolved(&people, &fit.rows);
     let baselines = (!train.is_empty()).then(|| Baselines::fit(&train, recipe.scale.range()));
@@ -153,7 +153,7 @@ fn fit(
     let workspace = context.workspace.clone();
     let Some(path) = &request.fit else {
         let Some(stored) = dataset else { return Ok(Fit { rows: Vec::new(), digest: Digest::default() }) };
-        let row = |e: &crate::dataset::Example| Item { pair: e.pair.clone(), truth: e.score, source: e.provenance.model.clone() };
+        let row = |e: &crate::dataset::Example| Item { pair: e.pair.clone(), truth: e.score, source: e.provenance.annotator.clone() };
         let rows = stored.side(Side::Train).map(row).collect();
         return Ok(Fit { rows, digest: stored.digest.clone() });
     };

@@ -4,15 +4,16 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-use super::super::job::Failure;
+use super::super::job::{Failure, JobContext};
 use super::super::phases::StoredDataset;
+use super::super::sealing::{open_seal, operator};
 use super::annotators::ScoreLine;
 use super::people::People;
 use super::request::{EvaluationRequest, RowsChoice};
 use crate::dataset::Side;
 use crate::domain::{Digest, PairKey, one_line};
 use crate::evaluate::{RowSet, stratified};
-use crate::workspace::{JsonRecords, Ledger, Workspace};
+use crate::workspace::{JsonRecords, Workspace};
 
 /// A row to judge.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,25 +30,19 @@ pub(super) struct Chosen {
     pub set: RowSet,
 }
 
-/// Rows as they were sealed, and the how manyth opening this is.
-struct Sealed {
-    items: Vec<Item>,
-    opening: u32,
-}
-
 /// The set that a request names, less what cannot be judged, drawn down to its limit.
 pub(super) fn choose(
-    workspace: &Workspace,
-    ledger: &mut Ledger,
+    context: &mut JobContext,
     people: &People,
     dataset: Option<&StoredDataset>,
     request: &EvaluationRequest,
 ) -> Result<Chosen, Failure> {
+    let workspace = &*context.workspace.clone();
     let side = |side: Side| -> Result<Vec<Item>, Failure> {
         let build = "Run 'stratos dataset build', or give --rows file:PATH.";
         let stored = dataset.ok_or_else(|| Failure::new("there is no dataset yet", build))?;
         let item =
-            |e: &crate::dataset::Example| Item { pair: e.pair.clone(), truth: e.score, source: e.provenance.model.clone() };
+            |e: &crate::dataset::Example| Item { pair: e.pair.clone(), truth: e.score, source: e.provenance.annotator.clone() };
         Ok(stored.side(side).map(item).collect())
     };
     let mut opening = None;
@@ -56,9 +51,10 @@ pub(super) fn choose(
         RowsChoice::HeldOut => side(Side::Eval)?,
         RowsChoice::Train => side(Side::Train)?,
         RowsChoice::Sealed => {
-            let sealed = sealed_rows(workspace, ledger)?;
-            opening = Some(sealed.opening);
-            sealed.items
+            let why = format!("evaluation of {}", request.predictor);
+            let sealed = open_seal(context, &operator(), &why, Some(&Digest::of_json(request)))?;
+            opening = Some(u32::try_from(sealed.opening).unwrap_or(u32::MAX));
+            sealed.rows.into_iter().map(|r| Item { pair: r.pair, truth: r.truth, source: r.source }).collect()
         }
         RowsChoice::File(path) => from_file(workspace, &workspace.root().join(path), &mut left_out)?,
     };
@@ -96,12 +92,6 @@ pub(super) fn choose(
         ..RowSet::default()
     };
     Ok(Chosen { items, set })
-}
-
-/// The rows that were sealed before any training; each call is an opening, and is counted. The place where the seal of
-/// `dataset seal` is read.
-fn sealed_rows(_workspace: &Workspace, _ledger: &mut Ledger) -> Result<Sealed, Failure> {
-    Err(Failure::new("nothing is sealed in this workspace", "Seal a part first: stratos dataset seal"))
 }
 
 /// Score rows of a file; a row that comes twice counts once.

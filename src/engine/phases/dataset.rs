@@ -1,4 +1,4 @@
-//! Phase 4: traces become examples, split and balanced; the student's tokenizer is trained on the training side; both
+//! Phase 4: judgements, bought and imported, become examples, split and balanced; the student's tokenizer is trained on the training side; both
 //! are exported.
 
 use std::collections::BTreeMap;
@@ -7,11 +7,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::super::job::{Failure, JobContext, PhaseEnd};
+use super::super::labels::gather;
+use super::super::sealing;
 use super::super::subject::{Choice, base_codec, most_tokens};
-use super::{kept_traces, selection};
-use crate::dataset::{
-    DatasetStats, Example, Provenance, Selection, Side, SourcedTrace, Sources, TokenLengths, build, write_examples,
-};
+use crate::dataset::{DatasetStats, Example, Quarantined, Side, Sources, TokenLengths, build, write_examples};
 use crate::domain::{Conduct, Digest};
 use crate::student::template::CHATML;
 use crate::student::{ChatTemplate, Codec, StudentTokenizer};
@@ -58,33 +57,43 @@ pub fn load(workspace: &Workspace, digest: &Digest) -> Result<StoredDataset, Fai
     Ok(stored)
 }
 
+/// What the build left out, beside the dataset.
+const QUARANTINE: &str = "quarantine.json";
+
+/// What was left out of the dataset with this digest, and why.
+pub fn load_quarantine(workspace: &Workspace, digest: &Digest) -> Result<Vec<Quarantined>, Failure> {
+    let path = dataset_file(workspace, digest, QUARANTINE)?;
+    let again = "Run 'stratos dataset build --again'.";
+    let bytes = std::fs::read(&path).map_err(|e| Failure::new(format!("cannot read {}: {e}", path.display()), again))?;
+    serde_json::from_slice(&bytes).map_err(|e| Failure::new(format!("{} is damaged: {e}", path.display()), again))
+}
+
 pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure> {
     let workspace = context.workspace.clone();
     let recipe = &workspace.recipe;
-    let (profiles, articles) = selection(context)?;
-    let traces: Vec<SourcedTrace> = kept_traces(context)?
-        .into_iter()
-        .map(|stored| SourcedTrace {
-            provenance: Provenance {
-                teacher: stored.provider,
-                model: stored.model,
-                prompt_digest: Some(stored.cache_key),
-                trace_digest: Some(stored.digest),
-                selection: Selection::All,
-            },
-            trace: stored.trace,
-        })
-        .collect();
-    context.progress(0, 3, "steps", "clusters, split, balance");
+    let seal = sealing::current(&workspace, &context.ledger)?;
+    let d4 = sealing::d4(seal.as_ref(), context.ledger.openings()?.len());
+    context.hold(input, std::slice::from_ref(&d4))?;
+    context.progress(0, 4, "steps", "collecting judgements");
+    let gathered = gather(context)?;
+    context.progress(1, 4, "steps", "clusters, split, balance");
     let rejected = rejected_by_reason(context)?;
-    let sources = Sources { profiles: &profiles, articles: &articles, traces: &traces, rejected: &rejected };
+    let sources = Sources {
+        profiles: &gathered.profiles,
+        articles: &gathered.articles,
+        traces: &gathered.traces,
+        rejected: &rejected,
+        left_out: &gathered.left_out,
+        preference: &workspace.config.labels.annotators,
+        seal: seal.as_ref().map(|current| &current.seal),
+    };
     let built = build(recipe, sources, workspace.config.seed)?;
     context.hold(input, &built.findings)?;
 
     let codec = match Choice::of(&workspace)? {
         Choice::Base(path) => base_codec(&workspace, &path)?,
         Choice::Seedling => {
-            context.progress(1, 3, "steps", "training the tokenizer on the training side");
+            context.progress(2, 4, "steps", "training the tokenizer on the training side");
             let texts: Vec<&str> = built.train().flat_map(|e| e.messages.iter().map(|m| m.content.as_str())).collect();
             let tokenizer = StudentTokenizer::train(texts, recipe.seedling.vocab_size)?;
             Codec { tokenizer, template: ChatTemplate::new(CHATML)? }
@@ -97,17 +106,20 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
     }
     let built = built.with_tokens(&lengths, Some(most_tokens(&workspace)?))?;
 
-    context.progress(2, 3, "steps", "writing the files");
+    context.progress(3, 4, "steps", "writing the files");
     // The tokenizer reads the same bytes for every dataset with this digest, so the digest names both.
     atomic_write(&dataset_file(&workspace, &built.digest, "tokenizer.json")?, codec.tokenizer.to_json()?.as_bytes())?;
     write_examples(&workspace.data_file(&recipe.data.train_file), built.train())?;
     write_examples(&workspace.data_file(&recipe.data.eval_file), built.eval())?;
     let tokens = lengths.iter().map(|l| l.total()).collect();
+    atomic_write(&dataset_file(&workspace, &built.digest, QUARANTINE)?, &serde_json::to_vec(&built.quarantined)?)?;
     let stored = StoredDataset { digest: built.digest, examples: built.examples, stats: built.stats, tokens };
     let bytes = serde_json::to_vec(&stored)?;
     atomic_write(&dataset_file(&workspace, &stored.digest, "dataset.json")?, &bytes)?;
     let totals = &stored.stats.totals;
-    let headline = format!("{} training rows ({} an epoch), {} held out", totals.train, totals.epoch, totals.eval);
+    let sealed: usize = stored.stats.set_aside.values().sum();
+    let sealed = if sealed > 0 { format!(", {sealed} sealed") } else { String::new() };
+    let headline = format!("{} training rows ({} an epoch), {} held out{sealed}", totals.train, totals.epoch, totals.eval);
     Ok(PhaseEnd::Done { output: stored.digest, headline })
 }
 

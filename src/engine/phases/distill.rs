@@ -41,6 +41,10 @@ enum Reach {
 }
 
 pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure> {
+    if !context.workspace.config.labels.takes_teacher() {
+        let headline = "nothing to ask: [labels] takes imported labels only".to_owned();
+        return Ok(PhaseEnd::Done { output: input.clone(), headline });
+    }
     let scope = Plan::recorded(&context.ledger, input)?.map(|plan| plan.scope).unwrap_or_default();
     let step = pairs(context, input, None, &scope, Reach::End)?;
     match step {
@@ -61,6 +65,9 @@ pub fn run_errand(context: &mut JobContext, input: &Digest, errand: &Errand) -> 
             pairs(context, &aside_input(input, teacher), Some(teacher), scope, reach)?
         }
         Errand::Probe { .. } => return Err(Failure::new("probes are no distillation", "Run 'stratos validate probes'.")),
+        Errand::ImportLabels { .. } | Errand::Seal { .. } | Errand::OpenSeal { .. } => {
+            return Err(Failure::new("labels are no distillation", "Run 'stratos dataset import' or 'stratos dataset seal'."));
+        }
         Errand::DryRun => return Err(Failure::new("a dry run is no distillation", "Run 'stratos train --dry-run'.")),
         Errand::Evaluate { .. } => return Err(Failure::new("an evaluation is no distillation", "Run 'stratos validate'.")),
         Errand::Polarise { profiles, count, send } => return super::polarise::run(context, profiles, *count, *send),

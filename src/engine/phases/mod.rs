@@ -17,12 +17,12 @@ use std::collections::HashSet;
 use super::errand::Errand;
 use super::job::{Failure, JobContext, PhaseEnd};
 use super::state::Standing;
-use super::wiring;
+use super::{label_import, sealing, wiring};
 use crate::distill::PairSet;
 use crate::domain::{Article, Digest, Phase, Profile};
-use crate::workspace::{Ledger, Select, StoredTrace, Workspace, WorkspaceError};
+use crate::workspace::{Ledger, Origin, Select, StoredTrace, Workspace, WorkspaceError};
 
-pub(super) use dataset::{StoredDataset, load as load_dataset, seedling_codec};
+pub(super) use dataset::{StoredDataset, load as load_dataset, load_quarantine, seedling_codec};
 pub(super) use deploy::{served, trained_dir};
 pub(super) use distill::{spend_request, suggested_ceiling};
 pub(super) use import_guards::scored;
@@ -35,6 +35,11 @@ pub(super) fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, 
         None | Some(Errand::DryRun) => {}
         Some(Errand::Probe { n }) => return super::probes::run(context, n),
         Some(Errand::Evaluate { request }) => return validate::run_errand(context, &request),
+        Some(Errand::ImportLabels { files, annotator, trust }) => {
+            return label_import::run(context, &files, annotator.as_deref(), trust);
+        }
+        Some(Errand::Seal { wish }) => return sealing::run(context, &wish),
+        Some(Errand::OpenSeal { why, to }) => return sealing::write_out(context, &why, &to),
         Some(errand) => return distill::run_errand(context, input, &errand),
     }
     match context.phase {
@@ -53,14 +58,19 @@ pub(super) fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, 
 pub(super) fn selected_profiles(stored: Vec<(Profile, String)>, select: &Select) -> Vec<Profile> {
     let takes = |p: &Profile, origin: &String| {
         (select.profiles.is_empty() || select.profiles.iter().any(|id| id == p.id.as_str()))
-            && (select.origins.is_empty() || select.origins.contains(origin))
+            && takes_origin(select, origin)
     };
     stored.into_iter().filter(|(p, origin)| takes(p, origin)).map(|(p, _)| p).collect()
 }
 
+/// What came with files of labels is judged already; it takes part only if it is named.
+fn takes_origin(select: &Select, origin: &String) -> bool {
+    if select.origins.is_empty() { origin != Origin::Labels.id() } else { select.origins.contains(origin) }
+}
+
 /// The articles that take part, in stored order; a seeded sample where there are more than `max_articles`.
 pub(super) fn selected_articles(stored: Vec<(Article, String)>, select: &Select, seed: u64) -> Vec<Article> {
-    let takes = |origin: &String| select.origins.is_empty() || select.origins.contains(origin);
+    let takes = |origin: &String| takes_origin(select, origin);
     let mut rows: Vec<Article> = stored.into_iter().filter(|(_, origin)| takes(origin)).map(|(a, _)| a).collect();
     if select.max_articles > 0 && rows.len() > select.max_articles {
         let draw = |a: &Article| crate::domain::Digester::new().field(seed.to_le_bytes()).field(a.id.as_str()).finish();
@@ -99,6 +109,9 @@ pub(super) fn current_traces(
 }
 
 fn traces_of(workspace: &Workspace, ledger: &Ledger) -> Result<Vec<StoredTrace>, WorkspaceError> {
+    if !workspace.config.labels.takes_teacher() {
+        return Ok(Vec::new());
+    }
     let (profiles, articles) = taking_part(workspace, ledger)?;
     let Ok(teacher) = wiring::teacher(workspace) else { return Ok(Vec::new()) };
     let set = PairSet::new(&workspace.recipe, &workspace.renderer, teacher.as_ref(), &profiles, &articles);

@@ -1,7 +1,9 @@
 //! View of tab 4: is it balanced, split cleanly, within length; what does the loss see?
 
 use super::super::job::Failure;
+use super::super::labels::views_of;
 use super::super::phases::load_dataset;
+use super::super::sealing;
 use super::super::snapshot::{DatasetView, ExampleView, MaskView};
 use super::super::state::Standing;
 use super::super::subject::codec;
@@ -19,8 +21,12 @@ pub(super) fn view(
     standings: &[Standing],
     mask: Option<MaskView>,
 ) -> Result<DatasetView, WorkspaceError> {
-    let Some(digest) = output_of(standings, Phase::Dataset) else { return Ok(DatasetView::default()) };
-    let Ok(stored) = load_dataset(workspace, &digest) else { return Ok(DatasetView::default()) };
+    let labels = views_of(ledger)?;
+    // A seal that cannot be read is told by guard D4 when it matters.
+    let seal = sealing::view_of(workspace, ledger).unwrap_or_default();
+    let built = output_of(standings, Phase::Dataset).and_then(|digest| load_dataset(workspace, &digest).ok());
+    let Some(stored) = built else { return Ok(DatasetView { labels, seal, ..DatasetView::default() }) };
+    let digest = stored.digest.clone();
     let stats = &stored.stats;
     let example = |(e, tokens): (&crate::dataset::Example, &usize)| ExampleView {
         id: e.id.clone(),
@@ -44,6 +50,8 @@ pub(super) fn view(
         order: first.iter().take(ORDER_SHOWN).map(|i| train[*i as usize]).map(|e| (e.id.clone(), e.score)).collect(),
         mask,
         digest: Some(digest),
+        labels,
+        seal,
     })
 }
 

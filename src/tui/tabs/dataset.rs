@@ -34,7 +34,10 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
     let view = &look.snapshot.dataset;
     if view.digest.is_none() {
         let run = "There is no dataset yet: run this phase to build it from the kept traces.";
-        return sentence(frame, area, look, "Dataset", &next_step(look.snapshot, Phase::Dataset, run, run));
+        let next = next_step(look.snapshot, Phase::Dataset, run, run);
+        let beside: Vec<String> = view.labels_and_seal().iter().map(|line| one_line(line, 200)).collect();
+        let text = if beside.is_empty() { next } else { format!("{next} {}.", beside.join(". ")) };
+        return sentence(frame, area, look, "Dataset", &text);
     }
     match look.tab.page {
         BANDS => scrolled(frame, area, look, "Bands", |columns| bands(look.theme, view, columns)),
@@ -57,7 +60,10 @@ fn draw_report(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
     let style = look.theme.style(Role::Text);
     scrolled(frame, area, look, &format!("Report {digest} · {read}"), |columns| {
         // The report's columns must stay under each other, so lines are cut, not wrapped.
-        view.report.iter().map(|line| Line::styled(text::cut(&safe_text(line), columns), style)).collect()
+        let beside = view.labels_and_seal();
+        let gap = (!beside.is_empty()).then(String::new);
+        let lines = beside.into_iter().chain(gap).chain(view.report.iter().cloned());
+        lines.map(|line| Line::styled(text::cut(&safe_text(&line), columns), style)).collect()
     });
 }
 

@@ -163,6 +163,7 @@ fn dataset() -> DatasetView {
             .collect(),
         order: vec![("example-3".into(), 7.0)],
         mask: Some(MaskView { example: "example-3".into(), tokens: vec![("prompt".into(), false), ("SCORE: 7".into(), true)] }),
+        ..DatasetView::default()
     }
 }
 

@@ -4,23 +4,27 @@
 
 mod answers;
 mod decisions;
+mod labels;
 mod phases;
 mod plans;
 mod predictions;
 mod probes;
 mod releases;
 mod requests;
+mod seals;
 mod sources;
 mod submissions;
 
 pub use answers::{Answered, Billed, Importer, Kept, Measured, StoredReject, StoredTrace, Usage};
 pub use decisions::{Override, Review, StoredFinding};
+pub use labels::{LabelSource, NewSource, StoredLabel};
 pub use phases::PhaseRecord;
 pub use plans::PlanRow;
 pub use predictions::{EvaluationRow, StoredPrediction};
 pub use probes::ProbeAnswer;
 pub use releases::ReleaseRow;
 pub use requests::{NewRequest, Past, RequestRow, RequestState};
+pub use seals::{Opening, SealRecord};
 pub use sources::{Origin, Upserted};
 pub use submissions::{Cancel, SubmissionRow, SubmissionState};
 
@@ -32,7 +36,13 @@ use rusqlite::Connection;
 use super::WorkspaceError;
 
 /// Steps of the schema, in order; a released step is never edited, a new one is added.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_4.sql"), include_str!("schema_5.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+    include_str!("schema_5.sql"),
+];
 
 /// A connection to the ledger. Each thread has its own; SQLite keeps them apart.
 pub struct Ledger {

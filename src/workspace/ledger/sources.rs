@@ -14,6 +14,9 @@ pub enum Origin {
     /// The recipe's data files; synchronised with them at each run.
     Shipped,
     Imported,
+    /// Made from the rows of a file of labels, which carry texts and no ids. They are judged already, so distillation
+    /// does not ask about them.
+    Labels,
 }
 
 impl Origin {
@@ -21,6 +24,7 @@ impl Origin {
         match self {
             Self::Shipped => "shipped",
             Self::Imported => "imported",
+            Self::Labels => "labels",
         }
     }
 }
@@ -34,7 +38,7 @@ pub struct Upserted {
 }
 
 /// A row with an id, whole.
-trait Stored: Serialize + DeserializeOwned {
+pub(super) trait Stored: Serialize + DeserializeOwned {
     const TABLE: &'static str;
     fn id(&self) -> &str;
 }
@@ -53,7 +57,7 @@ impl Stored for Article {
     }
 }
 
-fn upsert<T: Stored>(db: &Connection, rows: &[T], origin: Origin) -> Sql<Upserted> {
+pub(super) fn upsert<T: Stored>(db: &Connection, rows: &[T], origin: Origin) -> Sql<Upserted> {
     let mut count = Upserted::default();
     let table = T::TABLE;
     let mut find = db.prepare(&format!("SELECT digest FROM {table} WHERE id = ?1"))?;
