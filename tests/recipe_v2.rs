@@ -1,6 +1,10 @@
 //! The recipe of the dual-weighted short-reason scorer: what it says, and that the binary runs it without knowing its name.
 
+#[path = "common/base.rs"]
+mod base;
 mod common;
+
+use std::fs;
 
 use common::{Workspace, text};
 use serde_json::Value;
@@ -150,4 +154,55 @@ fn a_recipe_that_does_not_exist_is_refused_before_a_workspace_is_made() {
         .expect("runs");
     assert!(!made.status.success() && text(&made).contains("stratos-v19, stratos-v2"), "{}", text(&made));
     assert!(!path.join("stratos.toml").exists());
+}
+
+#[test]
+fn it_goes_on_from_the_base_it_names_and_from_no_other() {
+    let workspace = Workspace::of("stratos-v2");
+    let built = workspace.stratos(&["run", "--yes", "--to", "dataset"]);
+    assert!(built.status.success(), "{}", text(&built));
+    let rows = fs::read_to_string(workspace.path().join("data/training_v2.jsonl")).expect("exported");
+    base::write(&workspace.path().join("base"), rows.lines());
+    // What marks the base as an earlier fine-tune: the recipe continues one.
+    fs::write(workspace.path().join("base/trainer_state.json"), "{}").expect("writes");
+    edit(&workspace, "stratos.toml", &[("base = \"seedling\"", "base = \"base\"")]);
+    let recipe = "data/recipes/stratos-v2.toml";
+    let pin = "continues = true\nbase_digest = \"000000000000\"\ndry_run = false";
+    edit(&workspace, recipe, &[("continues = true", pin), ("rank = 16", "rank = 2")]);
+
+    let refused = workspace.stratos(&["run", "--yes", "--to", "train"]);
+    let words = text(&refused);
+    assert!(!refused.status.success() && words.contains("guard T17: the recipe starts from the base 000000000000"), "{words}");
+    let digest: String = words.split("this one is ").nth(1).expect("its digest").chars().take(16).collect();
+    edit(&workspace, recipe, &[("000000000000", &digest)]);
+
+    let trained = workspace.stratos(&["run", "--yes", "--to", "train", "--json"]);
+    assert!(trained.status.success(), "{}", text(&trained));
+    let events = common::json_lines(&trained);
+    let saw = |guard: &str| {
+        let found =
+            events.iter().rev().find(|e| e["finding"]["guard"] == guard).unwrap_or_else(|| panic!("{guard} said nothing"));
+        assert_eq!(found["finding"]["outcome"], "pass", "{found}");
+        found["finding"]["saw"].as_str().expect("words").to_owned()
+    };
+    assert!(saw("T17").contains("the one the recipe names"));
+    assert!(saw("T19").contains("as the recipe allows"));
+    assert!(saw("T8").starts_with("weighted order"));
+    let lengths = saw("T9");
+    let number = |before: &str| -> usize {
+        let digits: String = lengths.split(before).nth(1).expect(before).chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().expect("a number")
+    };
+    let (p99, allowed) = (number("p99 "), number("allowed "));
+    assert!(allowed >= p99 && allowed <= p99 + p99 / 10 + 12, "{lengths}");
+}
+
+fn edit(workspace: &Workspace, file: &str, changes: &[(&str, &str)]) {
+    let path = workspace.path().join(file);
+    let mut text = fs::read_to_string(&path).expect("reads");
+    for (from, to) in changes {
+        assert!(text.contains(from), "{from} is not in {file}");
+        text = text.replace(from, to);
+    }
+    fs::write(&path, text).expect("writes");
 }

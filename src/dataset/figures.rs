@@ -6,11 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::contrastive::{self, ScoredRow};
 use super::example::{Example, Side};
+use super::order::OrderRow;
 use super::stats::DatasetStats;
-use crate::domain::{PairKey, Recipe};
+use crate::domain::recipe::{OrderStrategy, RunRules};
+use crate::domain::{Bands, PairKey, Recipe};
 use crate::guards::Finding;
 
-/// Fewer training reads than this have no shape yet.
+/// Fewer training rows than this have no shape yet.
 const ENOUGH: usize = 50;
 /// Shares of what is read in training: one score, and the two most frequent together, above which it has collapsed.
 const COLLAPSED: (f64, f64) = (0.5, 0.7);
@@ -24,7 +26,7 @@ pub fn findings(recipe: &Recipe, examples: &[Example], stats: &DatasetStats, giv
         .collect();
     let pairs = contrastive::pairs(&scored, recipe.data.contrastive_delta).count();
     vec![
-        d2(examples, stats),
+        d2(&recipe.train.run, &recipe.bands, examples),
         d5(stats.seed, stats.seed),
         d15(examples.iter().map(|e| &e.pair)),
         d17(Counts { given, rows: stats.totals.rows, set_aside, pairs, reported: stats.contrastive_pairs }),
@@ -32,33 +34,36 @@ pub fn findings(recipe: &Recipe, examples: &[Example], stats: &DatasetStats, giv
     ]
 }
 
-/// Guard D2: what training reads has more than two scores.
-pub fn d2(examples: &[Example], stats: &DatasetStats) -> Finding {
-    let mut reads: BTreeMap<i64, usize> = BTreeMap::new();
+/// Guard D2: what training reads has more than two scores. Reads are rows × repeats, and × the sampler's weights where `run`
+/// draws by them.
+pub fn d2(run: &RunRules, bands: &Bands, examples: &[Example]) -> Finding {
+    let (mut reads, mut by_band): (BTreeMap<i64, f64>, Vec<f64>) = (BTreeMap::new(), vec![0.0; bands.len()]);
+    let mut rows = 0;
     for e in examples.iter().filter(|e| e.split == Side::Train) {
-        *reads.entry((e.score * 10.0).round() as i64).or_default() += e.repeats as usize;
+        let row = OrderRow::new(e.score, e.repeats, run, bands);
+        let weight = if run.order == OrderStrategy::Weighted { row.weight } else { 1.0 };
+        let read = weight * f64::from(e.repeats);
+        *reads.entry((e.score * 10.0).round() as i64).or_default() += read;
+        by_band[bands.index(e.score)] += read;
+        rows += 1;
     }
-    let all: usize = reads.values().sum();
-    let mut frequent: Vec<(i64, usize)> = reads.into_iter().collect();
-    frequent.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
-    let share = |n: usize| n as f64 / all.max(1) as f64;
+    let all: f64 = reads.values().sum();
+    let mut frequent: Vec<(i64, f64)> = reads.into_iter().collect();
+    frequent.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    let share = |n: f64| n / all.max(f64::MIN_POSITIVE);
     let percent = |part: f64| format!("{:.0} %", part * 100.0);
-    let bands: Vec<String> = stats
-        .by_band
-        .iter()
-        .map(|b| format!("{} {}", b.band, percent(b.epoch as f64 / stats.totals.epoch.max(1) as f64)))
-        .collect();
+    let told: Vec<String> = bands.names().zip(&by_band).map(|(name, n)| format!("{name} {}", percent(share(*n)))).collect();
     let one = frequent.first().map_or(0.0, |(_, n)| share(*n));
     let two = one + frequent.get(1).map_or(0.0, |(_, n)| share(*n));
     let named: Vec<String> = frequent.iter().take(2).map(|(tenths, _)| format!("{:.1}", *tenths as f64 / 10.0)).collect();
     let saw = format!(
-        "{} of {all} training reads have one of the two most frequent of {} scores ({}); bands: {}",
+        "{} of what training reads of {rows} rows has one of the two most frequent of {} scores ({}); bands: {}",
         percent(two),
         frequent.len(),
         named.join(", "),
-        bands.join(", ")
+        told.join(", ")
     );
-    if all >= ENOUGH && (one > COLLAPSED.0 || two > COLLAPSED.1) {
+    if rows >= ENOUGH && (one > COLLAPSED.0 || two > COLLAPSED.1) {
         let remedy = "judge articles of the thin bands, or let the recipe's sampler weigh the bands; a student of two scores \
                       has good averages and tells nobody anything";
         return Finding::fail("D2", saw, remedy);

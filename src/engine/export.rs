@@ -12,6 +12,7 @@ use super::views;
 use crate::dataset::Example;
 use crate::dataset::publish::{CardFacts, Format, GuardLine, PublishedFile, publish};
 use crate::domain::{Digest, Phase};
+use crate::guards;
 use crate::workspace::Workspace;
 
 /// What was written where.
@@ -36,6 +37,8 @@ fn written(workspace: &Workspace, format: Format, folder: &Path) -> Result<Expor
     // The guards that looked at what this dataset was made of, at its import and its build.
     let of_this = |f: &&super::FindingView| f.phase == Phase::Dataset && f.subject == record.input;
     let findings = views::findings(&ledger)?;
+    let mut findings: Vec<&super::FindingView> = findings.iter().filter(of_this).collect();
+    findings.sort_by_key(|f| guards::registry().position(|row| row.id == f.finding.guard));
     let guard = |f: &super::FindingView| GuardLine {
         id: f.finding.guard.clone(),
         passed: !f.finding.failed(),
@@ -51,7 +54,7 @@ fn written(workspace: &Workspace, format: Format, folder: &Path) -> Result<Expor
         languages: &recipe.data.languages,
         stats: &stored.stats,
         provenance: provenance(&stored.examples),
-        guards: findings.iter().filter(of_this).map(guard).collect(),
+        guards: findings.into_iter().map(guard).collect(),
         sealed: Vec::new(),
     };
     let files = publish(folder, format, &stored.examples, &facts)

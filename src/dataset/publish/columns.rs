@@ -56,7 +56,7 @@ pub(super) fn parquet(rows: &[&Example]) -> Result<Vec<u8>> {
         strings(&mut columns, group.iter().map(|e| e.provenance.model.as_str()))?;
         columns.close()?;
     }
-    writer.finish()?;
+    // Writes the footer, too.
     writer.into_inner()
 }
 

@@ -57,6 +57,10 @@ fn rows_that_are_too_long_are_listed_and_a_length_is_advised_t9() {
     let seen = t9(&rows, 128, &[]);
     assert!(seen.failed() && seen.saw.contains("train-3 (") && !seen.saw.contains("train-4"), "{seen:?}");
     assert!(!t9(&[], 128, &[]).failed());
+    let left_out: Vec<(String, usize)> = (0..12).map(|i| (format!("row-{i}"), 900 - i)).collect();
+    let seen = t9(&rows[..3], 1024, &left_out);
+    assert!(seen.failed() && seen.saw.contains("12 longer rows are left out of the run: row-0 (900)"), "{seen:?}");
+    assert!(seen.saw.ends_with("row-9 (891) and 2 more"), "{seen:?}");
 }
 
 /// A hundred rows over two bands, their order, and what is seen of it.
