@@ -8,6 +8,7 @@ mod causes;
 mod checks;
 mod cot;
 mod evaluation;
+mod figures;
 mod floor;
 mod groups;
 mod isotonic;

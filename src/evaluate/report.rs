@@ -73,9 +73,9 @@ impl MetricsReport {
         lines.push(line("contrast by 2", "contrast_by_2", m.contrast_by_2, &pairs));
         lines.push(line("modal share", "modal_share", m.modal_share, ""));
         lines.push(line("macro-band MAE", "macro_band_mae", m.macro_band_mae, ""));
-        for band in &m.bands {
+        for (i, band) in m.bands.iter().enumerate() {
             let label = format!("  {} (from {})", one_line(&band.name, 14), band.from);
-            lines.push(line(&label, "", band.mae, &format!("over {} rows", band.n)));
+            lines.push(line(&label, &format!("bands.{i}"), band.mae, &format!("over {} rows", band.n)));
         }
         lines
     }
