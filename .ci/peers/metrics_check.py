@@ -102,7 +102,8 @@ NOT_REPORTED = {
 }
 
 
-def measure(raw):
+def measure(raw, constant=None):
+    """All figures. `constant` comes from training data; without it the best constant of these rows is taken."""
     rows = []
     for row in raw:
         p = row.get("predicted")
@@ -146,9 +147,10 @@ def measure(raw):
             if abs(dg) >= 2 - SLACK:
                 psr_n += 1
                 psr_ok += np.sign(dg) == np.sign(dp) and abs(dp) >= 1 - SLACK
-    constant = float(np.median(g))
+    given = constant
+    constant = float(np.median(g)) if given is None else given
     sizes = {b: int((index == b).sum()) for b in set(index)}
-    macro_constant = float(weighted_median(g, [1 / sizes[b] for b in index]))
+    macro_constant = float(weighted_median(g, [1 / sizes[b] for b in index])) if given is None else given
     within_profile, profile_groups = mean_rho(parsed, "r")
     within_article, article_groups = mean_rho(parsed, "a")
     return {
@@ -179,7 +181,7 @@ def measure(raw):
         "precision": share(tp, tp + fp),
         "recall": share(tp, tp + fn),
         "f1": share(2 * tp, 2 * tp + fp + fn),
-        "mcc": (tp * tn - fp * fn) / math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)),
+        "mcc": share(tp * tn - fp * fn, math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))),
         "recall_top": share(sum(r["p"] is not None and r["p"] >= EDGES[-1] for r in top), len(top)),
         "recall_top_n": len(top),
         "psr_articles": len(seen),

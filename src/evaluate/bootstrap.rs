@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use rayon::prelude::*;
 
 use super::Row;
-use super::table::{Headline, Table};
+use super::figures::{Figures, Scratch, figures};
+use super::table::Table;
 use crate::domain::{Bands, recipe::Scale};
 
 /// Draws of the bootstrap.
@@ -16,49 +18,47 @@ pub const DRAWS: usize = 1_000;
 /// 95 % intervals by metric key. A figure that is undefined in more than one draw in twenty has none.
 pub type Intervals = BTreeMap<String, (f64, f64)>;
 
-type Figure = (&'static str, fn(&Headline) -> Option<f64>);
-
-/// The keys that get intervals.
-const FIGURES: [Figure; 11] = [
-    ("mae", |h| h.mae),
-    ("rmse", |h| h.rmse),
-    ("bias", |h| h.bias),
-    ("spearman", |h| h.spearman),
-    ("direction_accuracy", |h| h.direction_accuracy),
-    ("within_1", |h| h.within_1),
-    ("within_2", |h| h.within_2),
-    ("macro_band_mae", |h| h.macro_band_mae),
-    ("psr_spread", |h| h.psr_spread),
-    ("contrast_ordered", |h| h.contrast_ordered),
-    ("skill", |h| h.skill),
-];
-
-/// Percentile bootstrap: [`DRAWS`] times as many articles as there are, drawn with replacement by `ChaCha8` from `seed`;
-/// the interval is the 2.5th to the 97.5th percentile. Empty for fewer than two articles.
+/// Percentile bootstrap: [`DRAWS`] times as many articles as there are, drawn with replacement, each draw by a stream of
+/// `ChaCha8` of its own from `seed`; the interval is the 2.5th to the 97.5th percentile. Keys are those of `Metrics`, and
+/// `bands.0`, `bands.1`, … for the bands' MAE. Empty for fewer than two articles.
 pub fn intervals(rows: &[Row], bands: &Bands, scale: &Scale, constant: Option<f64>, seed: u64) -> Intervals {
     of_table(&Table::new(rows, bands, scale), constant, seed)
 }
 
 pub(super) fn of_table(table: &Table, constant: Option<f64>, seed: u64) -> Intervals {
-    let articles = table.articles.len();
+    let articles = table.articles();
     if articles < 2 {
         return Intervals::new();
     }
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut drawn: Vec<Vec<f64>> = vec![Vec::with_capacity(DRAWS); FIGURES.len()];
-    let mut times = vec![0_u32; articles];
-    for _ in 0..DRAWS {
+    let keys: Vec<String> =
+        Figures::KEYS.iter().map(|key| (*key).to_owned()).chain((0..table.bands).map(|band| format!("bands.{band}"))).collect();
+    let start = || (Scratch::new(table), vec![0_u32; articles]);
+    let draw = |(scratch, times): &mut (Scratch, Vec<u32>), draw: u64| {
         times.fill(0);
+        let mut rng = stream(seed, draw);
         for _ in 0..articles {
             times[below(&mut rng, articles)] += 1;
         }
-        let headline = table.headline(&times, constant);
-        for (values, (_, figure)) in drawn.iter_mut().zip(FIGURES) {
-            values.extend(figure(&headline));
+        let (figures, _) = figures(table, times, constant, scratch);
+        figures.values().into_iter().chain(figures.band_mae.iter().copied()).collect::<Vec<_>>()
+    };
+    let drawn: Vec<Vec<Option<f64>>> = (0..DRAWS as u64).into_par_iter().map_init(start, draw).collect();
+    // A largest share only grows by drawing some articles twice: its draws lie above it.
+    let interval = |(i, key): (usize, String)| {
+        if key == "modal_share" {
+            return None;
         }
-    }
-    let named = FIGURES.iter().zip(&mut drawn);
-    named.filter_map(|((key, _), values)| Some(((*key).to_owned(), middle(values)?))).collect()
+        let mut values: Vec<f64> = drawn.iter().filter_map(|of_draw| of_draw.get(i).copied().flatten()).collect();
+        Some((key, middle(&mut values)?))
+    };
+    keys.into_iter().enumerate().filter_map(interval).collect()
+}
+
+/// The random numbers of one draw: they depend on the seed and the draw, not on who draws it.
+fn stream(seed: u64, draw: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(draw);
+    rng
 }
 
 /// 95 % interval of a mean over rows, by bootstrap over articles: each is (sum over its rows, rows). `None` for fewer than
@@ -137,9 +137,12 @@ mod tests {
     fn every_headline_figure_lies_inside_its_interval_and_the_seed_repeats_it() {
         let drawn = intervals(&rows(), &bands(), &scale(), None, 7);
         let metrics = Metrics::compute(&rows(), &bands(), &scale(), None);
-        assert_eq!(drawn.len(), FIGURES.len());
+        for key in Figures::KEYS.iter().filter(|key| **key != "modal_share") {
+            assert!(drawn.contains_key(*key), "{key} has no interval");
+        }
         for (key, (low, high)) in &drawn {
-            let value = metrics.value(key).expect("defined");
+            let band = key.strip_prefix("bands.").and_then(|i| metrics.bands[i.parse::<usize>().expect("a number")].mae);
+            let value = band.or_else(|| metrics.value(key)).expect("defined");
             assert!((low - 1e-9..=high + 1e-9).contains(&value), "{key}: {value} in {low}..{high}");
         }
         assert_eq!(drawn, intervals(&rows(), &bands(), &scale(), None, 7));
@@ -150,21 +153,21 @@ mod tests {
     fn a_draw_is_the_metrics_of_the_rows_drawn() {
         let rows = rows();
         let table = Table::new(&rows, &bands(), &scale());
-        let times: Vec<u32> = (0..table.articles.len() as u32).map(|i| i % 3).collect();
+        let times: Vec<u32> = (0..table.articles() as u32).map(|i| i % 3).collect();
+        let mut names: Vec<&str> = rows.iter().map(|r| r.article.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
         let mut copies = Vec::new();
-        for (cells, &times) in table.articles.iter().zip(&times) {
+        for (name, &times) in names.iter().zip(&times) {
             for copy in 0..times {
-                copies.extend(cells.iter().map(|c| Row {
-                    article: format!("{copy} {:?}", std::ptr::from_ref(cells)),
-                    profile: c.profile.clone(),
-                    truth: c.truth,
-                    predicted: c.predicted,
-                }));
+                let own = rows.iter().filter(|r| r.article == *name);
+                copies.extend(own.map(|r| Row { article: format!("{copy} {name}"), ..r.clone() }));
             }
         }
-        let (headline, again) = (table.headline(&times, None), Metrics::compute(&copies, &bands(), &scale(), None));
-        for (key, figure) in FIGURES {
-            let (a, b) = (figure(&headline).expect("defined"), again.value(key).expect("defined"));
+        let (figures, _) = figures(&table, &times, None, &mut Scratch::new(&table));
+        let again = Metrics::compute(&copies, &bands(), &scale(), None);
+        for (key, value) in Figures::KEYS.iter().zip(figures.values()) {
+            let (a, b) = (value.expect("defined"), again.value(key).expect("defined"));
             assert!((a - b).abs() < 1e-9, "{key}: {a} {b}");
         }
     }

@@ -10,6 +10,9 @@ use crate::domain::{Finding, Recipe};
 /// Fewer common rows than this give no floor.
 pub const FLOOR_FROM: usize = 50;
 
+/// Two who judge for themselves do not agree to the digit on more than this share of rows.
+const COPIED_ABOVE: f64 = 0.95;
+
 /// Two annotators on the rows that both judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NoiseFloor {
@@ -27,6 +30,9 @@ pub struct NoiseFloor {
     /// Mean of b − a
     pub bias: Option<f64>,
     pub spearman: Option<f64>,
+    /// Share of rows with the very same score.
+    #[serde(default)]
+    pub identical: Option<f64>,
 }
 
 impl NoiseFloor {
@@ -43,6 +49,10 @@ impl NoiseFloor {
             interval: within.get("mae").copied(),
             bias: metrics.bias,
             spearman: metrics.spearman,
+            identical: (!rows.is_empty()).then(|| {
+                let same = |r: &&Row| r.predicted.is_some_and(|p| (p - r.truth).abs() < 1e-9);
+                rows.iter().filter(same).count() as f64 / rows.len() as f64
+            }),
         }
     }
 
@@ -51,10 +61,18 @@ impl NoiseFloor {
         self.n >= FLOOR_FROM
     }
 
+    /// Whether one of the two seems to have copied the other: then they are one opinion.
+    pub fn copied(&self) -> bool {
+        self.identical.is_some_and(|share| share > COPIED_ABOVE)
+    }
+
     pub fn words(&self) -> String {
         let within = self.interval.map_or_else(String::new, |(low, high)| format!(" [{low:.3}, {high:.3}]"));
         let rows = if self.same_rows { "of these rows" } else { "common rows" };
-        let few = if self.enough() { String::new() } else { format!("; {FLOOR_FROM} are needed") };
+        let mut few = if self.enough() { String::new() } else { format!("; {FLOOR_FROM} are needed") };
+        if self.copied() {
+            few.push_str("; they give the same score on nearly every row, so one is a copy of the other and no second opinion");
+        }
         format!(
             "{} and {} differ by MAE {}{within} on {} {rows} (bias {}, ρ {}){few}",
             self.a,
@@ -71,7 +89,7 @@ impl NoiseFloor {
 pub fn d19(floor: Option<&NoiseFloor>, mae: Option<f64>) -> Finding {
     let ask = "Ask for a second opinion: stratos distill plan --teacher NAME --sample 50; or give one with --second.";
     match floor {
-        Some(floor) if floor.enough() => {
+        Some(floor) if floor.enough() && !floor.copied() => {
             let at = mae.zip(floor.mae).is_some_and(|(mae, floor)| mae <= floor);
             let end = if at { "; the model is within it: this truth cannot tell it from a better one" } else { "" };
             Finding::pass("D19", format!("noise floor: {}; MAE here {}{end}", floor.words(), figure(mae)))

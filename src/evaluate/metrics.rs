@@ -5,17 +5,12 @@
 //! error possible for its row, max(g − min, max − g), in MAE, RMSE and band MAE, and wrong in direction, precision,
 //! recall, F1, MCC, within 1/2 and contrast. ρ, bias, PSR and spreads, the teacher's too, are over parsed rows.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::Row;
-use super::rank::spearman;
-use super::table::{Cell, Sums, Table, macro_band, ratio, weighted_median};
+use super::figures::{Scratch, figures};
+use super::table::Table;
 use crate::domain::{Bands, recipe::Scale};
-
-/// Groups smaller than this have no ρ worth averaging.
-const GROUP_FROM: usize = 5;
 
 /// Mean charged |p − g| of the rows whose `g` lies in one band.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -102,47 +97,49 @@ impl Metrics {
     }
 
     pub(super) fn of_table(table: &Table, bands: &Bands, constant: Option<f64>) -> Self {
-        let once = vec![1; table.articles.len()];
-        let total = table.total(&once);
-        let headline = table.headline(&once, constant);
-        let (within_profile, profile_groups) = rho_within(table.cells().map(|c| (c.profile.as_str(), c)));
-        let by_article = table.articles.iter().enumerate().flat_map(|(i, cells)| cells.iter().map(move |c| (i, c)));
-        let (within_article, article_groups) = rho_within(by_article);
+        let once = vec![1; table.articles()];
+        let (f, counts) = figures(table, &once, constant, &mut Scratch::new(table));
         let own = "the best constant on these rows (their median)";
+        let band = |(i, (name, from)): (usize, (&str, f64))| BandMae {
+            name: name.to_owned(),
+            from,
+            n: counts.bands.get(i).map_or(0, |n| *n as usize),
+            mae: f.band_mae.get(i).copied().flatten(),
+        };
         Self {
-            n: total.n as usize,
-            parse_failures: (total.n - total.parsed) as usize,
-            mae: headline.mae,
-            rmse: headline.rmse,
-            bias: headline.bias,
-            spearman: headline.spearman,
-            direction_accuracy: headline.direction_accuracy,
-            within_1: headline.within_1,
-            within_2: headline.within_2,
-            macro_band_mae: headline.macro_band_mae,
-            bands: band_maes(&total, bands),
-            psr_spread: headline.psr_spread,
-            psr_spread_truth: ratio(total.psr_truth, total.shared),
-            contrast_pairs: total.contrast_pairs as usize,
-            contrast_ordered: headline.contrast_ordered,
-            rho_within_profile: within_profile,
-            rho_within_article: within_article,
-            skill: headline.skill,
-            rho_within_profile_groups: profile_groups,
-            rho_within_article_groups: article_groups,
-            precision: ratio(total.true_positive, total.true_positive + total.false_positive),
-            recall: ratio(total.true_positive, total.true_positive + total.false_negative),
-            f1: ratio(2.0 * total.true_positive, 2.0 * total.true_positive + total.false_positive + total.false_negative),
-            mcc: mcc(&total),
-            recall_top_band: ratio(total.top_found, total.top_rows),
-            psr_pairs: ratio(total.psr_pairs_right, total.psr_pairs),
-            contrast_by_2: ratio(total.contrast_by_2, total.contrast_pairs),
-            mean_spread: ratio(total.spread, total.shared),
-            mean_spread_truth: ratio(total.spread_truth, total.shared),
-            skill_macro: skill_macro(table, &total, headline.macro_band_mae, constant),
-            skill_constant: headline.constant,
+            n: counts.n as usize,
+            parse_failures: (counts.n - counts.parsed) as usize,
+            mae: f.mae,
+            rmse: f.rmse,
+            bias: f.bias,
+            spearman: f.spearman,
+            direction_accuracy: f.direction_accuracy,
+            within_1: f.within_1,
+            within_2: f.within_2,
+            macro_band_mae: f.macro_band_mae,
+            bands: bands.names().zip(bands.edges()).enumerate().map(band).collect(),
+            psr_spread: f.psr_spread,
+            psr_spread_truth: f.psr_spread_truth,
+            contrast_pairs: counts.contrast_pairs as usize,
+            contrast_ordered: f.contrast_ordered,
+            rho_within_profile: f.rho_within_profile,
+            rho_within_article: f.rho_within_article,
+            skill: f.skill,
+            rho_within_profile_groups: counts.profile_groups,
+            rho_within_article_groups: counts.article_groups as usize,
+            precision: f.precision,
+            recall: f.recall,
+            f1: f.f1,
+            mcc: f.mcc,
+            recall_top_band: f.recall_top_band,
+            psr_pairs: f.psr_pairs,
+            contrast_by_2: f.contrast_by_2,
+            mean_spread: f.mean_spread,
+            mean_spread_truth: f.mean_spread_truth,
+            skill_macro: f.skill_macro,
+            skill_constant: f.constant,
             skill_source: if constant.is_some() { "the best constant on the training data" } else { own }.to_owned(),
-            modal_share: modal_share(table),
+            modal_share: f.modal_share,
         }
     }
 
@@ -152,60 +149,10 @@ impl Metrics {
     }
 }
 
-fn band_maes(total: &Sums, bands: &Bands) -> Vec<BandMae> {
-    let sums = total.bands.iter().copied().chain(std::iter::repeat((0.0, 0.0)));
-    let named = bands.names().zip(bands.edges()).zip(sums);
-    named.map(|((name, from), (error, n))| BandMae { name: name.to_owned(), from, n: n as usize, mae: ratio(error, n) }).collect()
-}
-
-/// Mean Spearman over groups of at least [`GROUP_FROM`] parsed rows where it is defined, and their number.
-fn rho_within<'a, K: Ord>(cells: impl Iterator<Item = (K, &'a Cell)>) -> (Option<f64>, usize) {
-    let mut groups: BTreeMap<K, (Vec<f64>, Vec<f64>)> = BTreeMap::new();
-    for (key, cell) in cells {
-        if let Some(p) = cell.predicted {
-            let (truths, predictions) = groups.entry(key).or_default();
-            truths.push(cell.truth);
-            predictions.push(p);
-        }
-    }
-    let rhos: Vec<f64> =
-        groups.values().filter(|(truths, _)| truths.len() >= GROUP_FROM).filter_map(|(g, p)| spearman(g, p)).collect();
-    (ratio(rhos.iter().sum(), rhos.len() as f64), rhos.len())
-}
-
-fn mcc(s: &Sums) -> Option<f64> {
-    let (tp, fp, fneg, tn) = (s.true_positive, s.false_positive, s.false_negative, s.true_negative);
-    ratio(tp * tn - fp * fneg, ((tp + fp) * (tp + fneg) * (tn + fp) * (tn + fneg)).sqrt())
-}
-
-fn skill_macro(table: &Table, total: &Sums, macro_band_mae: Option<f64>, constant: Option<f64>) -> Option<f64> {
-    let share = |cell: &Cell| total.bands.get(cell.band).and_then(|&(_, n)| ratio(1.0, n)).unwrap_or(0.0);
-    let constant = constant.or_else(|| {
-        let mut weights = vec![0.0; table.truths.len()];
-        for cell in table.cells() {
-            weights[table.truths.partition_point(|t| *t < cell.truth)] += share(cell);
-        }
-        weighted_median(&table.truths, &weights)
-    })?;
-    let mut errors: Vec<(f64, f64)> = vec![(0.0, 0.0); total.bands.len()];
-    for cell in table.cells() {
-        errors[cell.band].0 += (cell.truth - constant).abs();
-        errors[cell.band].1 += 1.0;
-    }
-    Some(1.0 - ratio(macro_band_mae?, macro_band(&errors)?)?)
-}
-
-fn modal_share(table: &Table) -> Option<f64> {
-    let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
-    for p in table.cells().filter_map(|c| c.predicted) {
-        *counts.entry((p * 10.0).round() as i64).or_default() += 1;
-    }
-    ratio(counts.values().copied().max().unwrap_or(0) as f64, counts.values().sum::<usize>() as f64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evaluate::spearman;
     use proptest::prelude::*;
 
     fn scale() -> Scale {

@@ -10,6 +10,7 @@ mod checks;
 mod cot;
 mod evaluation;
 mod faithfulness;
+mod figures;
 mod floor;
 mod groups;
 mod isotonic;

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::rows::read_table;
 use super::table::Table;
-use super::{Intervals, Metrics, Row, RowsError, bootstrap, read_rows};
+use super::{Intervals, Metrics, Row, RowsError, bootstrap};
 use crate::domain::{Bands, one_line, recipe::Scale};
 
 /// Seed of the intervals where nothing else is said: the same file always gets the same report.
@@ -23,14 +24,17 @@ pub struct MetricsReport {
 
 /// Metrics and intervals of a JSONL file of rows, against the best constant on its own rows.
 pub fn metrics_of_file(path: &Path, bands: &Bands, scale: &Scale) -> Result<MetricsReport, RowsError> {
-    Ok(MetricsReport::of(&read_rows(path, scale)?, bands, scale, None, REPORT_SEED))
+    Ok(MetricsReport::of_table(&read_table(path, bands, scale)?, bands, None, REPORT_SEED))
 }
 
 impl MetricsReport {
     /// Metrics and intervals of `rows`; `constant` as in [`Metrics::compute`].
     pub fn of(rows: &[Row], bands: &Bands, scale: &Scale, constant: Option<f64>, seed: u64) -> Self {
-        let table = Table::new(rows, bands, scale);
-        Self { metrics: Metrics::of_table(&table, bands, constant), intervals: bootstrap::of_table(&table, constant, seed) }
+        Self::of_table(&Table::new(rows, bands, scale), bands, constant, seed)
+    }
+
+    fn of_table(table: &Table, bands: &Bands, constant: Option<f64>, seed: u64) -> Self {
+        Self { metrics: Metrics::of_table(table, bands, constant), intervals: bootstrap::of_table(table, constant, seed) }
     }
 
     /// A table for people: figure, value, 95 % interval; — is undefined.
@@ -73,9 +77,9 @@ impl MetricsReport {
         lines.push(line("contrast by 2", "contrast_by_2", m.contrast_by_2, &pairs));
         lines.push(line("modal share", "modal_share", m.modal_share, ""));
         lines.push(line("macro-band MAE", "macro_band_mae", m.macro_band_mae, ""));
-        for band in &m.bands {
+        for (i, band) in m.bands.iter().enumerate() {
             let label = format!("  {} (from {})", one_line(&band.name, 14), band.from);
-            lines.push(line(&label, "", band.mae, &format!("over {} rows", band.n)));
+            lines.push(line(&label, &format!("bands.{i}"), band.mae, &format!("over {} rows", band.n)));
         }
         lines
     }

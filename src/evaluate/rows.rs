@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::domain::{one_line, recipe::Scale};
+use super::table::{Table, TableBuilder};
+use crate::domain::{Bands, one_line, recipe::Scale};
 
 /// Longest line that is read: 4 MiB. A row is a hundred bytes; a longer line is another kind of file.
 const MAX_LINE: usize = 4 << 20;
@@ -61,10 +62,29 @@ pub enum RowDefect {
 /// Reads a JSONL file of rows. A prediction that is null, missing, NaN or outside the scale is a failure (`None`);
 /// blank lines are skipped.
 pub fn read_rows(path: &Path, scale: &Scale) -> Result<Vec<Row>, RowsError> {
+    let mut rows = Vec::new();
+    let mut names = TableBuilder::default();
+    each_row(path, scale, &mut names, &mut |_, _, row| rows.push(row))?;
+    Ok(rows)
+}
+
+/// The same rows as a table, without keeping a name twice: a million of them fit.
+pub(super) fn read_table(path: &Path, bands: &Bands, scale: &Scale) -> Result<Table, RowsError> {
+    let mut builder = TableBuilder::default();
+    each_row(path, scale, &mut builder, &mut |builder, pair, row| builder.push(pair, row.truth, row.predicted))?;
+    Ok(builder.finish(bands, scale))
+}
+
+/// Hands on row by row with the numbers of its article and reader; the second row of a pair is refused.
+fn each_row(
+    path: &Path,
+    scale: &Scale,
+    names: &mut TableBuilder,
+    on_row: &mut dyn FnMut(&mut TableBuilder, (u32, u32), Row),
+) -> Result<(), RowsError> {
     let io = |source| RowsError::Io { path: path.to_owned(), source };
     let mut reader = BufReader::new(File::open(path).map_err(io)?);
-    let mut rows = Vec::new();
-    let mut first_seen: HashMap<(String, String), usize> = HashMap::new();
+    let mut first_seen: HashMap<(u32, u32), u32> = HashMap::new();
     let mut buffer = Vec::new();
     for line in 1.. {
         let at = |defect| RowsError::Line { path: path.to_owned(), line, defect };
@@ -82,15 +102,15 @@ pub fn read_rows(path: &Path, scale: &Scale) -> Result<Vec<Row>, RowsError> {
             continue;
         }
         let row = parse_row(text, scale).map_err(at)?;
-        let key = (row.article.clone(), row.profile.clone());
-        if let Some(&first) = first_seen.get(&key) {
+        let pair = names.pair(&row.article, &row.profile);
+        if let Some(first) = first_seen.insert(pair, line as u32) {
+            let first = first as usize;
             let (article, profile) = (one_line(&row.article, 80), one_line(&row.profile, 80));
             return Err(at(RowDefect::Duplicate { article, profile, first }));
         }
-        first_seen.insert(key, line);
-        rows.push(row);
+        on_row(names, pair, row);
     }
-    if rows.is_empty() { Err(RowsError::Empty { path: path.to_owned() }) } else { Ok(rows) }
+    if first_seen.is_empty() { Err(RowsError::Empty { path: path.to_owned() }) } else { Ok(()) }
 }
 
 fn parse_row(text: &str, scale: &Scale) -> Result<Row, RowDefect> {

@@ -124,12 +124,9 @@ pub(super) fn conduct(
         row_set: set,
         subject,
     });
+    // Off the phase's path they are in the record, and do not take the place of what the guards saw of the student.
     if let Some(input) = input {
         context.hold(input, &evaluation.findings)?;
-    } else {
-        for finding in &evaluation.findings {
-            context.event(Event::Finding { phase: Phase::Validate, finding: finding.clone() });
-        }
     }
     let id = store(&mut context.ledger, &evaluation, context.clock.now())?;
     context.event(Event::Evaluated { id: id.clone(), headline: evaluation.verdict_words() });
