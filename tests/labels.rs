@@ -105,7 +105,7 @@ fn chat_rows_without_ids_find_their_article_and_reader_or_bring_them_along() {
     }
     let said = import(&workspace, "chats.jsonl", &rows);
     let chats = source(&workspace, "chats.jsonl");
-    assert_eq!((chats["kind"].as_str(), chats["annotator"].as_str(), chats["kept"].as_u64()), (Some("chat"), Some("chats"), Some(4)), "{chats}");
+    assert_eq!((chats["kind"].as_str(), chats["annotators"][0].as_str(), chats["kept"].as_u64()), (Some("chat"), Some("chats"), Some(4)), "{chats}");
     for (_, reason) in &dirty {
         assert_eq!(left_out(&chats, reason), 1, "{reason}: {chats}");
     }

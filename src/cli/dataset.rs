@@ -110,6 +110,7 @@ pub fn dataset(workspace: &Arc<Workspace>, act: Dataset) -> Result<ExitCode> {
                 return Ok(ExitCode::SUCCESS);
             }
             snapshot.dataset.report.iter().for_each(|line| say(&headless::clean(line)));
+            snapshot.dataset.labels_and_seal().iter().for_each(|line| say(&headless::clean(line)));
             if !snapshot.dataset.acknowledged {
                 say(&format!("acknowledge with: stratos dataset acknowledge {}", digest.short()));
             }

@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::event::{Event, Level};
 use super::job::{Failure, JobContext, PhaseEnd};
-use super::labels::{Classified, classify, is_suspicious, views_of};
+use super::labels::{Classified, classify, views_of};
+use super::phases::sync_shipped;
 use super::sealing;
 use crate::dataset::checks::d10;
 use crate::dataset::identity::Identities;
@@ -37,6 +38,8 @@ pub(super) fn run(
     annotator: Option<&str>,
     trust: Trust,
 ) -> Result<PhaseEnd, Failure> {
+    // Rows are matched with what the recipe ships, too.
+    sync_shipped(context)?;
     let total = files.len() as u64;
     let (mut added, mut known) = (0, 0);
     for (done, path) in files.iter().enumerate() {
@@ -91,7 +94,6 @@ fn import(
     let annotator = annotator.map_or(stem, |name| one_line(name, 60));
     let source = NewSource { name: name.to_owned(), sha256, annotator, trust, kind };
     let workspace = context.workspace.clone();
-    // What the recipe ships may not be stored yet; rows are matched with it all the same.
     let (labels, profiles, articles) = identified(&workspace, &context.ledger.profiles()?, &context.ledger.articles()?, rows, &source);
     let at = context.clock.now();
     let stored = context.ledger.put_labels(&source, &labels, (&profiles, &articles), at)?;
@@ -225,17 +227,12 @@ fn examine(context: &mut JobContext, classified: &Classified) -> Result<(), Fail
     let findings: Vec<Finding> = per_guard.into_iter().map(|(guard, all)| together(&guard, &all)).collect();
     // All of them warn; what they say is told with the files.
     context.ledger.put_findings(Phase::Dataset, &subject(classified), &findings, context.clock.now())?;
-    let named: Vec<&str> =
-        classified.sources.iter().filter(|s| suspicious_in(&findings, s.name.as_str())).map(|s| s.name.as_str()).collect();
+    let named: Vec<String> =
+        views_of(&context.ledger)?.into_iter().filter(|view| view.suspicious).map(|view| view.name).collect();
     if !named.is_empty() {
         context.warn(format!("suspicious: {}; see 'stratos dataset sources'", named.join(", ")));
     }
     Ok(())
-}
-
-fn suspicious_in(findings: &[Finding], name: &str) -> bool {
-    let own: Vec<Finding> = findings.iter().filter(|f| f.failed() && f.saw.contains(name)).cloned().collect();
-    is_suspicious(&own)
 }
 
 /// What one guard saw of all files, as one finding.

@@ -63,17 +63,21 @@ pub(super) fn current(workspace: &Workspace, ledger: &Ledger) -> Result<Option<C
     let broken = |why: String| WorkspaceError::File { file: path.clone(), why };
     let body = ledger.seal_body(&record.digest)?.unwrap_or_default();
     let seal = Seal::from_bytes(&body).map_err(|e| broken(format!("the ledger's copy cannot be read: {e}")))?;
-    let tampered = match std::fs::read(&path) {
-        Ok(bytes) if Digest::of(&bytes) == record.digest => None,
-        Ok(bytes) => Some(format!(
-            "{} has digest {}, and {} was sealed",
-            path.display(),
-            Digest::of(&bytes).short(),
-            record.digest.short()
-        )),
-        Err(error) => Some(format!("{} cannot be read ({error}); {} was sealed", path.display(), record.digest.short())),
+    let (file, digest) = (path.display(), record.digest.short());
+    let tampered = match std::fs::read(&path).map(Digest::of) {
+        Ok(found) if found == record.digest => None,
+        Ok(found) => Some(format!("{file} has digest {}, and {digest} was sealed", found.short())),
+        Err(error) => Some(format!("{file} cannot be read ({error}); {digest} was sealed")),
     };
     Ok(Some(Current { record, seal, tampered }))
+}
+
+/// What a dataset depends on of the seal: its digest, and that its file is not as it was sealed, if so.
+pub(super) fn standing(workspace: &Workspace, ledger: &Ledger) -> Result<Vec<Digest>, WorkspaceError> {
+    let Some(record) = ledger.seals()?.pop() else { return Ok(Vec::new()) };
+    let found = std::fs::read(workspace.state_dir("seals")?.join(&record.file)).map_or_else(|_| Digest::of("lost"), Digest::of);
+    let changed = (found != record.digest).then_some(found);
+    Ok([Some(record.digest), changed].into_iter().flatten().collect())
 }
 
 /// Guard D4: the hold-out is the one that was sealed, and every look at it is counted.
@@ -107,7 +111,7 @@ pub struct SealView {
     pub file: String,
     pub clusters: usize,
     pub articles: usize,
-    /// Labels and kept traces that it holds out are counted by the dataset; these are the readers held out whole.
+    /// Held out whole.
     pub readers: Vec<String>,
     pub share: f64,
     pub seed: u64,
@@ -159,8 +163,7 @@ pub fn seal_view(workspace: &Workspace) -> Result<Option<SealView>, WorkspaceErr
 pub(super) fn view_of(workspace: &Workspace, ledger: &Ledger) -> Result<Option<SealView>, WorkspaceError> {
     let Some(current) = current(workspace, ledger)? else { return Ok(None) };
     let held = Sealed::new(&current.seal);
-    let labels = ledger.labels()?;
-    let rows = labels.iter().filter_map(|l| l.label.pair()).filter(|pair| held.holds(pair).is_some()).count();
+    let rows = ledger.label_pairs()?.iter().filter(|pair| held.holds(pair).is_some()).count();
     let openings = ledger.openings()?.into_iter().map(|o| (o.number, o.who, o.why, o.rows)).collect();
     let Current { record, seal, tampered } = current;
     Ok(Some(SealView {

@@ -84,6 +84,12 @@ pub(super) fn selected_articles(stored: Vec<(Article, String)>, select: &Select,
     rows
 }
 
+/// Stores what the recipe ships, for whoever matches with it before the first two phases have run.
+pub(super) fn sync_shipped(context: &mut JobContext) -> Result<(), Failure> {
+    profiles::sync(context)?;
+    articles::sync(context)
+}
+
 /// The readers and articles that take part in this workspace.
 pub(super) fn selection(context: &JobContext) -> Result<(Vec<Profile>, Vec<Article>), WorkspaceError> {
     taking_part(&context.workspace, &context.ledger)
