@@ -184,7 +184,11 @@ fn quarantine(workspace: &Arc<Workspace>, json: bool) -> Result<ExitCode> {
     let mut counts: Vec<(&str, usize)> = by_reason.into_iter().collect();
     counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
     let counts: Vec<String> = counts.into_iter().map(|(why, n)| format!("{why} {n}")).collect();
-    say(&headless::clean(&format!("{} left out: {}", rows.len(), if counts.is_empty() { "none".into() } else { counts.join(", ") })));
+    say(&headless::clean(&format!(
+        "{} left out: {}",
+        rows.len(),
+        if counts.is_empty() { "none".into() } else { counts.join(", ") }
+    )));
     Ok(ExitCode::SUCCESS)
 }
 

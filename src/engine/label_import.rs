@@ -13,15 +13,16 @@ use super::job::{Failure, JobContext, PhaseEnd};
 use super::labels::{Classified, classify, views_of};
 use super::phases::sync_shipped;
 use super::sealing;
+use crate::dataset::Sealed;
 use crate::dataset::checks::d10;
 use crate::dataset::identity::Identities;
 use crate::dataset::labels::{unknown, why};
 use crate::dataset::legacy::{RawRow, SHAPES, read_row};
 use crate::dataset::seal::d3_sealed;
-use crate::dataset::Sealed;
 use crate::distill::quality::{Premises, Scored, examine_rows};
 use crate::domain::{
-    Article, ArticleId, Conduct, Digest, Finding, Gate, Label, LabelKind, LabelState, PairKey, Phase, Profile, ProfileId, Trust, one_line,
+    Article, ArticleId, Conduct, Digest, Finding, Gate, Label, LabelKind, LabelState, PairKey, Phase, Profile, ProfileId, Trust,
+    one_line,
 };
 use crate::workspace::{JsonRecords, NewSource, Origin, Workspace, WorkspaceError};
 
@@ -94,7 +95,8 @@ fn import(
     let annotator = annotator.map_or(stem, |name| one_line(name, 60));
     let source = NewSource { name: name.to_owned(), sha256, annotator, trust, kind };
     let workspace = context.workspace.clone();
-    let (labels, profiles, articles) = identified(&workspace, &context.ledger.profiles()?, &context.ledger.articles()?, rows, &source);
+    let (labels, profiles, articles) =
+        identified(&workspace, &context.ledger.profiles()?, &context.ledger.articles()?, rows, &source);
     let at = context.clock.now();
     let stored = context.ledger.put_labels(&source, &labels, (&profiles, &articles), at)?;
     if !articles.is_empty() || !profiles.is_empty() {
@@ -124,7 +126,10 @@ fn read(path: &Path) -> Result<(Vec<RawRow>, LabelKind), Failure> {
     }
     if rows.is_empty() || bad * 2 > rows.len() {
         let reason = format!("{}: {bad} of {} rows cannot be read as labels: {SHAPES}", path.display(), rows.len());
-        return Err(Failure::new(reason, "Give score rows, chat rows or training rows as JSON lines; nothing of this file was stored."));
+        return Err(Failure::new(
+            reason,
+            "Give score rows, chat rows or training rows as JSON lines; nothing of this file was stored.",
+        ));
     }
     let mut kinds: BTreeMap<LabelKind, usize> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.body.defect.is_none() || row.turn.is_some() || row.has_ids()) {
@@ -149,7 +154,8 @@ fn identified(
     let known_readers: HashSet<&str> = profiles.iter().map(|(p, _)| p.id.as_str()).collect();
     // What came with an earlier file may be told better by this one; what was imported or shipped may not.
     let labels = Origin::Labels.id();
-    let known_articles: HashSet<&str> = articles.iter().filter(|(_, origin)| origin != labels).map(|(a, _)| a.id.as_str()).collect();
+    let known_articles: HashSet<&str> =
+        articles.iter().filter(|(_, origin)| origin != labels).map(|(a, _)| a.id.as_str()).collect();
     let mut found = Vec::with_capacity(rows.len());
     for mut row in rows {
         if row.kind != LabelKind::Scores {
@@ -263,7 +269,10 @@ fn tell_orphans(context: &mut JobContext, classified: &Classified) {
         let named: Vec<String> = unknown.iter().take(NAMED).map(|(id, n)| format!("{} ({n})", one_line(id, 60))).collect();
         let more = if unknown.len() > NAMED { format!(" and {} more", unknown.len() - NAMED) } else { String::new() };
         let count = unknown.len();
-        context.warn(format!("{rows} labels name {count} {what} that are not known: {}{more}; {next} and they join in", named.join(", ")));
+        context.warn(format!(
+            "{rows} labels name {count} {what} that are not known: {}{more}; {next} and they join in",
+            named.join(", ")
+        ));
     }
 }
 

@@ -155,8 +155,12 @@ impl LabelSourceView {
             self.rows,
             self.kept
         );
-        let reasons: Vec<String> =
-            self.reasons.iter().filter(|(state, ..)| *state != LabelState::Kept).map(|(_, why, n)| format!("{n} {why}")).collect();
+        let reasons: Vec<String> = self
+            .reasons
+            .iter()
+            .filter(|(state, ..)| *state != LabelState::Kept)
+            .map(|(_, why, n)| format!("{n} {why}"))
+            .collect();
         if !reasons.is_empty() {
             head += &format!("; left out: {}", reasons.join(", "));
         }

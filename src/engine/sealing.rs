@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 use super::job::{Failure, JobContext, PhaseEnd};
 use super::labels::{Gathered, gather};
 use crate::dataset::cluster::{ClusterId, cluster};
-use crate::dataset::seal::{SealedReader, SealedCluster};
+use crate::dataset::seal::{Person, SealedCluster, SealedReader, person};
 use crate::dataset::seal_choice::{JudgedPair, choose_clusters, choose_readers, sealed};
 use crate::dataset::{Held, Seal, Sealed, SourcedTrace, by_preference};
-use crate::domain::{Answer, ArticleId, Conduct, Digest, Finding, PairKey, Phase, ProfileId, Recipe, UnixMillis, one_line};
+use crate::domain::{
+    Answer, ArticleId, Conduct, Digest, Finding, PairKey, Phase, Profile, ProfileId, Recipe, UnixMillis, one_line,
+};
 use crate::workspace::{Ledger, SealRecord, Workspace, WorkspaceError, atomic_write};
 
 /// What is to be sealed.
@@ -213,8 +215,7 @@ pub(super) fn run(context: &mut JobContext, wish: &SealWish) -> Result<PhaseEnd,
         }
         (SealWish::AddCopies, Some(current)) => {
             let copies = current.seal.copies(&gathered.articles);
-            let twins: BTreeSet<ProfileId> =
-                current.seal.twins(&gathered.profiles).into_iter().map(|(twin, _)| twin).collect();
+            let twins: BTreeSet<ProfileId> = current.seal.twins(&gathered.profiles).into_iter().map(|(twin, _)| twin).collect();
             if copies.is_empty() && twins.is_empty() {
                 return Ok(PhaseEnd::Aside { headline: "no article outside the seal is a copy of a sealed one".into() });
             }
@@ -279,7 +280,11 @@ fn first(
         return Err(Failure::new(format!("there is no reader '{odd}'"), "See 'stratos profiles list'."));
     }
     let mut readers: BTreeSet<ProfileId> = named.iter().cloned().collect();
-    let drawn = choose_readers(&gathered.profiles, &rows, count, seed);
+    // A reader is the same one under every id it has.
+    let persons: BTreeSet<Person> = gathered.profiles.iter().filter(|p| readers.contains(&p.id)).map(person).collect();
+    readers.extend(gathered.profiles.iter().filter(|p| persons.contains(&person(p))).map(|p| p.id.clone()));
+    let others: Vec<Profile> = gathered.profiles.iter().filter(|p| !readers.contains(&p.id)).cloned().collect();
+    let drawn = choose_readers(&others, &rows, count, seed);
     if drawn.len() < count {
         let reason = format!("{count} readers are to be held out, and only {} have judged pairs", drawn.len());
         return Err(Failure::new(reason, "Import labels first, or ask for fewer."));
@@ -302,7 +307,8 @@ fn added(current: &Current, gathered: &Gathered, articles: &[ArticleId]) -> Resu
         return Err(Failure::new(format!("there is no article '{id}'"), "See 'stratos articles list'."));
     }
     let inside = current.seal.article_ids();
-    let chosen: BTreeSet<ClusterId> = articles.iter().filter(|id| !inside.contains(id)).map(|id| clusters.cluster_of(id)).collect();
+    let chosen: BTreeSet<ClusterId> =
+        articles.iter().filter(|id| !inside.contains(id)).map(|id| clusters.cluster_of(id)).collect();
     if chosen.is_empty() {
         return Err(Failure::new("these articles are sealed already", "Name articles of clusters that are not."));
     }
@@ -413,7 +419,10 @@ pub(super) fn open_seal(
     let gathered = gather(context)?;
     let rows = sealed_rows(&workspace, &current.seal, &gathered);
     if rows.is_empty() {
-        return Err(Failure::new("the seal holds no judged pair", "Import the labels of the sealed articles, then open it again."));
+        return Err(Failure::new(
+            "the seal holds no judged pair",
+            "Import the labels of the sealed articles, then open it again.",
+        ));
     }
     let (who, why) = (one_line(who, 80), one_line(why, 300));
     let at = context.clock.now();

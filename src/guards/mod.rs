@@ -52,12 +52,7 @@ pub const REGISTRY: &[Guard] = &[
         severity: Severity::Stop,
         prevents: "the same article on both sides of the split",
     },
-    Guard {
-        id: "D4",
-        moment: Moment::Dataset,
-        severity: Severity::Stop,
-        prevents: "a hold-out that a later run changed",
-    },
+    Guard { id: "D4", moment: Moment::Dataset, severity: Severity::Stop, prevents: "a hold-out that a later run changed" },
     Guard { id: "D6", moment: Moment::Import, severity: Severity::Warn, prevents: "labels that a script filled in" },
     Guard { id: "D7", moment: Moment::Import, severity: Severity::Warn, prevents: "annotators and batches that drift apart" },
     Guard {

@@ -57,8 +57,7 @@ pub(super) fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, 
 /// The profiles that take part, in stored order.
 pub(super) fn selected_profiles(stored: Vec<(Profile, String)>, select: &Select) -> Vec<Profile> {
     let takes = |p: &Profile, origin: &String| {
-        (select.profiles.is_empty() || select.profiles.iter().any(|id| id == p.id.as_str()))
-            && takes_origin(select, origin)
+        (select.profiles.is_empty() || select.profiles.iter().any(|id| id == p.id.as_str())) && takes_origin(select, origin)
     };
     stored.into_iter().filter(|(p, origin)| takes(p, origin)).map(|(p, _)| p).collect()
 }

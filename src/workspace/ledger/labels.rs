@@ -238,10 +238,7 @@ mod tests {
         let digest = ledger.labels_digest().expect("reads");
         ledger.set_label_states(&[(id, 3, LabelState::Orphan, "unknown article".into())]).expect("updates");
         let counts: Vec<_> = ledger.label_counts().expect("counts").into_iter().collect();
-        assert_eq!(
-            counts,
-            [((id, "kept".into(), String::new()), 1), ((id, "orphan".into(), "unknown article".into()), 1)]
-        );
+        assert_eq!(counts, [((id, "kept".into(), String::new()), 1), ((id, "orphan".into(), "unknown article".into()), 1)]);
         assert_eq!(ledger.labels_digest().expect("reads"), digest, "a state is no content");
         ledger.put_labels(&source("y"), &rows, (&[], &[]), UnixMillis(3)).expect("stores").expect("new");
         assert_ne!(ledger.labels_digest().expect("reads"), digest);
