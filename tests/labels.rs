@@ -7,7 +7,8 @@ use std::fs;
 
 use common::{READERS, Workspace, text};
 use labelled::{
-    articles, built, choose, examples, import, json_of, judgements, left_out, lines, real, refused, score_row, source, told, workspace,
+    articles, built, choose, examples, import, json_of, judgements, left_out, lines, real, refused, score_row, source, told,
+    workspace,
 };
 use serde_json::{Value, json};
 
@@ -26,7 +27,8 @@ fn the_same_file_twice_changes_nothing_and_orphans_join_when_their_article_comes
     assert!(again.contains("0 labels imported, 1 files were known already"), "{again}");
     assert_eq!(json_of(&workspace, &["dataset", "sources", "--json"]).as_array().map(Vec::len), Some(1));
 
-    let article = workspace.file("later.jsonl", lines(&[json!({"id": "later", "title": "A title nobody knew", "summary": "Its text."})]));
+    let article =
+        workspace.file("later.jsonl", lines(&[json!({"id": "later", "title": "A title nobody knew", "summary": "Its text."})]));
     told(&workspace, &["articles", "import", &article.to_string_lossy()]);
     built(&workspace);
     let joined = source(&workspace, "first.jsonl");
@@ -84,8 +86,11 @@ fn chat_rows_without_ids_find_their_article_and_reader_or_bring_them_along() {
     let profiles: Vec<Value> = serde_json::from_str(profiles.trim()).expect("JSON");
     let nurse = profiles.iter().map(|p| &p["profile"]).find(|p| p["id"] == "texas_nurse").expect("a reader");
     let (role, place) = (nurse["role"].as_str().expect("a role"), nurse["location"].as_str().expect("a place"));
-    let of_nurse = format!("You are a relevance scorer for a {role} in {place}.\nUser context: Follows hospitals.\nReply ONLY with a score.");
-    let stranger = "You are a relevance scorer for a glass blower in Murano, Italy.\nUser context: Blows glass.\nReply ONLY with a score.";
+    let of_nurse = format!(
+        "You are a relevance scorer for a {role} in {place}.\nUser context: Follows hospitals.\nReply ONLY with a score."
+    );
+    let stranger =
+        "You are a relevance scorer for a glass blower in Murano, Italy.\nUser context: Blows glass.\nReply ONLY with a score.";
     let good = "<think>\nPROFILE: x\nVERDICT: relevant and useful\n</think>\nSCORE: 7.5 | REASON: It says something about glass";
     let mut rows = vec![
         chat(&of_nurse, &title, "Another text of the same article.", good),
@@ -105,14 +110,23 @@ fn chat_rows_without_ids_find_their_article_and_reader_or_bring_them_along() {
     }
     let said = import(&workspace, "chats.jsonl", &rows);
     let chats = source(&workspace, "chats.jsonl");
-    assert_eq!((chats["kind"].as_str(), chats["annotator"].as_str(), chats["kept"].as_u64()), (Some("chat"), Some("chats"), Some(4)), "{chats}");
+    assert_eq!(
+        (chats["kind"].as_str(), chats["annotators"][0].as_str(), chats["kept"].as_u64()),
+        (Some("chat"), Some("chats"), Some(4)),
+        "{chats}"
+    );
     for (_, reason) in &dirty {
         assert_eq!(left_out(&chats, reason), 1, "{reason}: {chats}");
     }
     assert!(said.contains("1 readers that were not known came with it"), "{said}");
     // What came with labels is judged already: nothing of it takes part in distillation.
     let listed = json_of(&workspace, &["profiles", "list", "--json"]);
-    let made: Vec<&Value> = listed.as_array().expect("a list").iter().filter(|p| p["profile"]["id"].as_str().is_some_and(|id| id.starts_with("reader-"))).collect();
+    let made: Vec<&Value> = listed
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|p| p["profile"]["id"].as_str().is_some_and(|id| id.starts_with("reader-")))
+        .collect();
     assert_eq!((made.len(), made[0]["selected"].as_bool()), (1, Some(false)), "{listed}");
     assert_eq!(made[0]["profile"]["role"], "glass blower");
 
@@ -122,9 +136,13 @@ fn chat_rows_without_ids_find_their_article_and_reader_or_bring_them_along() {
     fs::write(&recipe, rules).expect("writes");
     built(&workspace);
     let all = examples(&workspace);
-    let nurses = all.iter().find(|e| e["pair"]["article"] == known["id"] && e["pair"]["profile"] == "texas_nurse").expect("matched");
+    let nurses =
+        all.iter().find(|e| e["pair"]["article"] == known["id"] && e["pair"]["profile"] == "texas_nurse").expect("matched");
     assert_eq!((nurses["annotator"].as_str(), nurses["score"].as_f64()), (Some("chats"), Some(7.5)), "{nurses}");
-    assert_eq!(nurses["messages"][2]["content"], "SCORE: 7.5 | REASON: It says something about glass", "taught without its think block");
+    assert_eq!(
+        nurses["messages"][2]["content"], "SCORE: 7.5 | REASON: It says something about glass",
+        "taught without its think block"
+    );
     assert_eq!(all.iter().filter(|e| e["pair"]["profile"] == made[0]["profile"]["id"]).count(), 2, "one title is one article");
     let list = told(&workspace, &["dataset", "quarantine"]);
     assert!(list.contains("pair judged twice 2"), "{list}");
@@ -187,7 +205,14 @@ fn our_own_training_files_come_back_with_their_ids_and_the_policy_holds_them() {
     fs::write(other.path().join("data/polarizing_articles_v19.json"), "[]").expect("writes");
     let recipe = other.path().join("data/recipes/stratos-v19.toml");
     let rules = fs::read_to_string(&recipe).expect("reads");
-    fs::write(&recipe, rules.replace("[[data.targets]]\nbands = [\"Noise\"", "[data.import]\nmin_score = 5.5\n\n[[data.targets]]\nbands = [\"Noise\"")).expect("writes");
+    fs::write(
+        &recipe,
+        rules.replace(
+            "[[data.targets]]\nbands = [\"Noise\"",
+            "[data.import]\nmin_score = 5.5\n\n[[data.targets]]\nbands = [\"Noise\"",
+        ),
+    )
+    .expect("writes");
     told(&other, &["dataset", "import", &exported.to_string_lossy(), "--annotator", "earlier", "--trust", "low"]);
     let earlier = source(&other, "training_v19_cot.jsonl");
     assert_eq!((earlier["kind"].as_str(), earlier["rows"].as_u64()), (Some("training"), Some(rows as u64)), "{earlier}");

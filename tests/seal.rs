@@ -19,7 +19,8 @@ fn labelled() -> Workspace {
 }
 
 fn seal_file(workspace: &Workspace) -> PathBuf {
-    let mut all: Vec<PathBuf> = fs::read_dir(workspace.path().join(".stratos/seals")).expect("seals").flatten().map(|e| e.path()).collect();
+    let mut all: Vec<PathBuf> =
+        fs::read_dir(workspace.path().join(".stratos/seals")).expect("seals").flatten().map(|e| e.path()).collect();
     all.sort();
     all.pop().expect("a seal")
 }
@@ -63,7 +64,8 @@ fn sealed_rows_are_in_no_dataset_and_every_look_at_them_is_counted() {
         let said = told(&workspace, &["dataset", "seal", "--open", "baselines elsewhere", "--to", &file.to_string_lossy()]);
         assert!(said.contains(&format!("opening {number} of seal")), "{said}");
     }
-    let opened: Vec<Value> = fs::read_to_string(&file).expect("rows").lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    let opened: Vec<Value> =
+        fs::read_to_string(&file).expect("rows").lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
     assert_eq!(opened.len(), held);
     assert!(opened.iter().all(|r| r["source"] == "first" || r["source"] == "second"));
     assert!(opened.iter().any(|r| !r["opinions"].as_array().expect("a list").is_empty()));
@@ -102,8 +104,8 @@ fn a_changed_or_lost_seal_stops_the_build_and_can_be_restored() {
     assert!(fs::metadata(&file).expect("there").permissions().readonly());
     let whole = fs::read(&file).expect("reads");
     let smaller = String::from_utf8(whole.clone()).expect("text").replacen("\"id\"", "\"id \"", 1);
-    fs::remove_file(&file).expect("removed");
     for planted in [None, Some(smaller)] {
+        fs::remove_file(&file).expect("removed");
         if let Some(text) = planted {
             fs::write(&file, text).expect("writes");
         }
@@ -138,8 +140,15 @@ fn each_planted_copy_of_a_sealed_article_is_named_at_import_and_stops_the_build(
         let id = copy["id"].as_str().expect("an id").to_owned();
         let file = workspace.file("planted.jsonl", lines(&[copy]));
         told(&workspace, &["articles", "import", &file.to_string_lossy()]);
-        let said = import(&workspace, "leak.jsonl", &[score_row(&id, READERS[0], 8.0, "leaker"), score_row(&id, READERS[1], 1.0, "leaker")]);
-        assert!(said.contains("D3") && said.contains(&format!("{id} is ")) && said.contains("2 rows are about 1 copies"), "{said}");
+        let said = import(
+            &workspace,
+            "leak.jsonl",
+            &[score_row(&id, READERS[0], 8.0, "leaker"), score_row(&id, READERS[1], 1.0, "leaker")],
+        );
+        assert!(
+            said.contains("D3") && said.contains(&format!("{id} is ")) && said.contains("2 rows are about 1 copies"),
+            "{said}"
+        );
         let said = refused(&workspace, &["dataset", "build"]);
         assert!(said.contains("D3") && said.contains(&id) && said.contains("--add-copies"), "{said}");
         let before = examples(&workspace).len();
@@ -158,7 +167,8 @@ fn a_copy_that_comes_inside_a_chat_row_is_found_too() {
     let original = &sealed_articles(&workspace)[0];
     let summary = original["summary"].as_str().expect("a text");
     let system = "You are a relevance scorer for a glass blower in Murano, Italy.\nReply ONLY with a score.";
-    let user = format!("Score this article:\nCategory: x\nKeywords: \nTitle: Nothing like the first title at all\nContent: {summary}");
+    let user =
+        format!("Score this article:\nCategory: x\nKeywords: \nTitle: Nothing like the first title at all\nContent: {summary}");
     let row = json!({"messages": [{"role": "system", "content": system}, {"role": "user", "content": user},
         {"role": "assistant", "content": "SCORE: 7.5 | REASON: It is about glass."}]});
     let said = import(&workspace, "chats.jsonl", &[row]);

@@ -114,6 +114,7 @@ pub fn dataset(workspace: &Arc<Workspace>, act: Dataset) -> Result<ExitCode> {
                 return Ok(ExitCode::SUCCESS);
             }
             snapshot.dataset.report.iter().for_each(|line| say(&headless::clean(line)));
+            snapshot.dataset.labels_and_seal().iter().for_each(|line| say(&headless::clean(line)));
             if !snapshot.dataset.acknowledged {
                 say(&format!("acknowledge with: stratos dataset acknowledge {}", digest.short()));
             }
@@ -189,7 +190,11 @@ fn quarantine(workspace: &Arc<Workspace>, json: bool) -> Result<ExitCode> {
     let mut counts: Vec<(&str, usize)> = by_reason.into_iter().collect();
     counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
     let counts: Vec<String> = counts.into_iter().map(|(why, n)| format!("{why} {n}")).collect();
-    say(&headless::clean(&format!("{} left out: {}", rows.len(), if counts.is_empty() { "none".into() } else { counts.join(", ") })));
+    say(&headless::clean(&format!(
+        "{} left out: {}",
+        rows.len(),
+        if counts.is_empty() { "none".into() } else { counts.join(", ") }
+    )));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -10,9 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::domain::recipe::{OrderStrategy, RecipeError, RunRules};
-use crate::domain::{
-    Answer, Article, ArticleId, Digest, Digester, FileLine, Profile, ProfileId, Recipe, Renderer, Role,
-};
+use crate::domain::{Answer, Article, ArticleId, Digest, Digester, FileLine, Profile, ProfileId, Recipe, Renderer, Role};
 use crate::guards::Finding;
 
 use super::balance::{Balance, balance};
@@ -30,7 +28,9 @@ use super::tokens::{TokenLengths, TokenStats};
 
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum DatasetError {
-    #[error("no judgement can be taught from ({given} given, {quarantined} quarantined); distill some pairs first, or import labels")]
+    #[error(
+        "no judgement can be taught from ({given} given, {quarantined} quarantined); distill some pairs first, or import labels"
+    )]
     Empty { given: usize, quarantined: usize },
     #[error("{rows} rows are more than a dataset can index")]
     TooLarge { rows: usize },
@@ -277,7 +277,12 @@ struct Judged<'a> {
 }
 
 impl Judged<'_> {
-    fn findings(&self, examples: &[Example], quarantined: &[Quarantined], sources: Sources<'_>) -> Result<Vec<Finding>, DatasetError> {
+    fn findings(
+        &self,
+        examples: &[Example],
+        quarantined: &[Quarantined],
+        sources: Sources<'_>,
+    ) -> Result<Vec<Finding>, DatasetError> {
         let recipe = self.recipe;
         // Readers of this dataset: those that anything was judged for. A workspace may know more.
         let judged: BTreeSet<&ProfileId> = self.traces.iter().map(|s| &s.trace.pair.profile).collect();

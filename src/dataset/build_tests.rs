@@ -1,9 +1,9 @@
-use crate::domain::PairKey;
 use super::super::export::{ExportedRow, read_examples, write_examples};
 use super::super::testing::{
     article, article_id, profile_id, profiles, real_articles, real_file, real_profiles, recipe, shipped_articles,
 };
 use super::*;
+use crate::domain::PairKey;
 use crate::domain::Trace;
 
 #[derive(Deserialize)]
@@ -63,8 +63,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_does_not() {
     let (profiles, articles, mut traces) = shipped(&recipe);
     traces.reverse();
     let none = BTreeMap::new();
-    let again = build(&recipe, Sources::new(&profiles, &articles, &traces, &none), 19)
-        .expect("builds");
+    let again = build(&recipe, Sources::new(&profiles, &articles, &traces, &none), 19).expect("builds");
     let first = built(&recipe, 19);
     assert_eq!(first, again, "the order of the traces does not matter");
     assert_ne!(first.digest, built(&recipe, 20).digest);

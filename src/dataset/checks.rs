@@ -55,7 +55,11 @@ pub fn d8<'a>(rows: impl IntoIterator<Item = &'a Provenance>) -> Finding {
         let by: Vec<String> = ways.iter().map(|(a, by)| format!("{}: {}", one_line(a, 40), by.join(", "))).collect();
         return Finding::pass("D8", format!("{all} rows, all signed; calibrated {}", list(&by)));
     }
-    Finding::fail("D8", format!("of {all} rows {}", list(&wrong)), "leave one of the two kinds out, or import the file with --annotator")
+    Finding::fail(
+        "D8",
+        format!("of {all} rows {}", list(&wrong)),
+        "leave one of the two kinds out, or import the file with --annotator",
+    )
 }
 
 /// Guard D10: rows quarantined for a score the recipe forbids or the scale does not have.

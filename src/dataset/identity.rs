@@ -68,7 +68,8 @@ impl Identities {
         }
         let (role, place, context) = described(system);
         let by_facts = role.as_ref().map(|role| facts_key(role, place.as_deref().unwrap_or_default()));
-        let known = [Some(words(system)), by_facts].into_iter().flatten().find_map(|key| self.readers.get(&key).cloned().flatten());
+        let known =
+            [Some(words(system)), by_facts].into_iter().flatten().find_map(|key| self.readers.get(&key).cloned().flatten());
         let found = match (id, known) {
             (None, Some(known)) => known,
             (id, _) => {
@@ -123,7 +124,8 @@ fn described(system: &str) -> (Option<String>, Option<String>, String) {
     let first = system.trim().lines().next().unwrap_or_default().trim().trim_end_matches('.');
     let told = first.split_once(" for ").map(|(_, rest)| rest.trim());
     let told = told.map(|t| ["a ", "an ", "the "].iter().find_map(|article| t.strip_prefix(article)).unwrap_or(t));
-    let split = told.map(|t| t.rsplit_once(" in ").map_or((t, None), |(role, place)| (role.trim(), Some(place.trim().to_owned()))));
+    let split =
+        told.map(|t| t.rsplit_once(" in ").map_or((t, None), |(role, place)| (role.trim(), Some(place.trim().to_owned()))));
     let labels = ["User context:", "Reader:", "Context:"];
     let context = system.lines().find_map(|line| labels.iter().find_map(|label| line.trim().strip_prefix(label)));
     let role = split.as_ref().map(|(role, _)| (*role).to_owned()).filter(|role| !role.is_empty());

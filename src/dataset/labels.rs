@@ -90,11 +90,8 @@ impl<'a> Rules<'a> {
             let codes = languages_of(&format!("{} {}", article.title, article.summary));
             (!codes.is_empty()).then(|| codes.iter().any(|code| languages.iter().any(|w| w.eq_ignore_ascii_case(code))))
         };
-        let wanted = if languages.is_empty() {
-            HashMap::new()
-        } else {
-            articles.iter().map(|a| (a.id.as_str(), is_wanted(a))).collect()
-        };
+        let wanted =
+            if languages.is_empty() { HashMap::new() } else { articles.iter().map(|a| (a.id.as_str(), is_wanted(a))).collect() };
         Self {
             recipe,
             articles: articles.iter().map(|a| (a.id.as_str(), a)).collect(),
@@ -114,12 +111,12 @@ impl<'a> Rules<'a> {
         if let Some(why) = self.wrong_score(score).or_else(|| self.wrong_words(label, score)) {
             return quarantined(why);
         }
-        let (orphan, why) = match (self.articles.contains_key(label.article.as_str()), self.profiles.contains(label.profile.as_str()))
-        {
-            (false, _) => (true, why::UNKNOWN_ARTICLE),
-            (_, false) => (true, why::UNKNOWN_READER),
-            _ => (false, ""),
-        };
+        let (orphan, why) =
+            match (self.articles.contains_key(label.article.as_str()), self.profiles.contains(label.profile.as_str())) {
+                (false, _) => (true, why::UNKNOWN_ARTICLE),
+                (_, false) => (true, why::UNKNOWN_READER),
+                _ => (false, ""),
+            };
         if orphan {
             return (LabelState::Orphan, why.to_owned());
         }
@@ -174,7 +171,8 @@ impl<'a> Rules<'a> {
     fn against_policy(&self, label: &Label, score: f64) -> bool {
         let Some(policy) = &self.recipe.data.import else { return false };
         let tenths = score * 10.0;
-        let well_formed = (tenths - tenths.round()).abs() < 1e-6 && !(is_cut(&label.body.reason) && label.body.reason.contains('\n'));
+        let well_formed =
+            (tenths - tenths.round()).abs() < 1e-6 && !(is_cut(&label.body.reason) && label.body.reason.contains('\n'));
         policy.min_score.is_some_and(|least| score < least)
             || policy.single_profile && label.profile.is_empty()
             || policy.well_formed && !well_formed
@@ -308,7 +306,8 @@ mod tests {
             let (state, why) = judged(&recipe, &label(id, score, reason, think), LabelKind::Scores);
             assert_eq!((why.as_str(), state == LabelState::Kept), (wanted, wanted.is_empty()), "{id} {score} {reason} {think}");
         }
-        let broken = Label { body: LabelBody { defect: Some("no score line".into()), ..LabelBody::default() }, ..label("a", 1.0, "", "") };
+        let broken =
+            Label { body: LabelBody { defect: Some("no score line".into()), ..LabelBody::default() }, ..label("a", 1.0, "", "") };
         assert_eq!(judged(&recipe, &broken, LabelKind::Chat), (LabelState::Quarantined, "no score line".into()));
         let stranger = Label { profile: "q".into(), ..label("a", 1.0, "Fine.", "") };
         assert_eq!(judged(&recipe, &stranger, LabelKind::Scores), (LabelState::Orphan, why::UNKNOWN_READER.into()));
@@ -320,7 +319,9 @@ mod tests {
         let reason = "The article is about a bank that opens branches for students in the north of the country.";
         let cut = format!("PROFILE: {}\nREASONING: {}", "word ".repeat(90), &reason[..60]);
         let whole = format!("PROFILE: {}\nMATCH: it fits.", "word ".repeat(90));
-        for (think, wanted) in [("", why::NO_THINK), ("PROFILE: x", why::THINK_LENGTH), (&cut, why::UNFINISHED_THINK), (&whole, "")] {
+        for (think, wanted) in
+            [("", why::NO_THINK), ("PROFILE: x", why::THINK_LENGTH), (&cut, why::UNFINISHED_THINK), (&whole, "")]
+        {
             assert_eq!(judged(&thinks, &label("a", 7.0, reason, think), LabelKind::Chat).1, wanted, "{think}");
             assert_eq!(judged(&short_reasons(), &label("a", 7.0, reason, think), LabelKind::Chat).1, "", "{think}");
         }

@@ -172,7 +172,8 @@ fn messages(fields: &Map<String, Value>) -> Option<Chat> {
 impl Chat {
     fn take(&mut self, items: &[Value]) {
         for item in items {
-            let get = |names: [&str; 2]| names.iter().find_map(|name| item.get(*name).and_then(Value::as_str)).unwrap_or_default();
+            let get =
+                |names: [&str; 2]| names.iter().find_map(|name| item.get(*name).and_then(Value::as_str)).unwrap_or_default();
             let content = get(["content", "value"]);
             match get(["role", "from"]) {
                 "system" => content.clone_into(&mut self.system),
@@ -281,9 +282,13 @@ mod tests {
         let answer = "<think>\nPROFILE: x\n</think>\nSCORE: 7.5 | REASON: It fits.";
         let user = "Score this article:\nCategory: research\nKeywords: a, b\nTitle: A title\nContent: Some\ntext";
         let chat = json!([{"role": "system", "content": "You are"}, {"role": "user", "content": user}, {"role": "assistant", "content": answer}]);
-        let share = json!([{"from": "system", "value": "You are"}, {"from": "human", "value": user}, {"from": "gpt", "value": answer}]);
+        let share =
+            json!([{"from": "system", "value": "You are"}, {"from": "human", "value": user}, {"from": "gpt", "value": answer}]);
         let rows = [
-            (json!({"article_id": "a", "profile_id": "p", "score": 7.5, "reason": "It fits.", "annotator": "x"}), LabelKind::Scores),
+            (
+                json!({"article_id": "a", "profile_id": "p", "score": 7.5, "reason": "It fits.", "annotator": "x"}),
+                LabelKind::Scores,
+            ),
             (json!({"messages": chat}), LabelKind::Chat),
             (json!({"conversations": share}), LabelKind::Chat),
             (json!({"messages": chat, "article_id": "a", "profile_id": "p"}), LabelKind::Training),
@@ -296,7 +301,10 @@ mod tests {
             assert_eq!(row.body.reason, "It fits.");
             if kind != LabelKind::Scores {
                 let turn = row.turn.expect("a turn");
-                assert_eq!((turn.title.as_str(), turn.content.as_str(), turn.category.as_str()), ("A title", "Some\ntext", "research"));
+                assert_eq!(
+                    (turn.title.as_str(), turn.content.as_str(), turn.category.as_str()),
+                    ("A title", "Some\ntext", "research")
+                );
                 assert_eq!((row.system.as_str(), row.body.think.as_str()), ("You are", "PROFILE: x"));
             }
         }
@@ -308,7 +316,10 @@ mod tests {
     #[test]
     fn our_own_prompt_reads_back_without_the_kind_of_its_source() {
         let turn = read_turn("Source: Gulf Wire (news)\nTitle: A title: with a colon\nThe text.\nMore.").expect("a turn");
-        assert_eq!((turn.source.as_str(), turn.title.as_str(), turn.content.as_str()), ("Gulf Wire", "A title: with a colon", "The text.\nMore."));
+        assert_eq!(
+            (turn.source.as_str(), turn.title.as_str(), turn.content.as_str()),
+            ("Gulf Wire", "A title: with a colon", "The text.\nMore.")
+        );
         assert_eq!(read_turn("Nothing here"), None);
     }
 

@@ -68,9 +68,16 @@ impl SealedReader {
         Self { id, role, location, context }
     }
 
-    fn facts(&self) -> [Vec<String>; 3] {
-        [words(&self.role), words(&self.location), words(&self.context)]
+    fn person(&self) -> Person {
+        (words(&self.role), words(&self.location))
     }
+}
+
+/// Who a reader is, however it is called: role and place. Prompts that tell more or less of the same reader are one person.
+pub type Person = (Vec<String>, Vec<String>);
+
+pub fn person(profile: &Profile) -> Person {
+    (words(&profile.role), words(&profile.location))
 }
 
 /// A sealed hold-out, as its file says it. The same workspace and seed make the same bytes.
@@ -189,12 +196,12 @@ impl Seal {
         copies.into_values().collect()
     }
 
-    /// Readers of `known` that have every fact of a sealed one and another id.
+    /// Readers of `known` with the role and place of a sealed one and another id: (reader, the sealed one).
     pub fn twins<'a>(&self, known: impl IntoIterator<Item = &'a Profile>) -> Vec<(ProfileId, ProfileId)> {
-        let facts: BTreeMap<_, &ProfileId> = self.readers.iter().map(|r| (r.facts(), &r.id)).collect();
+        let persons: BTreeMap<Person, &ProfileId> = self.readers.iter().map(|r| (r.person(), &r.id)).collect();
         let sealed = self.reader_ids();
         let outside = known.into_iter().filter(|p| !sealed.contains(&p.id));
-        outside.filter_map(|p| facts.get(&SealedReader::of(p).facts()).map(|id| (p.id.clone(), (*id).clone()))).collect()
+        outside.filter_map(|p| persons.get(&person(p)).map(|id| (p.id.clone(), (*id).clone()))).collect()
     }
 
     /// The clusters that `copies` belong to, grown by them; for [`Seal::with`].
@@ -332,7 +339,11 @@ mod tests {
         let pair = |a: &str| PairKey { article: article_id(a), profile: profile_id("p") };
         let rows = [pair("retitled"), pair("other")];
         let finding = d3_sealed(&copies, &[], &rows).expect("a copy has a row");
-        assert!(finding.saw.starts_with("1 rows are about 1 copies") && finding.saw.contains("retitled is a (near text"), "{}", finding.saw);
+        assert!(
+            finding.saw.starts_with("1 rows are about 1 copies") && finding.saw.contains("retitled is a (near text"),
+            "{}",
+            finding.saw
+        );
         assert_eq!(d3_sealed(&copies, &[], &rows[1..]), None, "a copy without rows is no leak");
         let digest = Digest::of(seal.to_bytes());
         let grown = seal.with(&digest, seal.grown_by(&copies, &known), Vec::new());

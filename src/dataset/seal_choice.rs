@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::domain::{Article, BandIndex, Motivation, PairKey, Profile, ProfileId};
 
 use super::cluster::{ClusterId, Clusters};
-use super::seal::{SealedArticle, SealedCluster};
+use super::seal::{Person, SealedArticle, SealedCluster, person};
 use super::seeded::{generator, shuffle};
 use super::split::{RowKey, split};
 
@@ -25,7 +25,13 @@ const TELLING: usize = 30;
 
 /// Whole clusters with about `share` of the clusters and of the rows, of every annotator's rows for every reader, and of
 /// each band of them. `rows` of readers that are held out anyway should not be among them.
-pub fn choose_clusters(articles: &[Article], clusters: &Clusters, rows: &[JudgedPair], share: f64, seed: u64) -> Vec<SealedCluster> {
+pub fn choose_clusters(
+    articles: &[Article],
+    clusters: &Clusters,
+    rows: &[JudgedPair],
+    share: f64,
+    seed: u64,
+) -> Vec<SealedCluster> {
     let stratum = |text: &str| {
         let plain: String = text.chars().map(|c| if c.is_whitespace() || c.is_control() { '_' } else { c }).take(90).collect();
         ProfileId::new(format!("~{plain}")).ok()
@@ -59,8 +65,19 @@ pub fn sealed(articles: &[Article], clusters: &Clusters, chosen: &BTreeSet<Clust
     members.into_iter().map(|(id, articles)| SealedCluster { id: id.to_string(), articles }).collect()
 }
 
+/// One person, under all of its ids.
+#[derive(Default)]
+struct Candidate<'a> {
+    ids: Vec<ProfileId>,
+    judged: usize,
+    by: BTreeSet<&'a str>,
+    career: bool,
+}
+
 /// `n` readers with enough judged pairs, drawn by the seed, each from another group where there are several: readers are
-/// alike where the same annotators judged them and the same thing makes them read.
+/// alike where the same annotators judged them and the same thing makes them read. A reader that is known under several
+/// ids is held out under all of them. One with more than a tenth of all pairs is drawn only if there is no other: without
+/// it the dataset would be another.
 pub fn choose_readers(profiles: &[Profile], rows: &[JudgedPair], n: usize, seed: u64) -> Vec<ProfileId> {
     let mut judged: BTreeMap<&ProfileId, (usize, BTreeSet<&str>)> = BTreeMap::new();
     for row in rows {
@@ -68,18 +85,28 @@ pub fn choose_readers(profiles: &[Profile], rows: &[JudgedPair], n: usize, seed:
         entry.0 += 1;
         entry.1.insert(&row.annotator);
     }
-    let telling = judged.values().filter(|(count, _)| *count >= TELLING).count();
-    let least = if telling >= n { TELLING } else { 1 };
-    let mut groups: BTreeMap<(bool, BTreeSet<&str>), Vec<ProfileId>> = BTreeMap::new();
+    let mut persons: BTreeMap<Person, Candidate<'_>> = BTreeMap::new();
     for profile in profiles {
-        if let Some((_, by)) = judged.get(&profile.id).filter(|(count, _)| *count >= least) {
-            groups.entry((profile.motivation == Motivation::Career, by.clone())).or_default().push(profile.id.clone());
+        let candidate = persons.entry(person(profile)).or_default();
+        candidate.ids.push(profile.id.clone());
+        candidate.career |= profile.motivation == Motivation::Career;
+        if let Some((count, by)) = judged.get(&profile.id) {
+            candidate.judged += count;
+            candidate.by.extend(by);
         }
     }
+    let all: Vec<Candidate<'_>> = persons.into_values().filter(|c| c.judged > 0).collect();
+    let fair = |c: &&Candidate<'_>| c.judged >= TELLING && c.judged * 10 <= rows.len();
+    let candidates: Vec<&Candidate<'_>> =
+        if all.iter().filter(fair).count() >= n { all.iter().filter(fair).collect() } else { all.iter().collect() };
+    let mut groups: BTreeMap<(bool, &BTreeSet<&str>), Vec<&Candidate<'_>>> = BTreeMap::new();
+    for candidate in candidates {
+        groups.entry((candidate.career, &candidate.by)).or_default().push(candidate);
+    }
     let mut random = generator(seed, "sealed readers", 0);
-    let mut groups: Vec<Vec<ProfileId>> = groups.into_values().collect();
+    let mut groups: Vec<Vec<&Candidate<'_>>> = groups.into_values().collect();
     for group in &mut groups {
-        group.sort();
+        group.sort_by(|a, b| a.ids.cmp(&b.ids));
         shuffle(group, &mut random);
     }
     shuffle(&mut groups, &mut random);
@@ -87,7 +114,7 @@ pub fn choose_readers(profiles: &[Profile], rows: &[JudgedPair], n: usize, seed:
     groups.sort_by_key(|group| std::cmp::Reverse(group.len()));
     let most = groups.iter().map(Vec::len).max().unwrap_or(0);
     let turns = (0..most).flat_map(|turn| groups.iter().filter_map(move |group| group.get(turn)));
-    let mut chosen: Vec<ProfileId> = turns.take(n).cloned().collect();
+    let mut chosen: Vec<ProfileId> = turns.take(n).flat_map(|candidate| candidate.ids.iter().cloned()).collect();
     chosen.sort();
     chosen
 }
@@ -149,5 +176,22 @@ mod tests {
         assert_eq!(choose_readers(&profiles, &rows, 4, 19), chosen);
         assert_eq!(choose_readers(&profiles, &rows, 99, 19).len(), profiles.len());
         assert!(choose_readers(&profiles, &[], 4, 19).is_empty());
+    }
+
+    #[test]
+    fn a_reader_of_two_names_is_drawn_whole_and_one_that_carries_the_data_last() {
+        let mut profiles = profiles();
+        let twin = Profile { id: ProfileId::new("twin").expect("id"), context: "Told otherwise.".into(), ..profiles[0].clone() };
+        let rows = rows(&profiles, 40);
+        let rows: Vec<JudgedPair> = rows
+            .into_iter()
+            .flat_map(|row| if row.pair.profile == profiles[1].id { vec![row.clone(), row] } else { vec![row] })
+            .collect();
+        let first = profiles[0].id.clone();
+        profiles.push(twin);
+        let all_but_one = choose_readers(&profiles, &rows, 9, 19);
+        assert!(!all_but_one.contains(&profiles[1].id), "a sixth of the rows");
+        assert!(all_but_one.contains(&first) && all_but_one.iter().any(|id| id.as_str() == "twin"));
+        assert_eq!(choose_readers(&profiles, &rows, 10, 19).len(), 11);
     }
 }

@@ -10,17 +10,19 @@ use serde_json::Value;
 
 use super::event::{Event, Level};
 use super::job::{Failure, JobContext, PhaseEnd};
-use super::labels::{Classified, classify, is_suspicious, views_of};
+use super::labels::{Classified, classify, views_of};
+use super::phases::sync_shipped;
 use super::sealing;
+use crate::dataset::Sealed;
 use crate::dataset::checks::d10;
 use crate::dataset::identity::Identities;
 use crate::dataset::labels::{unknown, why};
 use crate::dataset::legacy::{RawRow, SHAPES, read_row};
 use crate::dataset::seal::d3_sealed;
-use crate::dataset::Sealed;
 use crate::distill::quality::{Premises, Scored, examine_rows};
 use crate::domain::{
-    Article, ArticleId, Conduct, Digest, Finding, Gate, Label, LabelKind, LabelState, PairKey, Phase, Profile, ProfileId, Trust, one_line,
+    Article, ArticleId, Conduct, Digest, Finding, Gate, Label, LabelKind, LabelState, PairKey, Phase, Profile, ProfileId, Trust,
+    one_line,
 };
 use crate::workspace::{JsonRecords, NewSource, Origin, Workspace, WorkspaceError};
 
@@ -37,6 +39,8 @@ pub(super) fn run(
     annotator: Option<&str>,
     trust: Trust,
 ) -> Result<PhaseEnd, Failure> {
+    // Rows are matched with what the recipe ships, too.
+    sync_shipped(context)?;
     let total = files.len() as u64;
     let (mut added, mut known) = (0, 0);
     for (done, path) in files.iter().enumerate() {
@@ -91,8 +95,8 @@ fn import(
     let annotator = annotator.map_or(stem, |name| one_line(name, 60));
     let source = NewSource { name: name.to_owned(), sha256, annotator, trust, kind };
     let workspace = context.workspace.clone();
-    // What the recipe ships may not be stored yet; rows are matched with it all the same.
-    let (labels, profiles, articles) = identified(&workspace, &context.ledger.profiles()?, &context.ledger.articles()?, rows, &source);
+    let (labels, profiles, articles) =
+        identified(&workspace, &context.ledger.profiles()?, &context.ledger.articles()?, rows, &source);
     let at = context.clock.now();
     let stored = context.ledger.put_labels(&source, &labels, (&profiles, &articles), at)?;
     if !articles.is_empty() || !profiles.is_empty() {
@@ -122,7 +126,10 @@ fn read(path: &Path) -> Result<(Vec<RawRow>, LabelKind), Failure> {
     }
     if rows.is_empty() || bad * 2 > rows.len() {
         let reason = format!("{}: {bad} of {} rows cannot be read as labels: {SHAPES}", path.display(), rows.len());
-        return Err(Failure::new(reason, "Give score rows, chat rows or training rows as JSON lines; nothing of this file was stored."));
+        return Err(Failure::new(
+            reason,
+            "Give score rows, chat rows or training rows as JSON lines; nothing of this file was stored.",
+        ));
     }
     let mut kinds: BTreeMap<LabelKind, usize> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.body.defect.is_none() || row.turn.is_some() || row.has_ids()) {
@@ -147,7 +154,8 @@ fn identified(
     let known_readers: HashSet<&str> = profiles.iter().map(|(p, _)| p.id.as_str()).collect();
     // What came with an earlier file may be told better by this one; what was imported or shipped may not.
     let labels = Origin::Labels.id();
-    let known_articles: HashSet<&str> = articles.iter().filter(|(_, origin)| origin != labels).map(|(a, _)| a.id.as_str()).collect();
+    let known_articles: HashSet<&str> =
+        articles.iter().filter(|(_, origin)| origin != labels).map(|(a, _)| a.id.as_str()).collect();
     let mut found = Vec::with_capacity(rows.len());
     for mut row in rows {
         if row.kind != LabelKind::Scores {
@@ -225,17 +233,12 @@ fn examine(context: &mut JobContext, classified: &Classified) -> Result<(), Fail
     let findings: Vec<Finding> = per_guard.into_iter().map(|(guard, all)| together(&guard, &all)).collect();
     // All of them warn; what they say is told with the files.
     context.ledger.put_findings(Phase::Dataset, &subject(classified), &findings, context.clock.now())?;
-    let named: Vec<&str> =
-        classified.sources.iter().filter(|s| suspicious_in(&findings, s.name.as_str())).map(|s| s.name.as_str()).collect();
+    let named: Vec<String> =
+        views_of(&context.ledger)?.into_iter().filter(|view| view.suspicious).map(|view| view.name).collect();
     if !named.is_empty() {
         context.warn(format!("suspicious: {}; see 'stratos dataset sources'", named.join(", ")));
     }
     Ok(())
-}
-
-fn suspicious_in(findings: &[Finding], name: &str) -> bool {
-    let own: Vec<Finding> = findings.iter().filter(|f| f.failed() && f.saw.contains(name)).cloned().collect();
-    is_suspicious(&own)
 }
 
 /// What one guard saw of all files, as one finding.
@@ -266,7 +269,10 @@ fn tell_orphans(context: &mut JobContext, classified: &Classified) {
         let named: Vec<String> = unknown.iter().take(NAMED).map(|(id, n)| format!("{} ({n})", one_line(id, 60))).collect();
         let more = if unknown.len() > NAMED { format!(" and {} more", unknown.len() - NAMED) } else { String::new() };
         let count = unknown.len();
-        context.warn(format!("{rows} labels name {count} {what} that are not known: {}{more}; {next} and they join in", named.join(", ")));
+        context.warn(format!(
+            "{rows} labels name {count} {what} that are not known: {}{more}; {next} and they join in",
+            named.join(", ")
+        ));
     }
 }
 

@@ -128,7 +128,8 @@ pub struct LabelSourceView {
     pub name: String,
     pub sha256: Digest,
     pub kind: LabelKind,
-    pub annotator: String,
+    /// Who judged its rows, by name.
+    pub annotators: Vec<String>,
     pub trust: Trust,
     pub rows: usize,
     pub kept: usize,
@@ -138,7 +139,7 @@ pub struct LabelSourceView {
     pub reasons: Vec<(LabelState, String, usize)>,
     /// What the import guards saw of its rows.
     pub findings: Vec<Finding>,
-    /// A guard says that its labels may not be judgements.
+    /// Guard D6 says that a script filled its labels in.
     pub suspicious: bool,
 }
 
@@ -149,13 +150,17 @@ impl LabelSourceView {
             "{} ({}, {}, trust {}): {} rows, {} kept",
             self.name,
             self.kind.id(),
-            self.annotator,
+            self.annotators.join(", "),
             self.trust,
             self.rows,
             self.kept
         );
-        let reasons: Vec<String> =
-            self.reasons.iter().filter(|(state, ..)| *state != LabelState::Kept).map(|(_, why, n)| format!("{n} {why}")).collect();
+        let reasons: Vec<String> = self
+            .reasons
+            .iter()
+            .filter(|(state, ..)| *state != LabelState::Kept)
+            .map(|(_, why, n)| format!("{n} {why}"))
+            .collect();
         if !reasons.is_empty() {
             head += &format!("; left out: {}", reasons.join(", "));
         }
@@ -166,12 +171,6 @@ impl LabelSourceView {
         lines.extend(self.findings.iter().filter(|f| f.failed()).map(|f| format!("  {}: {}", f.guard, f.saw)));
         lines
     }
-}
-
-/// Guards of which one failure, or several, make a file suspicious.
-pub(super) fn is_suspicious(findings: &[Finding]) -> bool {
-    let failed = |id: &str| findings.iter().any(|f| f.guard == id && f.failed());
-    failed("D6") || ["D7", "D8", "D11", "D12"].into_iter().filter(|id| failed(id)).count() >= 3
 }
 
 /// Every imported file with its counts, oldest first.
@@ -185,6 +184,7 @@ pub(super) fn views_of(ledger: &Ledger) -> Result<Vec<LabelSourceView>, Workspac
         let state = LabelState::from_id(&state).unwrap_or(LabelState::Quarantined);
         counts.entry(source).or_default().push((state, reason, n));
     }
+    let mut annotators = ledger.label_annotators()?;
     let view = |source: LabelSource| {
         let mut reasons = counts.remove(&source.id).unwrap_or_default();
         reasons.sort_by(|a, b| b.2.cmp(&a.2).then_with(|| a.1.cmp(&b.1)));
@@ -193,11 +193,11 @@ pub(super) fn views_of(ledger: &Ledger) -> Result<Vec<LabelSourceView>, Workspac
             kept: of(LabelState::Kept),
             orphans: of(LabelState::Orphan),
             quarantined: of(LabelState::Quarantined),
-            suspicious: is_suspicious(&source.findings),
+            suspicious: source.findings.iter().any(|f| f.guard == "D6" && f.failed()),
             name: source.name,
             sha256: source.sha256,
             kind: source.kind,
-            annotator: source.annotator,
+            annotators: annotators.remove(&source.id).unwrap_or_default(),
             trust: source.trust,
             rows: source.rows,
             reasons,

@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 use super::job::{Failure, JobContext, PhaseEnd};
 use super::labels::{Gathered, gather};
 use crate::dataset::cluster::{ClusterId, cluster};
-use crate::dataset::seal::{SealedReader, SealedCluster};
+use crate::dataset::seal::{Person, SealedCluster, SealedReader, person};
 use crate::dataset::seal_choice::{JudgedPair, choose_clusters, choose_readers, sealed};
 use crate::dataset::{Held, Seal, Sealed, SourcedTrace, by_preference};
-use crate::domain::{Answer, ArticleId, Conduct, Digest, Finding, PairKey, Phase, ProfileId, Recipe, UnixMillis, one_line};
+use crate::domain::{
+    Answer, ArticleId, Conduct, Digest, Finding, PairKey, Phase, Profile, ProfileId, Recipe, UnixMillis, one_line,
+};
 use crate::workspace::{Ledger, SealRecord, Workspace, WorkspaceError, atomic_write};
 
 /// What is to be sealed.
@@ -63,17 +65,21 @@ pub(super) fn current(workspace: &Workspace, ledger: &Ledger) -> Result<Option<C
     let broken = |why: String| WorkspaceError::File { file: path.clone(), why };
     let body = ledger.seal_body(&record.digest)?.unwrap_or_default();
     let seal = Seal::from_bytes(&body).map_err(|e| broken(format!("the ledger's copy cannot be read: {e}")))?;
-    let tampered = match std::fs::read(&path) {
-        Ok(bytes) if Digest::of(&bytes) == record.digest => None,
-        Ok(bytes) => Some(format!(
-            "{} has digest {}, and {} was sealed",
-            path.display(),
-            Digest::of(&bytes).short(),
-            record.digest.short()
-        )),
-        Err(error) => Some(format!("{} cannot be read ({error}); {} was sealed", path.display(), record.digest.short())),
+    let (file, digest) = (path.display(), record.digest.short());
+    let tampered = match std::fs::read(&path).map(Digest::of) {
+        Ok(found) if found == record.digest => None,
+        Ok(found) => Some(format!("{file} has digest {}, and {digest} was sealed", found.short())),
+        Err(error) => Some(format!("{file} cannot be read ({error}); {digest} was sealed")),
     };
     Ok(Some(Current { record, seal, tampered }))
+}
+
+/// What a dataset depends on of the seal: its digest, and that its file is not as it was sealed, if so.
+pub(super) fn standing(workspace: &Workspace, ledger: &Ledger) -> Result<Vec<Digest>, WorkspaceError> {
+    let Some(record) = ledger.seals()?.pop() else { return Ok(Vec::new()) };
+    let found = std::fs::read(workspace.state_dir("seals")?.join(&record.file)).map_or_else(|_| Digest::of("lost"), Digest::of);
+    let changed = (found != record.digest).then_some(found);
+    Ok([Some(record.digest), changed].into_iter().flatten().collect())
 }
 
 /// Guard D4: the hold-out is the one that was sealed, and every look at it is counted.
@@ -107,7 +113,7 @@ pub struct SealView {
     pub file: String,
     pub clusters: usize,
     pub articles: usize,
-    /// Labels and kept traces that it holds out are counted by the dataset; these are the readers held out whole.
+    /// Held out whole.
     pub readers: Vec<String>,
     pub share: f64,
     pub seed: u64,
@@ -159,8 +165,7 @@ pub fn seal_view(workspace: &Workspace) -> Result<Option<SealView>, WorkspaceErr
 pub(super) fn view_of(workspace: &Workspace, ledger: &Ledger) -> Result<Option<SealView>, WorkspaceError> {
     let Some(current) = current(workspace, ledger)? else { return Ok(None) };
     let held = Sealed::new(&current.seal);
-    let labels = ledger.labels()?;
-    let rows = labels.iter().filter_map(|l| l.label.pair()).filter(|pair| held.holds(pair).is_some()).count();
+    let rows = ledger.label_pairs()?.iter().filter(|pair| held.holds(pair).is_some()).count();
     let openings = ledger.openings()?.into_iter().map(|o| (o.number, o.who, o.why, o.rows)).collect();
     let Current { record, seal, tampered } = current;
     Ok(Some(SealView {
@@ -210,8 +215,7 @@ pub(super) fn run(context: &mut JobContext, wish: &SealWish) -> Result<PhaseEnd,
         }
         (SealWish::AddCopies, Some(current)) => {
             let copies = current.seal.copies(&gathered.articles);
-            let twins: BTreeSet<ProfileId> =
-                current.seal.twins(&gathered.profiles).into_iter().map(|(twin, _)| twin).collect();
+            let twins: BTreeSet<ProfileId> = current.seal.twins(&gathered.profiles).into_iter().map(|(twin, _)| twin).collect();
             if copies.is_empty() && twins.is_empty() {
                 return Ok(PhaseEnd::Aside { headline: "no article outside the seal is a copy of a sealed one".into() });
             }
@@ -276,7 +280,11 @@ fn first(
         return Err(Failure::new(format!("there is no reader '{odd}'"), "See 'stratos profiles list'."));
     }
     let mut readers: BTreeSet<ProfileId> = named.iter().cloned().collect();
-    let drawn = choose_readers(&gathered.profiles, &rows, count, seed);
+    // A reader is the same one under every id it has.
+    let persons: BTreeSet<Person> = gathered.profiles.iter().filter(|p| readers.contains(&p.id)).map(person).collect();
+    readers.extend(gathered.profiles.iter().filter(|p| persons.contains(&person(p))).map(|p| p.id.clone()));
+    let others: Vec<Profile> = gathered.profiles.iter().filter(|p| !readers.contains(&p.id)).cloned().collect();
+    let drawn = choose_readers(&others, &rows, count, seed);
     if drawn.len() < count {
         let reason = format!("{count} readers are to be held out, and only {} have judged pairs", drawn.len());
         return Err(Failure::new(reason, "Import labels first, or ask for fewer."));
@@ -299,7 +307,8 @@ fn added(current: &Current, gathered: &Gathered, articles: &[ArticleId]) -> Resu
         return Err(Failure::new(format!("there is no article '{id}'"), "See 'stratos articles list'."));
     }
     let inside = current.seal.article_ids();
-    let chosen: BTreeSet<ClusterId> = articles.iter().filter(|id| !inside.contains(id)).map(|id| clusters.cluster_of(id)).collect();
+    let chosen: BTreeSet<ClusterId> =
+        articles.iter().filter(|id| !inside.contains(id)).map(|id| clusters.cluster_of(id)).collect();
     if chosen.is_empty() {
         return Err(Failure::new("these articles are sealed already", "Name articles of clusters that are not."));
     }
@@ -410,7 +419,10 @@ pub(super) fn open_seal(
     let gathered = gather(context)?;
     let rows = sealed_rows(&workspace, &current.seal, &gathered);
     if rows.is_empty() {
-        return Err(Failure::new("the seal holds no judged pair", "Import the labels of the sealed articles, then open it again."));
+        return Err(Failure::new(
+            "the seal holds no judged pair",
+            "Import the labels of the sealed articles, then open it again.",
+        ));
     }
     let (who, why) = (one_line(who, 80), one_line(why, 300));
     let at = context.clock.now();

@@ -99,7 +99,11 @@ impl DatasetView {
         }
         if let Some(seal) = &self.seal {
             let (digest, opened) = (seal.digest.short(), seal.openings.len());
-            lines.push(format!("sealed {digest}: {} clusters, {} readers; opened {opened} times", seal.clusters, seal.readers.len()));
+            lines.push(format!(
+                "sealed {digest}: {} clusters, {} readers; opened {opened} times",
+                seal.clusters,
+                seal.readers.len()
+            ));
             lines.extend(seal.tampered.iter().map(|why| format!("the seal was changed: {why}")));
         }
         lines

@@ -1,7 +1,8 @@
 //! Phase states, computed: from what each phase would read now, and what it last read.
 
+use super::sealing;
 use crate::domain::{Digest, Digester, Phase, PhaseState};
-use crate::workspace::{Config, LabelChoice, Ledger, PhaseRecord, RequestState, Workspace, WorkspaceError};
+use crate::workspace::{LabelChoice, Ledger, PhaseRecord, RequestState, Workspace, WorkspaceError};
 
 /// Where one phase stands, and what it would read now.
 #[derive(Debug, Clone)]
@@ -84,7 +85,7 @@ fn input_of(phase: Phase, workspace: &Workspace, ledger: &Ledger, earlier: &[Sta
             let rules =
                 Digest::of_json(&(&recipe.student, &recipe.data, &recipe.seedling.vocab_size, &recipe.seedling.run.order));
             d = d.field(rules.as_str()).field(Digest::of_json(&rejected).as_str()).field(config.seed.to_le_bytes());
-            for part in labels(config, ledger)? {
+            for part in labels(workspace, ledger)? {
                 d = d.field(part.as_str());
             }
             // Rows are as long as the base's tokenizer makes them.
@@ -115,12 +116,13 @@ fn input_of(phase: Phase, workspace: &Workspace, ledger: &Ledger, earlier: &[Sta
 }
 
 /// Digests of the imported labels, the choice among them, and the seal, where there are any.
-fn labels(config: &Config, ledger: &Ledger) -> Result<Vec<Digest>, WorkspaceError> {
+fn labels(workspace: &Workspace, ledger: &Ledger) -> Result<Vec<Digest>, WorkspaceError> {
     let mut parts: Vec<Digest> = ledger.labels_digest()?.into_iter().collect();
-    if config.labels != LabelChoice::default() {
-        parts.push(Digest::of_json(&config.labels));
+    let choice = &workspace.config.labels;
+    if *choice != LabelChoice::default() {
+        parts.push(Digest::of_json(choice));
     }
-    parts.extend(ledger.seals()?.pop().map(|seal| seal.digest));
+    parts.extend(sealing::standing(workspace, ledger)?);
     Ok(parts)
 }
 

@@ -15,7 +15,10 @@ pub fn workspace() -> Workspace {
     choose(&workspace, "sources = [\"imported\"]");
     let recipe = workspace.path().join("data/recipes/stratos-v19.toml");
     let rules = fs::read_to_string(&recipe).expect("reads");
-    let rules = rules.replace("think = true  ", "think = false ").replace("min_rows_per_profile = 20", "min_rows_per_profile = 3");
+    let rules = rules
+        .replace("think = true  ", "think = false ")
+        .replace("min_rows_per_profile = 20", "min_rows_per_profile = 3")
+        .replace("min_profiles = 4", "min_profiles = 3");
     assert!(rules.contains("think = false"), "the recipe has a switch");
     fs::write(&recipe, rules).expect("writes");
     workspace

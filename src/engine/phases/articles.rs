@@ -5,14 +5,7 @@ use super::selected_articles;
 use crate::domain::{Article, Digest};
 
 pub fn run(context: &mut JobContext) -> Result<PhaseEnd, Failure> {
-    let name = context.workspace.recipe.data.articles.clone();
-    let shipped: Vec<Article> = match context.workspace.data_text(&name)? {
-        Some((text, origin)) => {
-            serde_json::from_str(&text).map_err(|e| Failure::new(format!("{origin}: {e}"), "Mend the file and run again."))?
-        }
-        None => Vec::new(),
-    };
-    context.ledger.sync_articles(&shipped)?;
+    sync(context)?;
     let config = &context.workspace.config;
     let articles = selected_articles(context.ledger.articles()?, &config.select, config.seed);
     if articles.is_empty() {
@@ -22,4 +15,17 @@ pub fn run(context: &mut JobContext) -> Result<PhaseEnd, Failure> {
         ));
     }
     Ok(PhaseEnd::Done { output: Digest::of_json(&articles), headline: format!("{} articles", articles.len()) })
+}
+
+/// Makes the stored shipped articles equal to the recipe's file.
+pub fn sync(context: &mut JobContext) -> Result<(), Failure> {
+    let name = context.workspace.recipe.data.articles.clone();
+    let shipped: Vec<Article> = match context.workspace.data_text(&name)? {
+        Some((text, origin)) => {
+            serde_json::from_str(&text).map_err(|e| Failure::new(format!("{origin}: {e}"), "Mend the file and run again."))?
+        }
+        None => Vec::new(),
+    };
+    context.ledger.sync_articles(&shipped)?;
+    Ok(())
 }

@@ -57,8 +57,7 @@ pub(super) fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, 
 /// The profiles that take part, in stored order.
 pub(super) fn selected_profiles(stored: Vec<(Profile, String)>, select: &Select) -> Vec<Profile> {
     let takes = |p: &Profile, origin: &String| {
-        (select.profiles.is_empty() || select.profiles.iter().any(|id| id == p.id.as_str()))
-            && takes_origin(select, origin)
+        (select.profiles.is_empty() || select.profiles.iter().any(|id| id == p.id.as_str())) && takes_origin(select, origin)
     };
     stored.into_iter().filter(|(p, origin)| takes(p, origin)).map(|(p, _)| p).collect()
 }
@@ -82,6 +81,12 @@ pub(super) fn selected_articles(stored: Vec<(Article, String)>, select: &Select,
         rows = keep.into_iter().map(|i| rows[i].clone()).collect();
     }
     rows
+}
+
+/// Stores what the recipe ships, for whoever matches with it before the first two phases have run.
+pub(super) fn sync_shipped(context: &mut JobContext) -> Result<(), Failure> {
+    profiles::sync(context)?;
+    articles::sync(context)
 }
 
 /// The readers and articles that take part in this workspace.

@@ -5,8 +5,7 @@ use super::selected_profiles;
 use crate::domain::{Digest, Finding, Profile, ProfileRow};
 
 pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure> {
-    let shipped = read_shipped(context)?;
-    context.ledger.sync_profiles(&shipped)?;
+    sync(context)?;
     let profiles = selected_profiles(context.ledger.profiles()?, &context.workspace.config.select);
     if profiles.is_empty() {
         return Err(Failure::new(
@@ -24,6 +23,13 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
     context.hold(input, &[d14])?;
     let output = Digest::of_json(&(&profiles, &prompts));
     Ok(PhaseEnd::Done { output, headline: format!("{} readers", profiles.len()) })
+}
+
+/// Makes the stored shipped readers equal to the recipe's file.
+pub fn sync(context: &mut JobContext) -> Result<(), Failure> {
+    let shipped = read_shipped(context)?;
+    context.ledger.sync_profiles(&shipped)?;
+    Ok(())
 }
 
 /// The recipe's profiles: the workspace's file, else the one in the binary.

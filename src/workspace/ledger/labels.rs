@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension, Row, params};
 
+use super::decisions::pair_of;
 use super::sources::{Origin, upsert};
 use super::{Ledger, Sql};
-use crate::domain::{Article, Digest, Finding, Label, LabelKind, LabelState, Profile, Trust, UnixMillis};
+use crate::domain::{Article, Digest, Finding, Label, LabelKind, LabelState, PairKey, Profile, Trust, UnixMillis};
 use crate::workspace::WorkspaceError;
 
 /// A file of labels, before it is stored.
@@ -108,6 +109,15 @@ impl Ledger {
         })
     }
 
+    /// The pairs of all labels whose ids are usable, as often as they are labelled.
+    pub fn label_pairs(&self) -> Result<Vec<PairKey>, WorkspaceError> {
+        self.run(|db| {
+            let mut query = db.prepare("SELECT article, profile FROM label")?;
+            let rows = query.query_map([], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?)))?;
+            rows.filter_map(|row| row.map(|(article, profile)| pair_of(&article, &profile).ok()).transpose()).collect()
+        })
+    }
+
     /// Where labels stand now, by (source, line): states follow from what else was imported since.
     pub fn set_label_states(&mut self, changes: &[(i64, usize, LabelState, String)]) -> Result<(), WorkspaceError> {
         if changes.is_empty() {
@@ -135,6 +145,20 @@ impl Ledger {
             let rows = query.query_map([], |r| Ok(((r.get(0)?, r.get(1)?, r.get(2)?), r.get::<_, i64>(3)?)))?;
             rows.map(|row| row.map(|(key, n)| (key, usize::try_from(n).unwrap_or_default()))).collect()
         })
+    }
+
+    /// Who judged the rows of each source.
+    pub fn label_annotators(&self) -> Result<BTreeMap<i64, Vec<String>>, WorkspaceError> {
+        let rows: Vec<(i64, String)> = self.run(|db| {
+            let mut query = db.prepare("SELECT DISTINCT source, annotator FROM label ORDER BY source, annotator")?;
+            let rows = query.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?;
+            rows.collect()
+        })?;
+        let mut of_source: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+        for (source, annotator) in rows {
+            of_source.entry(source).or_default().push(annotator);
+        }
+        Ok(of_source)
     }
 
     /// Digest of what was imported as labels: files, annotators, trust, and the texts that came with them. `None`: nothing.
@@ -214,10 +238,7 @@ mod tests {
         let digest = ledger.labels_digest().expect("reads");
         ledger.set_label_states(&[(id, 3, LabelState::Orphan, "unknown article".into())]).expect("updates");
         let counts: Vec<_> = ledger.label_counts().expect("counts").into_iter().collect();
-        assert_eq!(
-            counts,
-            [((id, "kept".into(), String::new()), 1), ((id, "orphan".into(), "unknown article".into()), 1)]
-        );
+        assert_eq!(counts, [((id, "kept".into(), String::new()), 1), ((id, "orphan".into(), "unknown article".into()), 1)]);
         assert_eq!(ledger.labels_digest().expect("reads"), digest, "a state is no content");
         ledger.put_labels(&source("y"), &rows, (&[], &[]), UnixMillis(3)).expect("stores").expect("new");
         assert_ne!(ledger.labels_digest().expect("reads"), digest);
