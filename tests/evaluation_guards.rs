@@ -60,7 +60,8 @@ fn evaluation_of(said: &[Said], set: RowSet, texts: Option<&[(String, Stop)]>, r
         serde_json::from_str::<ProfileRow>(&text).expect("reads").into_profile().expect("typed")
     };
     let article = |a: usize| -> Article {
-        serde_json::from_value(serde_json::json!({"id": format!("a{a:03}"), "title": format!("Title {a}"), "summary": ""})).expect("reads")
+        serde_json::from_value(serde_json::json!({"id": format!("a{a:03}"), "title": format!("Title {a}"), "summary": ""}))
+            .expect("reads")
     };
     let profiles: Vec<Profile> = (0..6).map(profile).collect();
     let articles: Vec<Article> = (0..=said.iter().map(|s| s.article).max().unwrap_or(0)).map(article).collect();

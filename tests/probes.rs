@@ -49,7 +49,9 @@ fn follows(system: &str, user: &str) -> bool {
 
 fn answer(strong: bool, begun: &str) -> String {
     let (score, weight) = if strong { ("9.5", "STRONG") } else { ("0.5", "NONE") };
-    let think = format!("<think>\nPROFILE: a reader of some news who looks for work\nSIGNALS: ENTITY {weight} (a name); ACTION WEAK (apply)\n</think>\n");
+    let think = format!(
+        "<think>\nPROFILE: a reader of some news who looks for work\nSIGNALS: ENTITY {weight} (a name); ACTION WEAK (apply)\n</think>\n"
+    );
     let line = format!("SCORE: {score} | REASON: It is so.");
     if begun.is_empty() { format!("{think}{line}") } else { line }
 }

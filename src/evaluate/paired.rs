@@ -9,7 +9,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use super::table::{HAIR, Headline, Table};
+use super::figures::{Figures, Scratch, figures};
+use super::table::{HAIR, Table};
 use super::{Row, mcnemar, mcnemar_exact, percentile};
 use crate::domain::{Bands, recipe::Scale};
 
@@ -106,7 +107,7 @@ pub struct Paired {
 
 struct Figure {
     metric: &'static str,
-    of: fn(&Headline) -> Option<f64>,
+    of: fn(&Figures) -> Option<f64>,
     higher_is_better: bool,
 }
 
@@ -139,7 +140,7 @@ pub fn paired(rows: &[PairedRow], bands: &Bands, scale: &Scale, seed: u64) -> Pa
     let failures = |score: fn(&PairedRow) -> Option<f64>| rows.iter().filter(|r| read(score(r)).is_none()).count();
     Paired {
         n: rows.len(),
-        articles: tables[0].articles.len(),
+        articles: tables[0].articles(),
         clusters: clusters.len(),
         failures_a: failures(|r| r.a),
         failures_b: failures(|r| r.b),
@@ -160,10 +161,11 @@ fn clusters(rows: &[&PairedRow]) -> Vec<Vec<usize>> {
 }
 
 fn differences(tables: &[Table; 2], clusters: &[Vec<usize>], seed: u64) -> Vec<Difference> {
-    let once = vec![1; tables[0].articles.len()];
+    let once = vec![1; tables[0].articles()];
     // A constant that is given is not looked for; no figure here needs it.
-    let headlines = |times: &[u32]| [tables[0].headline(times, Some(0.0)), tables[1].headline(times, Some(0.0))];
-    let gap = |of: fn(&Headline) -> Option<f64>, pair: &[Headline; 2]| Some(of(&pair[1])? - of(&pair[0])?);
+    let mut scratches = [Scratch::new(&tables[0]), Scratch::new(&tables[1])];
+    let mut headlines = |times: &[u32]| [0, 1].map(|side| figures(&tables[side], times, Some(0.0), &mut scratches[side]).0);
+    let gap = |of: fn(&Figures) -> Option<f64>, pair: &[Figures; 2]| Some(of(&pair[1])? - of(&pair[0])?);
     let mut drawn: Vec<Vec<f64>> = vec![Vec::new(); FIGURES.len()];
     if clusters.len() >= 2 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);

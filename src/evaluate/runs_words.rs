@@ -1,8 +1,8 @@
 //! A comparison of runs for people: at most a hundred columns. Owns the wording; the figures are `runs_compare`'s.
 
+use super::figure;
 use super::paired::{Difference, Outcome};
 use super::runs_compare::{AgainstFirst, Change, RunComparison, RunDisagreement, RunLabel};
-use super::figure;
 use crate::domain::one_line;
 
 const COLUMNS: usize = 100;
@@ -19,19 +19,27 @@ impl RunComparison {
             1 => format!("p is corrected by Holm over the {} figures tested", self.tests),
             n => format!("p is corrected by Holm over all {} tests of {n} runs against the first", self.tests),
         };
-        wrap(&format!("{corrected}; a figure is called better or worse only if its 95 % interval excludes 0 and p < .05."), "", &mut lines);
+        wrap(
+            &format!("{corrected}; a figure is called better or worse only if its 95 % interval excludes 0 and p < .05."),
+            "",
+            &mut lines,
+        );
         lines
     }
 }
 
 fn label(run: &RunLabel) -> String {
-    one_line(&format!("{}  {}, {}, {} rows ({})", run.digest.short(), run.predictor, run.runtime, run.n, run.row_set), COLUMNS - 7)
+    one_line(
+        &format!("{}  {}, {}, {} rows ({})", run.digest.short(), run.predictor, run.runtime, run.n, run.row_set),
+        COLUMNS - 7,
+    )
 }
 
 /// "better", with what it rests on.
 pub fn verdict_of(other: &AgainstFirst) -> String {
     let named = |outcome: Outcome| {
-        let names: Vec<&str> = other.paired.differences.iter().filter(|d| d.outcome == outcome).map(|d| name(&d.metric)).collect();
+        let names: Vec<&str> =
+            other.paired.differences.iter().filter(|d| d.outcome == outcome).map(|d| name(&d.metric)).collect();
         names.join(", ")
     };
     match other.outcome {

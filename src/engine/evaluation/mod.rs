@@ -150,7 +150,8 @@ fn fit(
     let workspace = context.workspace.clone();
     let Some(path) = &request.fit else {
         let Some(stored) = dataset else { return Ok(Fit { rows: Vec::new(), digest: Digest::default() }) };
-        let row = |e: &crate::dataset::Example| Item { pair: e.pair.clone(), truth: e.score, source: e.provenance.annotator.clone() };
+        let row =
+            |e: &crate::dataset::Example| Item { pair: e.pair.clone(), truth: e.score, source: e.provenance.annotator.clone() };
         let rows = stored.side(Side::Train).map(row).collect();
         return Ok(Fit { rows, digest: stored.digest.clone() });
     };
