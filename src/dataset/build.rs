@@ -203,7 +203,8 @@ pub fn build(recipe: &Recipe, sources: Sources<'_>, seed: u64) -> Result<Dataset
         quarantined: by_reason,
         set_aside: set_aside.iter().map(|(held, n)| (held.label().to_owned(), *n)).collect(),
     });
-    findings.extend(figures::findings(recipe, &examples, &stats, sources.traces.len(), quarantined.len()));
+    let held = set_aside.values().sum::<usize>();
+    findings.extend(figures::findings(recipe, &examples, &stats, sources.traces.len(), quarantined.len() + held));
     let digest = digest(&examples, seed);
     let middle = recipe.scale.middle();
     Ok(Dataset { examples, split, clusters, balance, quarantined, set_aside, findings, stats, seed, digest, middle })
