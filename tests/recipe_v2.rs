@@ -122,7 +122,7 @@ fn it_runs_from_the_teacher_to_the_sampler_without_a_think_block() {
     let workspace = Workspace::of("stratos-v2");
     let run = workspace.stratos(&["run", "--yes", "--to", "dataset"]);
     assert!(run.status.success(), "{}", text(&run));
-    let rows = std::fs::read_to_string(workspace.path().join("data/training_v2.jsonl")).expect("exported");
+    let rows = fs::read_to_string(workspace.path().join("data/training_v2.jsonl")).expect("exported");
     let mut count = 0;
     for line in rows.lines() {
         let row: Value = serde_json::from_str(line).expect("a row");

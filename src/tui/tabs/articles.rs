@@ -92,6 +92,11 @@ fn detail(look: &Look<'_>, article: &Article, index: usize, columns: usize) -> V
     if let Some(published) = &article.published {
         lines.extend(text::field_wrapped(theme, "published", &one_line(published, 60), columns));
     }
+    for (name, value) in [("category", article.category.clone()), ("keywords", article.keywords.join(", "))] {
+        if !value.is_empty() {
+            lines.extend(text::field_wrapped(theme, name, &one_line(&value, 300), columns));
+        }
+    }
     lines.extend(text::field_wrapped(theme, "url", &or_dash(&article.url), columns));
     if !article.traits.is_empty() {
         lines.extend(text::field_wrapped(theme, "traits", &one_line(&article.traits.join(", "), 400), columns));
