@@ -40,7 +40,8 @@ fn every_baseline_predicts_what_numpy_and_scikit_learn_compute() {
     let (fit, judged) = (rows("fit.jsonl"), rows("judged.jsonl"));
     let train: Vec<(&Profile, &Article, f64)> = fit.iter().map(|((a, p), s)| (&profiles[p], &articles[a], *s)).collect();
     let fitted = Baselines::fit(&train, recipe.scale.range());
-    let expected: Value = serde_json::from_str(&std::fs::read_to_string(fixture("expected.json")).expect("fixture")).expect("JSON");
+    let expected: Value =
+        serde_json::from_str(&std::fs::read_to_string(fixture("expected.json")).expect("fixture")).expect("JSON");
     assert_eq!(expected["fitted_on"], train.len());
 
     let bands = Bands::from_edges(&[0.0, 2.0, 5.5, 7.0, 9.0]).expect("ascending");

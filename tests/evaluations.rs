@@ -151,8 +151,13 @@ fn calibrators_and_names(workspace: &Workspace, phase: &Value) {
     assert!(refused(workspace, &["--predictor", "teacher:nobody"]).contains("Known are"));
     assert!(refused(workspace, &["--predictor", "oracle"]).contains("profile-median"));
     workspace.file("orphans.jsonl", r#"{"article_id":"nowhere","profile_id":"texas_nurse","score":3.0}"#);
-    assert!(refused(workspace, &["--rows", "file:orphans.jsonl", "--predictor", "constant"]).contains("its article is not stored"));
-    workspace.file("twice.jsonl", "{\"article_id\":\"a\",\"profile_id\":\"b\",\"predicted\":1}\n{\"article_id\":\"a\",\"profile_id\":\"b\"}");
+    assert!(
+        refused(workspace, &["--rows", "file:orphans.jsonl", "--predictor", "constant"]).contains("its article is not stored")
+    );
+    workspace.file(
+        "twice.jsonl",
+        "{\"article_id\":\"a\",\"profile_id\":\"b\",\"predicted\":1}\n{\"article_id\":\"a\",\"profile_id\":\"b\"}",
+    );
     assert!(refused(workspace, &["--predictor", "file:twice.jsonl"]).contains("earlier line"));
 }
 
@@ -187,8 +192,7 @@ fn a_killed_evaluation_goes_on_where_it_was_and_ends_with_the_same_numbers() {
     // In a workspace of its own nobody disturbed it.
     let calm = validated();
     let student = format!("folder:{}", best(&calm).display());
-    let undisturbed =
-        evaluate(&calm, &["--predictor", &student, "--rows", "train", "--sampling", "low", "--limit", "12"]);
+    let undisturbed = evaluate(&calm, &["--predictor", &student, "--rows", "train", "--sampling", "low", "--limit", "12"]);
     assert_eq!(resumed["rows"], undisturbed["rows"]);
     assert_eq!(resumed["metrics"], undisturbed["metrics"]);
     assert_eq!(resumed["id"], undisturbed["id"]);
