@@ -7,7 +7,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use common::{READERS, Workspace, json_lines};
-use labelled::{articles, built, examples, import, json_of, judgements, lines, refused, score_row, told, workspace};
+use labelled::{
+    articles, built, choose, examples, import, json_of, judgements, lines, real, refused, score_row, told, workspace,
+};
 use serde_json::{Value, json};
 
 /// A workspace with every judgement of one annotator and part of another's.
@@ -199,4 +201,58 @@ fn the_same_seed_makes_the_same_seal_and_the_same_bytes() {
     let first = make("19");
     assert_eq!(make("19"), first);
     assert_ne!(make("20").0, first.0);
+}
+
+#[test]
+fn the_real_files_are_sealed_and_built_with_copies_found_across_files() {
+    let names = ["claude_scores.jsonl", "gemini_scores.jsonl", "annotator_b_scores.jsonl", "legacy_traces.jsonl"];
+    let (Some(articles), Some(profiles)) = (real("articles.jsonl"), real("profiles.jsonl")) else { return };
+    let files: Vec<String> = names.iter().filter_map(|name| real(name)).map(|p| p.to_string_lossy().into_owned()).collect();
+    let workspace = workspace();
+    choose(
+        &workspace,
+        "sources = [\"imported\"]\nannotators = [\"claude-batch\", \"gemini-3-flash\"]\nexclude = [\"annotator-b\"]",
+    );
+    let start = std::time::Instant::now();
+    told(&workspace, &["articles", "import", &articles.to_string_lossy()]);
+    told(&workspace, &["profiles", "import", &profiles.to_string_lossy()]);
+    let mut arguments = vec!["dataset", "import"];
+    arguments.extend(files.iter().map(String::as_str));
+    told(&workspace, &arguments);
+    told(&workspace, &["dataset", "seal", "--share", "0.2", "--profiles", "4"]);
+    built(&workspace);
+    eprintln!("imported, sealed and built in {:?}", start.elapsed());
+
+    let view = json_of(&workspace, &["dataset", "seal", "--show", "--json"]);
+    let seal: Value = serde_json::from_slice(&fs::read(seal_file(&workspace)).expect("reads")).expect("JSON");
+    // A cluster of what the file of articles has and what only the chat rows brought.
+    let brought = |article: &Value| article["id"].as_str().is_some_and(|id| id.starts_with("row-"));
+    let mixed = |cluster: &&Value| {
+        let articles = cluster["articles"].as_array().expect("articles");
+        articles.iter().any(brought) && !articles.iter().all(brought)
+    };
+    assert!(seal["clusters"].as_array().expect("clusters").iter().filter(mixed).count() > 0, "copies across files");
+    let readers = view["readers"].as_array().expect("readers");
+    assert!(readers.len() >= 4);
+    let inside = sealed_articles(&workspace);
+    let inside: std::collections::HashSet<&str> = inside.iter().filter_map(|a| a["id"].as_str()).collect();
+    let rows = examples(&workspace);
+    for row in &rows {
+        let article = row["pair"]["article"].as_str().expect("an id");
+        assert!(!inside.contains(article) && !readers.contains(&row["pair"]["profile"]), "{}", row["id"]);
+        let score = row["score"].as_f64().expect("a score");
+        assert!(
+            (0.0..=10.0).contains(&score) && (score - 5.0).abs() > 0.04 && row["annotator"] != "annotator-b",
+            "{}",
+            row["id"]
+        );
+    }
+    assert!(rows.len() > 8_000, "{}", rows.len());
+    let exports = || {
+        ["training_v19_cot.jsonl", "eval_v19_cot.jsonl"]
+            .map(|name| fs::read(workspace.path().join("data").join(name)).expect("an export"))
+    };
+    let first = exports();
+    told(&workspace, &["dataset", "build", "--again"]);
+    assert_eq!(exports(), first);
 }

@@ -17,7 +17,15 @@ fn trace(recipe: &Recipe, pair: PairKey, score: f64) -> SourcedTrace {
     let tier = recipe.depth.tier_of(&recipe.bands, score).map_or_else(String::new, |t| t.name.clone());
     let answer = Answer { think: "PROFILE: a reader\nMATCH: a verdict".into(), score, reason: "Because it is so.".into() };
     let trace = Trace { pair, answer, words: 40, reasoning_tier: tier, flags: Vec::new() };
-    SourcedTrace { trace, provenance: Provenance { teacher: "rehearsal".into(), model: "v1".into(), ..Provenance::default() } }
+    SourcedTrace {
+        trace,
+        provenance: Provenance {
+            teacher: "rehearsal".into(),
+            model: "v1".into(),
+            annotator: "rehearsal/v1".into(),
+            ..Provenance::default()
+        },
+    }
 }
 
 /// Every shipped reader judges every shipped article: high where it was written for them, else noise.
@@ -215,4 +223,61 @@ fn real_scores_make_a_dataset_split_by_cluster_within_seconds() {
     assert!(dataset.findings.iter().all(|f| f.guard != "D3" || !f.failed()));
     let t = &dataset.stats.totals;
     assert!((t.eval as f64 / t.rows as f64 - 0.10).abs() < 0.005, "{t:?}");
+}
+
+#[test]
+fn what_the_seal_holds_is_set_aside_and_a_copy_of_it_fails_d3() {
+    use super::super::seal::{SealedArticle, SealedCluster};
+    let recipe = recipe();
+    let (profiles, mut articles, mut traces) = shipped(&recipe);
+    let original = articles[0].clone();
+    let cluster = SealedCluster { id: original.id.to_string(), articles: vec![SealedArticle::of(&original)] };
+    let seal = Seal::new(19, 0.2, vec![cluster], Vec::new());
+    let none = BTreeMap::new();
+    let sources = Sources { seal: Some(&seal), ..Sources::new(&profiles, &articles, &traces, &none) };
+    let dataset = build(&recipe, sources, 19).expect("builds");
+    assert_eq!(dataset.set_aside, BTreeMap::from([(Held::Article, profiles.len())]));
+    assert_eq!(dataset.stats.set_aside["sealed article"], profiles.len());
+    assert!(dataset.examples.iter().all(|e| e.pair.article != original.id));
+    assert!(dataset.findings.iter().any(|f| f.guard == "D3" && !f.failed() && f.saw.contains("the 1 sealed clusters")));
+
+    let copy = Article { id: article_id("copy"), url: String::new(), ..original.clone() };
+    traces.push(trace(&recipe, PairKey { article: copy.id.clone(), profile: profiles[0].id.clone() }, 1.0));
+    articles.push(copy);
+    let sources = Sources { seal: Some(&seal), ..Sources::new(&profiles, &articles, &traces, &none) };
+    let dataset = build(&recipe, sources, 19).expect("builds");
+    let d3 = dataset.findings.iter().find(|f| f.guard == "D3").expect("D3 reports");
+    assert!(d3.failed() && d3.saw.contains(&format!("copy is {} (same title)", original.id)), "{}", d3.saw);
+}
+
+#[test]
+fn of_a_pair_that_several_judged_the_preferred_annotators_judgement_is_taught() {
+    use crate::domain::Trust;
+    let recipe = recipe();
+    let (profiles, articles, traces) = shipped(&recipe);
+    let by = |annotator: &str, trust: Option<Trust>, score: f64| {
+        let mut other = traces[7].clone();
+        other.trace.answer.score = score;
+        (other.provenance.annotator, other.provenance.trust) = (annotator.into(), trust);
+        other
+    };
+    let mut all = traces.clone();
+    all.push(by("low", Some(Trust::Low), 3.1));
+    all.push(by("high", Some(Trust::High), 3.2));
+    let none = BTreeMap::new();
+    let taught = |preference: &[&str]| {
+        let preference: Vec<String> = preference.iter().map(|name| (*name).to_owned()).collect();
+        let sources = Sources { preference: &preference, ..Sources::new(&profiles, &articles, &all, &none) };
+        let dataset = build(&recipe, sources, 19).expect("builds");
+        assert_eq!(dataset.stats.quarantined["pair judged twice"], 2);
+        dataset.examples.iter().find(|e| e.pair == traces[7].trace.pair).expect("taught").provenance.annotator.clone()
+    };
+    assert_eq!(taught(&[]), "rehearsal/v1", "teachers go before files");
+    assert_eq!(taught(&["low"]), "low");
+    assert_eq!(taught(&["nobody", "high", "low"]), "high");
+    all.retain(|t| t.provenance.annotator != "rehearsal/v1" || t.trace.pair != traces[7].trace.pair);
+    let sources = Sources::new(&profiles, &articles, &all, &none);
+    let dataset = build(&recipe, sources, 19).expect("builds");
+    let found = dataset.examples.iter().find(|e| e.pair == traces[7].trace.pair).expect("taught");
+    assert_eq!(found.provenance.annotator, "high", "files go by trust");
 }

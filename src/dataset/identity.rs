@@ -41,7 +41,9 @@ impl Identities {
         }
         let mut of_title: HashMap<String, ArticleId> = HashMap::new();
         for article in articles {
-            if let Some(key) = title_key(article) {
+            // A turn hardly names its source, so the title counts with and without one at its end.
+            let unnamed = Article { source: String::new(), ..article.clone() };
+            for key in [title_key(article), title_key(&unnamed)].into_iter().flatten() {
                 let known = of_title.entry(key).or_insert_with(|| article.id.clone());
                 if article.id < *known {
                     known.clone_from(&article.id);
@@ -75,7 +77,7 @@ impl Identities {
             (id, _) => {
                 let own = || ProfileId::new(format!("reader-{}", Digest::of(system).short())).ok();
                 let id = id.cloned().or_else(own)?;
-                let made = reader_of(&id, system, role, place, context)?;
+                let made = reader_of(&id, system, role, place, &context)?;
                 self.made_profiles.insert(id.clone(), made);
                 id
             }
@@ -133,7 +135,7 @@ fn described(system: &str) -> (Option<String>, Option<String>, String) {
 }
 
 /// A reader made of a prompt; the prompt is kept word for word.
-fn reader_of(id: &ProfileId, system: &str, role: Option<String>, place: Option<String>, context: String) -> Option<Profile> {
+fn reader_of(id: &ProfileId, system: &str, role: Option<String>, place: Option<String>, context: &str) -> Option<Profile> {
     let role = role.map_or_else(|| "reader of an imported prompt".to_owned(), |role| one_line(&role, 200));
     let place = place.map_or_else(|| "unknown".to_owned(), |place| one_line(&place, 200));
     let row = json!({
@@ -153,7 +155,10 @@ mod tests {
     }
 
     fn known() -> (Vec<Profile>, Vec<Article>) {
+        let mut wire = article("a3", "A furnace opens in the lagoon - Gulf Wire", "Hot.", "");
+        wire.source = "Gulf Wire".into();
         let articles = vec![
+            wire,
             article("a1", "Equate hires forty graduates in Kuwait", "Some text.", ""),
             article("a2", "Markets today", "Oil rose by two percent after the meeting.", ""),
         ];
@@ -168,6 +173,8 @@ mod tests {
         assert_eq!(find("EQUATE hires forty graduates in Kuwait!", "Other text"), "a1");
         assert_ne!(find("Markets today", "Gold fell."), "a2", "two words are shared by chance");
         assert_eq!(find("Markets today", "Oil rose by two percent after the meeting"), "a2");
+        assert_eq!(find("A furnace opens in the lagoon - Gulf Wire", "x"), "a3");
+        assert_eq!(find("A furnace opens in the lagoon", "x"), "a3");
         let new = find("A title that nobody knows yet", "x");
         assert!(new.starts_with("row-"));
         assert_eq!(find("A title that nobody knows yet", "other words, same article"), new);

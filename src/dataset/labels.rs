@@ -210,11 +210,11 @@ fn is_unfinished_think(think: &str, reason: &str) -> bool {
 fn contradicts(think: &str, score: f64, relevant_from: f64) -> bool {
     const LOW: [&str; 6] = ["noise", "not relevant", "irrelevant", "no relevance", "filter out", "does not concern"];
     const HIGH: [&str; 5] = ["highly actionable", "highly relevant", "directly relevant", "relevant and useful", "critical"];
-    let verdict = think.lines().filter_map(|line| {
+    let mut verdicts = think.lines().rev().filter_map(|line| {
         let (label, text) = line.split_once(':')?;
         ["VERDICT", "MATCH"].contains(&label.trim()).then(|| text.to_lowercase())
     });
-    verdict.last().is_some_and(|text| {
+    verdicts.next().is_some_and(|text| {
         let (low, high) = (LOW.iter().any(|w| text.contains(w)), HIGH.iter().any(|w| text.contains(w)));
         (low && !high && score >= relevant_from) || (high && !low && score < relevant_from)
     })
@@ -356,7 +356,7 @@ mod tests {
         ends.push("This one was cut somewhere in the midd".into());
         assert_eq!(states(&ends).iter().filter(|s| *s == why::UNFINISHED).count(), 1);
         // One that never ends its sentences: only those that fill the room are cut.
-        let mut open: Vec<String> = (0..60).map(|i| format!("Touches on {}", "x".repeat(i % 40))).collect();
+        let mut open: Vec<String> = (0..60).map(|i| format!("Touches on {}", "x".repeat(i % 40 + 1))).collect();
         open.extend((0..9).map(|i| format!("Touches on {i} {}", "y".repeat(57))));
         assert_eq!(states(&open).iter().filter(|s| *s == why::UNFINISHED).count(), 9);
     }

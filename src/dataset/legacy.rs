@@ -139,7 +139,7 @@ struct Chat {
     turns: usize,
 }
 
-/// `messages`, ShareGPT's `conversations`, or `prompt` and `completion`, each as text or as messages.
+/// `messages`, `conversations` as `ShareGPT` writes them, or `prompt` and `completion`, each as text or as messages.
 fn messages(fields: &Map<String, Value>) -> Option<Chat> {
     let mut chat = Chat::default();
     for list in ["messages", "conversations"] {

@@ -134,13 +134,16 @@ pub struct SealedCopy {
 impl Seal {
     /// A seal of whole clusters and readers. Order of the arguments does not matter.
     pub fn new(seed: u64, share: f64, mut clusters: Vec<SealedCluster>, mut readers: Vec<SealedReader>) -> Self {
-        clusters.iter_mut().for_each(|c| c.articles.sort());
+        for cluster in &mut clusters {
+            cluster.articles.sort();
+        }
         clusters.sort();
         readers.sort();
         Self { format: FORMAT, previous: None, seed, share, clusters, readers }
     }
 
     /// This seal with more clusters and readers; `digest` is this one's. Clusters that share an id become one.
+    #[must_use]
     pub fn with(&self, digest: &Digest, more: Vec<SealedCluster>, readers: Vec<SealedReader>) -> Self {
         let mut clusters: BTreeMap<String, BTreeSet<SealedArticle>> = BTreeMap::new();
         for cluster in self.clusters.iter().cloned().chain(more) {

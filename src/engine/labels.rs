@@ -88,14 +88,14 @@ pub(super) fn gather(context: &mut JobContext) -> Result<Gathered, Failure> {
             let Some(source) = classified.source(stored.source) else { continue };
             match taking_part(&workspace, stored, source) {
                 Ok(trace) => traces.push(trace),
-                Err(quarantined) => left_out.push(quarantined),
+                Err(quarantined) => left_out.push(*quarantined),
             }
         }
     }
     Ok(Gathered { traces, left_out, profiles: classified.profiles, articles: classified.articles })
 }
 
-fn taking_part(workspace: &Workspace, stored: &StoredLabel, source: &LabelSource) -> Result<SourcedTrace, Quarantined> {
+fn taking_part(workspace: &Workspace, stored: &StoredLabel, source: &LabelSource) -> Result<SourcedTrace, Box<Quarantined>> {
     let (label, config) = (&stored.label, &workspace.config);
     let file = FileLine { file: source.name.clone(), sha256: source.sha256.clone(), line: label.line };
     let chosen = &config.select.profiles;
@@ -112,14 +112,14 @@ fn taking_part(workspace: &Workspace, stored: &StoredLabel, source: &LabelSource
     } else {
         "not usable as a pair"
     };
-    Err(Quarantined {
+    Err(Box::new(Quarantined {
         article: label.article.clone(),
         profile: label.profile.clone(),
         score: label.body.score,
         reason: why.to_owned(),
         annotator: label.annotator.clone(),
         file: Some(file),
-    })
+    }))
 }
 
 /// One imported file, as it is told of.
@@ -162,7 +162,8 @@ impl LabelSourceView {
             .map(|(_, why, n)| format!("{n} {why}"))
             .collect();
         if !reasons.is_empty() {
-            head += &format!("; left out: {}", reasons.join(", "));
+            head += "; left out: ";
+            head += &reasons.join(", ");
         }
         let mut lines = vec![head];
         if self.suspicious {

@@ -56,7 +56,7 @@ pub fn judgements(workspace: &Workspace, annotator: &str, shift: f64) -> Vec<Val
 }
 
 pub fn lines(rows: &[Value]) -> String {
-    rows.iter().map(|row| format!("{row}\n")).collect()
+    rows.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n") + "\n"
 }
 
 pub fn json_of(workspace: &Workspace, arguments: &[&str]) -> Value {
