@@ -49,7 +49,9 @@ fn compared(runs: &[Run], across_runtimes: bool) -> Result<RunComparison, RunsEr
 
 #[test]
 fn better_worse_and_cannot_tell_come_with_their_intervals() {
-    for (noise, outcome, word) in [(0.5, Outcome::Better, "better: "), (6.0, Outcome::Worse, "worse: "), (3.0, Outcome::CannotTell, "cannot tell")] {
+    for (noise, outcome, word) in
+        [(0.5, Outcome::Better, "better: "), (6.0, Outcome::Worse, "worse: "), (3.0, Outcome::CannotTell, "cannot tell")]
+    {
         let found = compared(&[run("a", 3.0), run("b", noise)], false).expect("compares");
         assert_eq!(found.others[0].outcome, outcome);
         assert!(verdict_of(&found.others[0]).starts_with(word), "{}", verdict_of(&found.others[0]));
@@ -88,7 +90,8 @@ fn every_setting_that_differs_is_named_and_several_at_once_are_warned_of() {
     let mut b = run("b", 1.0);
     let one = compared(&[run("a", 1.0), b.clone()], false).expect("compares").others.remove(0);
     assert!(one.changed.is_empty() && one.findings.iter().all(|f| !f.failed()));
-    b.settings = BTreeMap::from([("train.run.epochs", "3"), ("base", "x"), ("model", "y")].map(|(k, v)| (k.to_owned(), v.to_owned())));
+    b.settings =
+        BTreeMap::from([("train.run.epochs", "3"), ("base", "x"), ("model", "y")].map(|(k, v)| (k.to_owned(), v.to_owned())));
     let many = compared(&[run("a", 1.0), b], false).expect("compares").others.remove(0);
     let names: Vec<&str> = many.changed.iter().map(|c| c.name.as_str()).collect();
     assert_eq!(names, ["base", "model", "sampling.temperature", "train.run.epochs"]);
@@ -138,6 +141,7 @@ fn stored_runs_are_compared_probed_and_reported_by_the_binary() {
     let workspace = Workspace::small();
     let run = workspace.stratos(&["run", "--yes", "--to", "validate", "--json"]);
     assert!(run.status.success(), "{}", text(&run));
+    agree(&workspace);
     let constant = workspace.stratos(&["validate", "--predictor", "constant", "--json"]);
     assert!(constant.status.success(), "{}", text(&constant));
 
@@ -161,11 +165,29 @@ fn stored_runs_are_compared_probed_and_reported_by_the_binary() {
     let written = workspace.stratos(&["report", "last~1", "--out", &out.to_string_lossy()]);
     assert!(written.status.success(), "{}", text(&written));
     let files: Vec<String> = String::from_utf8_lossy(&written.stdout).lines().map(str::to_owned).collect();
-    let (markdown, html) = (std::fs::read_to_string(&files[0]).expect("Markdown"), std::fs::read_to_string(&files[1]).expect("HTML"));
+    let (markdown, html) =
+        (std::fs::read_to_string(&files[0]).expect("Markdown"), std::fs::read_to_string(&files[1]).expect("HTML"));
     for part in ["Verdict", "Figures", "Calibration", "Readers", "Training", "Reasoning", "Guards", "Data card", "Settings"] {
         assert!(markdown.contains(&format!("\n## {part}\n")) && html.contains(&format!("<h2>{part}</h2>")), "{part}");
     }
     assert!(html.contains("probes of") && html.contains("<svg") && !html.contains("<script"));
     // For `.ci/peers/report_check.py`.
     std::fs::write(std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("report.html"), html).expect("writes");
+}
+
+/// The rehearsal teacher thinks what it scores: the rules of agreement hold for a rubric that is followed.
+fn agree(workspace: &Workspace) {
+    let bands = Bands::from_edges(&[0.0, 2.0, 5.5, 7.0, 9.0]).expect("ascending");
+    let file = workspace.path().join("data/training_v19_cot.jsonl");
+    let rows = std::fs::read_to_string(file).expect("exported");
+    let rows: Vec<serde_json::Value> = rows.lines().filter_map(|l| serde_json::from_str(l).ok()).collect();
+    let answer = |row: &serde_json::Value| -> Option<(String, f64)> {
+        let text = row["messages"].as_array()?.last()?["content"].as_str()?.to_owned();
+        let (think, rest) = stratos::domain::split_think(&text);
+        Some((think?.to_owned(), stratos::domain::read_tolerant(rest, (0.0, 10.0)).ok()?.0))
+    };
+    let answers: Vec<(String, f64)> = rows.iter().filter_map(answer).collect();
+    let found = stratos::evaluate::agreement(answers.iter().map(|(think, score)| (think.as_str(), *score)), &bands);
+    println!("{:#?}", found.lines());
+    assert!(found.n > 50 && found.share > Some(0.9), "{:#?}", found.lines());
 }

@@ -156,7 +156,9 @@ fn the_card_says_where_rows_come_from_and_proves_the_files() {
     for line in ["license: \"cc-by-4.0\"", "  - split: \"train\"", "    path: \"train.jsonl\"", "  - split: \"eval\""] {
         assert!(front.contains(line), "{front}");
     }
-    for part in ["rehearsal rehearsal-prism-1; pairs chosen: all", "Seed 19", "| D3 | passed |", "| D18 | passed |", "| Critical |"] {
+    for part in
+        ["rehearsal rehearsal-prism-1; pairs chosen: all", "Seed 19", "| D3 | passed |", "| D18 | passed |", "| Critical |"]
+    {
         assert!(body.contains(part), "{part}\n{body}");
     }
     for file in told["files"].as_array().expect("files").iter().filter(|f| f["rows"].as_u64() > Some(0)) {

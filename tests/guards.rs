@@ -115,7 +115,8 @@ fn judgements(score: impl Fn(usize) -> f64, reason: impl Fn(usize) -> String) ->
 }
 
 fn own_words(i: usize) -> String {
-    let (things, places) = (["pumps", "grants", "probes", "chips", "wards", "rotors", "bonds"], ["Basra", "Lagos", "Leeds", "Ulm", "Pune"]);
+    let (things, places) =
+        (["pumps", "grants", "probes", "chips", "wards", "rotors", "bonds"], ["Basra", "Lagos", "Leeds", "Ulm", "Pune"]);
     format!("It reports {} in {} for team {} of the plant.", things[i % 7], places[i % 5], char::from(b'a' + (i % 26) as u8))
 }
 
@@ -155,18 +156,21 @@ fn failures() -> BTreeMap<&'static str, (Made, Made)> {
     all.insert("D1", (|| d1(&counts(&[90, 80]), 4, 20), || d1(&counts(&[30, 30, 30, 30]), 4, 20)));
     all.insert(
         "D2",
-        (
-            || d2(&examples(&[0.5; 100]), &stats(100)),
-            || d2(&examples(&(0..100).map(spread).collect::<Vec<_>>()), &stats(100)),
-        ),
+        (|| d2(&examples(&[0.5; 100]), &stats(100)), || d2(&examples(&(0..100).map(spread).collect::<Vec<_>>()), &stats(100))),
     );
     all.insert("D3", (|| d3(one_article(""), one_article("")), || d3(one_article(""), another_article())));
     all.insert("D5", (|| d5(19, 20), || d5(19, 19)));
-    all.insert("D6", (|| d6(&judgements(spread, |_| "Not relevant to this reader.".into())), || d6(&judgements(spread, own_words))));
+    all.insert(
+        "D6",
+        (|| d6(&judgements(spread, |_| "Not relevant to this reader.".into())), || d6(&judgements(spread, own_words))),
+    );
     all.insert("D7", (|| d7(&judgements(|i| [0.0, 8.0][i % 2], own_words), &[]), || d7(&judgements(spread, own_words), &[])));
     all.insert("D8", (|| d8_of(|_| 11.5), || d8_of(spread)));
     all.insert("D10", (|| d10(3, 0, 400), || d10(0, 0, 400)));
-    all.insert("D11", (|| d11(&judgements(spread, |_| "Adjusted from 5.0 because of…".into())), || d11(&judgements(spread, own_words))));
+    all.insert(
+        "D11",
+        (|| d11(&judgements(spread, |_| "Adjusted from 5.0 because of…".into())), || d11(&judgements(spread, own_words))),
+    );
     all.insert("D12", (|| foreign("Die Stadtwerke haben am Dienstag mit dem Bau der neuen Anlage für die Versorgung begonnen und werden sie nach der Prüfung öffnen."), || foreign("The city has begun to build the new plant for the supply of the north and will open it after the tests.")));
     all.insert("D13", (|| d13([("x", "Tracks: E, q, u, a, t, e")]), || d13([("x", "Tracks: Equate, SLB, KOC, KNPC")])));
     all.insert("D15", (|| d15(&[ids("a", "x"), ids("a", "x")]), || d15(&[ids("a", "x"), ids("a", "y")])));
@@ -180,7 +184,13 @@ fn failures() -> BTreeMap<&'static str, (Made, Made)> {
     );
     all.insert("D18", (|| d18(0.0, recipe().data.min_random_share), || d18(0.25, recipe().data.min_random_share)));
     all.insert("T3", (|| t3(1 << 30, Some(1 << 20)), || t3(1 << 20, Some(1 << 34))));
-    all.insert("T4", (|| t4(Some(&json!({"a": 1, "b": 2, "c": 3})), &json!({"a": 2, "b": 3, "c": 4})), || t4(Some(&json!({"a": 1, "b": 2})), &json!({"a": 2, "b": 2}))));
+    all.insert(
+        "T4",
+        (
+            || t4(Some(&json!({"a": 1, "b": 2, "c": 3})), &json!({"a": 2, "b": 3, "c": 4})),
+            || t4(Some(&json!({"a": 1, "b": 2})), &json!({"a": 2, "b": 2})),
+        ),
+    );
     all.insert("T8", (|| sampled(OrderStrategy::Shuffle), || sampled(OrderStrategy::Weighted)));
     all.insert("T17", (|| t17(Some("0123456789ab"), &Digest::of("another")), || t17(None, &Digest::of("any"))));
     all.insert("T19", (|| base(true), || base(false)));
@@ -262,7 +272,10 @@ fn each_failure_made_again_is_caught_and_its_absence_is_not() {
 
 #[test]
 fn a_guard_that_stops_is_marked_so_where_the_documented_failure_is() {
-    let stops = ["D1", "D3", "D4", "D9", "D13", "D16", "M10", "T1", "T2", "T3", "T5", "T10", "T11", "T12", "T13", "T17", "S1", "S2", "S5", "S7", "S10"];
+    let stops = [
+        "D1", "D3", "D4", "D9", "D13", "D16", "M10", "T1", "T2", "T3", "T5", "T10", "T11", "T12", "T13", "T17", "S1", "S2", "S5",
+        "S7", "S10",
+    ];
     let stop = |g: &Guard| g.severity == Severity::Stop;
     for id in stops {
         assert!(registry().any(|g| g.id == id && stop(g)), "{id}");
@@ -279,7 +292,9 @@ fn the_doctor_prints_like_a_compiler_and_fails_where_a_stop_guard_does() {
     let healthy = workspace.stratos(&["doctor", "-v"]);
     let words = text(&healthy);
     assert!(healthy.status.success(), "{words}");
-    for part in ["ok[D3]: the same article on both sides", "ok[D18]", "ok[T8]", "  --> dataset ", "note: come with later phases: S1"] {
+    for part in
+        ["ok[D3]: the same article on both sides", "ok[D18]", "ok[T8]", "  --> dataset ", "note: come with later phases: S1"]
+    {
         assert!(words.contains(part), "{part}\n{words}");
     }
 
@@ -304,7 +319,10 @@ fn the_doctor_prints_like_a_compiler_and_fails_where_a_stop_guard_does() {
     }
     let told: Value = serde_json::from_slice(&workspace.stratos(&["doctor", "--json"]).stdout).expect("json");
     let first = &told["diagnoses"][0];
-    assert_eq!((first["guard"].as_str(), first["state"].as_str(), first["fresh"].as_bool()), (Some("D3"), Some("error"), Some(true)));
+    assert_eq!(
+        (first["guard"].as_str(), first["state"].as_str(), first["fresh"].as_bool()),
+        (Some("D3"), Some("error"), Some(true))
+    );
 }
 
 fn dataset_file(root: &Path) -> std::path::PathBuf {

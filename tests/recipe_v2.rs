@@ -142,7 +142,12 @@ fn it_runs_from_the_teacher_to_the_sampler_without_a_think_block() {
 fn a_recipe_that_does_not_exist_is_refused_before_a_workspace_is_made() {
     let dir = tempfile::tempdir().expect("temp dir");
     let path = dir.path().join("w");
-    let made = std::process::Command::new(common::BINARY).arg("init").arg(&path).args(["--recipe", "stratos-v3"]).output().expect("runs");
+    let made = std::process::Command::new(common::BINARY)
+        .arg("init")
+        .arg(&path)
+        .args(["--recipe", "stratos-v3"])
+        .output()
+        .expect("runs");
     assert!(!made.status.success() && text(&made).contains("stratos-v19, stratos-v2"), "{}", text(&made));
     assert!(!path.join("stratos.toml").exists());
 }

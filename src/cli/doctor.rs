@@ -60,9 +60,13 @@ fn explanation(row: &Guard) -> Vec<String> {
         Standing::Waits(phase) => format!("not checked yet: it comes with {phase}"),
     };
     let mut lines = vec![format!("{}: prevents {}", row.id, row.prevents), String::new()];
-    for (name, text) in
-        [("what happened", row.happened), ("when", row.moment.words()), ("it", stops), ("state", &standing), ("remedy", row.remedy)]
-    {
+    for (name, text) in [
+        ("what happened", row.happened),
+        ("when", row.moment.words()),
+        ("it", stops),
+        ("state", &standing),
+        ("remedy", row.remedy),
+    ] {
         wrap(&format!("  {name:<14}"), text, &mut lines);
     }
     lines

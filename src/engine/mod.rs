@@ -36,10 +36,10 @@ pub use evaluation::{
     stored_runs,
 };
 pub use event::{ApprovalRequest, Event, Level};
+pub use export::{Exported, export_dataset};
 pub use probes::{Drawn, Judged, ProbeError, ProbeMaterial, Told, draw, probe};
 pub use report::{ReportError, last_probes, write_report};
 pub use runs::{RunLookup, compare_stored, find_run};
-pub use export::{Exported, export_dataset};
 pub use snapshot::*;
 
 pub use crate::distill::{Basis, Estimate, Forecast, Kind, Receipt, ReceiptLine, Sample, Scope, Which};

@@ -57,8 +57,7 @@ pub enum Breach {
 
 /// The signals that a think block names, the heaviest weight of each.
 pub fn signals(think: &str) -> BTreeMap<SignalKind, Weight> {
-    let words: Vec<&str> =
-        think.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = think.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty()).collect();
     let weight = |word: &str| WEIGHTS.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map(|(_, weight)| *weight);
     let mut found = BTreeMap::new();
     for (place, word) in words.iter().enumerate() {

@@ -42,17 +42,15 @@ pub use bootstrap::{DRAWS, Intervals, intervals, percentile};
 pub use calibration::{CALIBRATE_FROM, Calibration, Readout};
 pub use causes::causes;
 pub use cot::{CotItem, CotReport, TierDepth, measure_cot};
-pub use faithfulness::{COSMETIC_ABOVE, CUTS, CutRow, CutShare, Faithfulness, cut, faithfulness};
 pub use evaluation::{Answered, BaselineMetrics, Evaluation, FEW_ROWS, Given, JudgedRow, Material, RowSet, Runtime, Subject};
+pub use faithfulness::{COSMETIC_ABOVE, CUTS, CutRow, CutShare, Faithfulness, cut, faithfulness};
 pub use floor::{FLOOR_FROM, NoiseFloor, d19};
 pub use groups::{GROUPED_BY, Group, groups};
 pub use isotonic::{isotonic, isotonic_points};
 pub use metrics::{BandMae, Metrics};
 pub use paired::{Difference, Nearer, Outcome, PAIRED_DRAWS, Paired, PairedRow, SIGNIFICANT, Sides, charged, decide, paired};
 pub use probes::Probes;
-pub use profile_swap::{
-    Awareness, ProfileRow3, ProfileSwap, SQUARE, Spreads, Square, awareness, neutral_profile, profile_swap,
-};
+pub use profile_swap::{Awareness, ProfileRow3, ProfileSwap, SQUARE, Spreads, Square, awareness, neutral_profile, profile_swap};
 pub use rank::{average_ranks, spearman, weighted_pearson};
 pub use report::{MetricsReport, REPORT_SEED, figure, metrics_of_file};
 pub use report_doc::{Block, Document, Grid, Section};
@@ -65,8 +63,8 @@ pub use runs_compare::{
 pub use runs_words::{p_words, verdict_of};
 pub use sample::stratified;
 pub use sanity::{Examinee, SanityGap, SanityReport, SanityRow, sanity};
-pub use stats::{McNemar, cohens_h, holm, mcnemar, mcnemar_exact, wilson};
-pub use swap::{Memorisation, SHIFT_BELOW, SwapRow, Swapped, memorisation, swap_names};
 pub use selftest::{e7, e7_of};
 pub use show::{evaluation_lines, part_lines};
+pub use stats::{McNemar, cohens_h, holm, mcnemar, mcnemar_exact, wilson};
+pub use swap::{Memorisation, SHIFT_BELOW, SwapRow, Swapped, memorisation, swap_names};
 pub use verdict::{Level, Verdict, judge};

@@ -67,9 +67,8 @@ struct Axis {
 impl Axis {
     /// Over finite values; ticks are 1, 2 or 5 times a power of ten apart.
     fn of(values: impl Iterator<Item = f64>, from: f64, to: f64) -> Self {
-        let (low, high) = values
-            .filter(|v| v.is_finite())
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+        let (low, high) =
+            values.filter(|v| v.is_finite()).fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
         let (low, high) = match (low, high) {
             (low, high) if low > high => (0.0, 1.0),
             (low, high) if high - low < 1e-12 => (low - 0.5, high + 0.5),
@@ -103,9 +102,7 @@ struct Canvas {
 impl Canvas {
     fn new(height: f64, title: &str) -> Self {
         let title = escape(title);
-        let out = format!(
-            "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{title}\"><title>{title}</title>"
-        );
+        let out = format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{title}\"><title>{title}</title>");
         Self { out }
     }
 
@@ -362,7 +359,11 @@ mod tests {
     fn ticks_are_round_and_hold_every_value() {
         for (low, high) in [(0.0, 1.0), (0.13, 0.137), (-3.0, 700.0), (2.0, 2.0)] {
             let axis = Axis::of([low, high].into_iter(), 0.0, 100.0);
-            assert!(axis.low <= low && axis.high >= high && (2..=12).contains(&axis.ticks.len()), "{low} {high}: {:?}", axis.ticks);
+            assert!(
+                axis.low <= low && axis.high >= high && (2..=12).contains(&axis.ticks.len()),
+                "{low} {high}: {:?}",
+                axis.ticks
+            );
         }
         assert_eq!((tick(-0.0), tick(2.5), tick(100.0)), ("0".into(), "2.5".into(), "100".into()));
     }

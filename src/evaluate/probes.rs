@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Runtime;
 use super::agreement::Agreement;
 use super::faithfulness::Faithfulness;
 use super::profile_swap::{Awareness, ProfileSwap};
 use super::swap::Memorisation;
-use super::Runtime;
 use crate::domain::Digest;
 
 /// Probes of one model in one runtime. A part is `None` where `notes` says why.
@@ -34,13 +34,8 @@ pub struct Probes {
 impl Probes {
     pub fn lines(&self) -> Vec<String> {
         let sealed = if self.sealed { "sealed" } else { "held-out" };
-        let mut lines = vec![format!(
-            "probes of {} by {}, {} {sealed} rows, {}",
-            self.model.short(),
-            self.runtime,
-            self.rows,
-            self.sampling
-        )];
+        let mut lines =
+            vec![format!("probes of {} by {}, {} {sealed} rows, {}", self.model.short(), self.runtime, self.rows, self.sampling)];
         lines.extend(self.faithfulness.iter().flat_map(Faithfulness::lines));
         lines.extend(self.agreement.iter().flat_map(Agreement::lines));
         lines.extend(self.memorisation.iter().flat_map(Memorisation::lines));

@@ -76,8 +76,7 @@ fn spread(scores: &[f64]) -> f64 {
 
 /// Reads the scores of rows under three readers; `relevant_from` is the recipe's.
 pub fn profile_swap(rows: &[ProfileRow3], relevant_from: f64) -> ProfileSwap {
-    let read: Vec<(f64, [f64; 3])> =
-        rows.iter().filter_map(|r| Some((r.truth, [r.own?, r.neutral?, r.other?]))).collect();
+    let read: Vec<(f64, [f64; 3])> = rows.iter().filter_map(|r| Some((r.truth, [r.own?, r.neutral?, r.other?]))).collect();
     let relevant: Vec<&[f64; 3]> = read.iter().filter(|(truth, _)| *truth >= relevant_from).map(|(_, s)| s).collect();
     let unmoved = mean(relevant.iter().map(|s| if (s[0] - s[2]).abs() <= MOVED + 1e-9 { 1.0 } else { 0.0 }));
     let column = |i: usize| mean(read.iter().map(|(_, s)| s[i]));
@@ -111,7 +110,11 @@ impl ProfileSwap {
                 figure(self.mean_other),
                 figure(self.mean_spread)
             ),
-            format!("  {} of {} relevant rows keep their score for another reader: {verdict}", figure(self.unmoved), self.relevant),
+            format!(
+                "  {} of {} relevant rows keep their score for another reader: {verdict}",
+                figure(self.unmoved),
+                self.relevant
+            ),
         ]
     }
 }
@@ -209,7 +212,10 @@ mod tests {
         let blind = profile_swap(&vec![row(9.0, 8.0, 8.0, 8.5); 10], 5.0);
         assert_eq!((blind.blind, blind.unmoved, blind.mean_spread), (Some(true), Some(1.0), Some(0.5)));
         let reads = profile_swap(&vec![row(9.0, 9.0, 3.0, 0.5); 10], 5.0);
-        assert_eq!((reads.blind, reads.mean_own, reads.mean_other, reads.mean_spread), (Some(false), Some(9.0), Some(0.5), Some(8.5)));
+        assert_eq!(
+            (reads.blind, reads.mean_own, reads.mean_other, reads.mean_spread),
+            (Some(false), Some(9.0), Some(0.5), Some(8.5))
+        );
         assert!(blind.lines()[1].contains("BLIND") && !reads.lines()[1].contains("BLIND"));
     }
 

@@ -13,7 +13,11 @@ pub enum Block {
     List(Vec<String>),
     Table(Grid),
     /// A drawing made by `plots`, and the figures behind it.
-    Plot { caption: String, svg: String, data: Grid },
+    Plot {
+        caption: String,
+        svg: String,
+        data: Grid,
+    },
     /// Text kept as it is written.
     Quote(String),
 }
@@ -164,8 +168,11 @@ fn markdown_table(grid: &Grid, out: &mut String) {
     let _ = writeln!(out, "| {} |", rules.join(" | "));
     for (place, row) in grid.rows.iter().enumerate() {
         let weak = grid.weak.contains(&place);
-        let cells: Vec<String> =
-            row.iter().enumerate().map(|(c, cell)| if weak && c == 0 { format!("{cell} (few rows)") } else { cell.clone() }).collect();
+        let cells: Vec<String> = row
+            .iter()
+            .enumerate()
+            .map(|(c, cell)| if weak && c == 0 { format!("{cell} (few rows)") } else { cell.clone() })
+            .collect();
         out.push_str(&line(&cells));
     }
 }
@@ -254,7 +261,11 @@ mod tests {
             Block::Plot { caption: text.to_owned(), svg: "<svg></svg>".into(), data: grid },
             Block::Quote(format!("{text}\nsecond")),
         ];
-        Document { title: text.to_owned(), lead: vec![text.to_owned()], sections: vec![Section { title: text.to_owned(), blocks }] }
+        Document {
+            title: text.to_owned(),
+            lead: vec![text.to_owned()],
+            sections: vec![Section { title: text.to_owned(), blocks }],
+        }
     }
 
     #[test]
@@ -281,7 +292,9 @@ mod tests {
 
     #[test]
     fn a_line_that_looks_like_a_list_stays_a_line() {
-        for (text, expected) in [("- a", "\\- a"), ("+ a", "\\+ a"), ("12. a", "12\\. a"), ("1) a", "1\\) a"), ("12.5", "12.5"), ("# a", "\\# a")] {
+        for (text, expected) in
+            [("- a", "\\- a"), ("+ a", "\\+ a"), ("12. a", "12\\. a"), ("1) a", "1\\) a"), ("12.5", "12.5"), ("# a", "\\# a")]
+        {
             assert_eq!(plain(text), expected);
         }
     }

@@ -107,12 +107,7 @@ fn lead(input: &ReportInput<'_>) -> Vec<String> {
     let sample = if set.sample.is_empty() { String::new() } else { format!(" ({} of {}: {})", set.n, set.of, set.sample) };
     let mut lines = vec![
         e.verdict_words(),
-        format!(
-            "{} on {} rows of '{}'{sample}{seal}{chose}",
-            e.runtime(),
-            e.metrics.n,
-            e.rows_name(),
-        ),
+        format!("{} on {} rows of '{}'{sample}{seal}{chose}", e.runtime(), e.metrics.n, e.rows_name(),),
         format!(
             "model {}, dataset {}, recipe {} {}, recorded {}",
             e.subject.model.short(),
@@ -168,8 +163,7 @@ fn main_table(e: &Evaluation) -> Section {
     let mut grid = Grid { head, ..Grid::default() };
     for (name, key) in FIGURES {
         let n = if key.starts_with("contrast") { e.metrics.contrast_pairs } else { e.metrics.n };
-        let mut cells =
-            vec![name.to_owned(), figure(e.metrics.value(key)), interval(e.intervals.get(key)), n.to_string()];
+        let mut cells = vec![name.to_owned(), figure(e.metrics.value(key)), interval(e.intervals.get(key)), n.to_string()];
         cells.extend(e.baselines.iter().map(|b| figure(b.metrics.value(key))));
         cells.extend(e.expected.iter().map(|r| figure(r.metrics.value(key))));
         grid.weak_row(cells, n < FEW_ROWS);

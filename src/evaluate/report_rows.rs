@@ -108,12 +108,7 @@ pub(super) fn readers(input: &ReportInput<'_>) -> Section {
     }
     let bars: Vec<Bar> = groups
         .iter()
-        .map(|g| Bar {
-            name: g.name.clone(),
-            value: g.metrics.mae,
-            interval: g.intervals.get("mae").copied(),
-            main: !g.weak(),
-        })
+        .map(|g| Bar { name: g.name.clone(), value: g.metrics.mae, interval: g.intervals.get("mae").copied(), main: !g.weak() })
         .collect();
     let caption = "MAE by reader with 95 % intervals; readers of few rows in the second colour".to_owned();
     let plot = Block::Plot { svg: plots::bars(&caption, "MAE", &bars), caption, data: Grid::default() };

@@ -32,7 +32,9 @@ pub enum RunsError {
     Runtimes { first: String, first_runtime: String, other: String, other_runtime: String },
     #[error("{0} keeps no rows: it was made by an older version. Run 'stratos validate --again'")]
     NoRows(String),
-    #[error("{first} and {other} have no row in common: {first} judged {first_rows}, {other} {other_rows}. Evaluate both on the same rows")]
+    #[error(
+        "{first} and {other} have no row in common: {first} judged {first_rows}, {other} {other_rows}. Evaluate both on the same rows"
+    )]
     NothingCommon { first: String, first_rows: String, other: String, other_rows: String },
 }
 
@@ -227,7 +229,8 @@ fn against(first: &Run, other: &Run, ground: &Ground<'_>) -> Result<AgainstFirst
             other_runtime: one_line(&other.runtime.to_string(), 80),
         });
     }
-    let theirs: HashMap<(&str, &str), &RunRow> = other.rows.iter().map(|r| ((r.article.as_str(), r.profile.as_str()), r)).collect();
+    let theirs: HashMap<(&str, &str), &RunRow> =
+        other.rows.iter().map(|r| ((r.article.as_str(), r.profile.as_str()), r)).collect();
     let both: Vec<(&RunRow, &RunRow)> = first
         .rows
         .iter()
@@ -298,7 +301,8 @@ fn disagreements(mut common: Vec<(&RunRow, &RunRow)>, ground: &Ground<'_>) -> Ve
         (p, q) => (charged(a.truth, p, ground.scale) - charged(a.truth, q, ground.scale)).abs(),
     };
     common.retain(|pair| gap(pair) > 1e-9);
-    common.sort_by(|x, y| gap(y).total_cmp(&gap(x)).then_with(|| (&x.0.article, &x.0.profile).cmp(&(&y.0.article, &y.0.profile))));
+    common
+        .sort_by(|x, y| gap(y).total_cmp(&gap(x)).then_with(|| (&x.0.article, &x.0.profile).cmp(&(&y.0.article, &y.0.profile))));
     let shown = |row: &RunRow| match &row.defect {
         Some(why) if row.output.is_empty() => one_line(why, 200),
         _ => cut(&row.output),

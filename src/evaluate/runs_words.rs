@@ -1,8 +1,8 @@
 //! A comparison of runs for people: at most a hundred columns. Owns the wording; the figures are `runs_compare`'s.
 
+use super::figure;
 use super::paired::{Difference, Outcome};
 use super::runs_compare::{AgainstFirst, Change, RunComparison, RunDisagreement, RunLabel};
-use super::figure;
 use crate::domain::one_line;
 
 const COLUMNS: usize = 100;
@@ -19,19 +19,27 @@ impl RunComparison {
             1 => format!("p is corrected by Holm over the {} figures tested", self.tests),
             n => format!("p is corrected by Holm over all {} tests of {n} runs against the first", self.tests),
         };
-        wrap(&format!("{corrected}; a figure is called better or worse only if its 95 % interval excludes 0 and p < .05."), "", &mut lines);
+        wrap(
+            &format!("{corrected}; a figure is called better or worse only if its 95 % interval excludes 0 and p < .05."),
+            "",
+            &mut lines,
+        );
         lines
     }
 }
 
 fn label(run: &RunLabel) -> String {
-    one_line(&format!("{}  {}, {}, {} rows ({})", run.digest.short(), run.predictor, run.runtime, run.n, run.row_set), COLUMNS - 7)
+    one_line(
+        &format!("{}  {}, {}, {} rows ({})", run.digest.short(), run.predictor, run.runtime, run.n, run.row_set),
+        COLUMNS - 7,
+    )
 }
 
 /// "better", with what it rests on.
 pub fn verdict_of(other: &AgainstFirst) -> String {
     let named = |outcome: Outcome| {
-        let names: Vec<&str> = other.paired.differences.iter().filter(|d| d.outcome == outcome).map(|d| name(&d.metric)).collect();
+        let names: Vec<&str> =
+            other.paired.differences.iter().filter(|d| d.outcome == outcome).map(|d| name(&d.metric)).collect();
         names.join(", ")
     };
     match other.outcome {
@@ -120,8 +128,14 @@ fn changed(changes: &[Change], lines: &mut Vec<String>) {
         return;
     }
     lines.push(format!("  {} settings differ", changes.len()));
-    let value = |v: &Option<String>| v.as_ref().map_or_else(|| "—".to_owned(), |v| one_line(v, 60));
+    let value = |v: &Option<String>| v.as_ref().map_or_else(|| "—".to_owned(), |v| short(v));
     lines.extend(changes.iter().map(|c| one_line_kept(&format!("    {}: {} → {}", c.name, value(&c.first), value(&c.other)))));
+}
+
+/// A value as it is, a digest by its first digits.
+fn short(value: &str) -> String {
+    let digest = value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit());
+    if digest { value.chars().take(12).collect() } else { one_line(value, 60) }
 }
 
 fn disagreement(d: &RunDisagreement, lines: &mut Vec<String>) {

@@ -55,7 +55,13 @@ pub struct Swapped {
 /// Replaces the names of companies, places and people by ones that nobody has seen. `known` are names to look for besides
 /// what capitals show: what any reader follows. The same word, seed and readers always give the same new word. `None`:
 /// no names were found.
-pub fn swap_names(article: &Article, profile: &Profile, known: &[&str], seen: &dyn Fn(&str) -> bool, seed: u64) -> Option<Swapped> {
+pub fn swap_names(
+    article: &Article,
+    profile: &Profile,
+    known: &[&str],
+    seen: &dyn Fn(&str) -> bool,
+    seed: u64,
+) -> Option<Swapped> {
     let mut words: BTreeSet<String> = BTreeSet::new();
     let text = format!("{}\n{}", article.title, article.summary);
     for name in known.iter().copied().chain(profile.tracked.iter().map(String::as_str)).chain(profile.places()) {
@@ -179,11 +185,8 @@ fn named_runs(words: &[Seen<'_>]) -> Vec<String> {
     }
     let named = runs.into_iter().filter_map(|run| {
         let alone = run.len() == 1;
-        let kept: Vec<&str> = run
-            .iter()
-            .filter(|w| !(w.first && (plain(w.word) || (alone && !elsewhere(w.word)))))
-            .map(|w| w.word)
-            .collect();
+        let kept: Vec<&str> =
+            run.iter().filter(|w| !(w.first && (plain(w.word) || (alone && !elsewhere(w.word))))).map(|w| w.word).collect();
         (!kept.is_empty()).then(|| kept.join(" "))
     });
     named.collect()
@@ -279,10 +282,8 @@ pub fn memorisation(rows: &[SwapRow], nameless: usize) -> Memorisation {
     let shifts: Vec<f64> = rows.iter().filter_map(|r| gap(r.own, r.swapped)).collect();
     let again: Vec<f64> = rows.iter().filter_map(|r| gap(r.own, r.again)).collect();
     let mean_shift = mean(&shifts);
-    let mut widest: Vec<(String, String, f64, f64)> = rows
-        .iter()
-        .filter_map(|r| Some((one_line(&r.article, 80), one_line(&r.profile, 80), r.own?, r.swapped?)))
-        .collect();
+    let mut widest: Vec<(String, String, f64, f64)> =
+        rows.iter().filter_map(|r| Some((one_line(&r.article, 80), one_line(&r.profile, 80), r.own?, r.swapped?))).collect();
     widest.sort_by(|a, b| (b.2 - b.3).abs().total_cmp(&(a.2 - a.3).abs()).then_with(|| (&a.0, &a.1).cmp(&(&b.0, &b.1))));
     widest.truncate(WIDEST);
     Memorisation {
@@ -314,7 +315,9 @@ impl Memorisation {
             format!("  asking the same twice shifts by {}", figure(self.mean_again)),
         ];
         lines.extend(
-            self.widest.iter().map(|(article, profile, own, swapped)| format!("  {own:.1} → {swapped:.1}  {article} for {profile}")),
+            self.widest
+                .iter()
+                .map(|(article, profile, own, swapped)| format!("  {own:.1} → {swapped:.1}  {article} for {profile}")),
         );
         lines
     }
@@ -336,7 +339,8 @@ mod tests {
     }
 
     fn article(title: &str, summary: &str) -> Article {
-        let row = serde_json::json!({"title": title, "summary": summary, "source": "Kuwait Times", "source_type": SourceType::News});
+        let row =
+            serde_json::json!({"title": title, "summary": summary, "source": "Kuwait Times", "source_type": SourceType::News});
         serde_json::from_value(row).expect("reads")
     }
 
@@ -358,7 +362,9 @@ mod tests {
         for gone in ["Equate", "EQUATE", "Kuwait", "Lopez", "Maria", "Warba"] {
             assert!(!format!("{} {} {}", s.article.title, s.article.summary, s.article.source).contains(gone), "{gone}: {s:?}");
         }
-        for kept in ["opens posts for graduates", "The company ", " hires in ", "GPU team", " Bank", "Apply by March 15.", "Officials"] {
+        for kept in
+            ["opens posts for graduates", "The company ", " hires in ", "GPU team", " Bank", "Apply by March 15.", "Officials"]
+        {
             assert!(s.article.title.contains(kept) || s.article.summary.contains(kept), "{kept}: {s:?}");
         }
         // EQUATE stays in capitals.
@@ -379,7 +385,10 @@ mod tests {
 
     #[test]
     fn capitals_that_say_nothing_are_left_alone() {
-        let plain = article("Chips are getting faster", "Faster chips arrive. Nobody is named here. On Friday, the AI and GPU makers met.");
+        let plain = article(
+            "Chips are getting faster",
+            "Faster chips arrive. Nobody is named here. On Friday, the AI and GPU makers met.",
+        );
         assert_eq!(swap_names(&plain, &reader(), &[], &|_| false, 1), None);
         // A title in title case says nothing; a name there is found by its lists.
         let s = swapped("New Chips Are Getting Faster For Warba Bank", "Faster chips arrive.");

@@ -13,7 +13,7 @@ pub(super) use job::run;
 use crate::domain::recipe::Sampling;
 use crate::domain::{Article, ChatMessage, Profile, Recipe, Renderer, Role, read_tolerant, split_think};
 use crate::evaluate::{
-    Awareness, CUTS, CutRow, Faithfulness, ProfileRow3, Probes, Square, SwapRow, agreement, awareness, cut, faithfulness,
+    Awareness, CUTS, CutRow, Faithfulness, Probes, ProfileRow3, Square, SwapRow, agreement, awareness, cut, faithfulness,
     memorisation, neutral_profile, profile_swap, swap_names,
 };
 use crate::scorer::{Scorer, ScorerError};
@@ -218,7 +218,8 @@ impl Variants {
         let neutral = neutral_profile()?;
         let mut all = Self { prompts: Vec::new(), swapped: Vec::new(), nameless: 0 };
         for row in &material.drawn.rows {
-            let readers = [("own", row.profile), ("again", row.profile), ("neutral reader", &neutral), ("other reader", row.other)];
+            let readers =
+                [("own", row.profile), ("again", row.profile), ("neutral reader", &neutral), ("other reader", row.other)];
             for (what, profile) in readers {
                 all.prompts.push(Prompt { id: name(row, what), messages: messages(material, profile, row.article)? });
             }
@@ -228,7 +229,8 @@ impl Variants {
             all.swapped.push(swapped.as_ref().map(|_| all.prompts.len()));
             match swapped {
                 Some(s) => {
-                    all.prompts.push(Prompt { id: name(row, "other names"), messages: messages(material, &s.profile, &s.article)? });
+                    all.prompts
+                        .push(Prompt { id: name(row, "other names"), messages: messages(material, &s.profile, &s.article)? });
                 }
                 None => all.nameless += 1,
             }
@@ -252,7 +254,8 @@ impl Variants {
 
     fn profile_rows(&self, scores: &[Option<f64>], material: &ProbeMaterial<'_>) -> Vec<ProfileRow3> {
         let own = scores.chunks_exact(ALWAYS).take(material.drawn.rows.len());
-        let row = |(row, s): (&Judged<'_>, &[Option<f64>])| ProfileRow3 { truth: row.truth, own: s[0], neutral: s[2], other: s[3] };
+        let row =
+            |(row, s): (&Judged<'_>, &[Option<f64>])| ProfileRow3 { truth: row.truth, own: s[0], neutral: s[2], other: s[3] };
         material.drawn.rows.iter().zip(own).map(row).collect()
     }
 }

@@ -32,7 +32,8 @@ use rusqlite::Connection;
 use super::WorkspaceError;
 
 /// Steps of the schema, in order; a released step is never edited, a new one is added.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_4.sql"), include_str!("schema_5.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_4.sql"), include_str!("schema_5.sql")];
 
 /// A connection to the ledger. Each thread has its own; SQLite keeps them apart.
 pub struct Ledger {
