@@ -131,7 +131,7 @@ fn conduct_and_hear(
     output: Output,
     listen: &dyn Fn(&Event),
 ) -> Result<(bool, Arc<Snapshot>)> {
-    let evaluates = matches!(&command, Command::Errand { errand: Errand::Evaluate { .. } });
+    let evaluates = matches!(&command, Command::Errand { errand: Errand::Evaluate { .. } | Errand::Probe { .. } });
     with_engine(workspace, async |handle| {
         let mut events = handle.events();
         let mut bars = bars::Bars::new();
@@ -160,7 +160,7 @@ fn conduct_and_hear(
         };
         bars.clear();
         let snapshot = settled(&mut snapshot).await?;
-        // An evaluation off the path prints its own record.
+        // An evaluation or a probe off the path prints its own record.
         if !evaluates {
             finish(&snapshot, complete, output)?;
         }

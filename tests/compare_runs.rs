@@ -141,6 +141,7 @@ fn stored_runs_are_compared_probed_and_reported_by_the_binary() {
     let workspace = Workspace::small();
     let run = workspace.stratos(&["run", "--yes", "--to", "validate", "--json"]);
     assert!(run.status.success(), "{}", text(&run));
+    agree(&workspace);
     let constant = workspace.stratos(&["validate", "--predictor", "constant", "--json"]);
     assert!(constant.status.success(), "{}", text(&constant));
 
@@ -172,4 +173,21 @@ fn stored_runs_are_compared_probed_and_reported_by_the_binary() {
     assert!(html.contains("probes of") && html.contains("<svg") && !html.contains("<script"));
     // For `.ci/peers/report_check.py`.
     std::fs::write(std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("report.html"), html).expect("writes");
+}
+
+/// The rehearsal teacher thinks what it scores: the rules of agreement hold for a rubric that is followed.
+fn agree(workspace: &Workspace) {
+    let bands = Bands::from_edges(&[0.0, 2.0, 5.5, 7.0, 9.0]).expect("ascending");
+    let file = workspace.path().join("data/training_v19_cot.jsonl");
+    let rows = std::fs::read_to_string(file).expect("exported");
+    let rows: Vec<serde_json::Value> = rows.lines().filter_map(|l| serde_json::from_str(l).ok()).collect();
+    let answer = |row: &serde_json::Value| -> Option<(String, f64)> {
+        let text = row["messages"].as_array()?.last()?["content"].as_str()?.to_owned();
+        let (think, rest) = stratos::domain::split_think(&text);
+        Some((think?.to_owned(), stratos::domain::read_tolerant(rest, (0.0, 10.0)).ok()?.0))
+    };
+    let answers: Vec<(String, f64)> = rows.iter().filter_map(answer).collect();
+    let found = stratos::evaluate::agreement(answers.iter().map(|(think, score)| (think.as_str(), *score)), &bands);
+    println!("{:#?}", found.lines());
+    assert!(found.n > 50 && found.share > Some(0.9), "{:#?}", found.lines());
 }

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use stratos::domain::recipe::Sampling;
 use stratos::domain::{Article, Digest, Profile, ProfileRow, Recipe, Renderer, Role};
 use stratos::engine::{Judged, ProbeMaterial, draw, probe};
-use stratos::evaluate::{Probes, Runtime};
+use stratos::evaluate::{Probes, Runtime, swap_names};
 use stratos::scorer::{OnRow, Scorer, ScorerError};
 use stratos::student::{Generated, Prompt, Stop};
 
@@ -221,4 +221,35 @@ fn a_recipe_without_thoughts_is_probed_for_the_rest_and_says_so() {
     let found = world.probed(reader);
     assert!(found.faithfulness.is_none() && found.agreement.is_none() && found.profile_swap.is_some());
     assert!(found.notes[0].contains("no think block"), "{:?}", found.notes);
+}
+
+#[test]
+fn real_articles_change_their_names_and_little_else() {
+    let Some(data) = std::env::var_os("STRATOS_TEST_DATA") else {
+        eprintln!("skipped: STRATOS_TEST_DATA is not set");
+        return;
+    };
+    let data = std::path::PathBuf::from(data);
+    let lines = |name: &str| std::fs::read_to_string(data.join(name)).expect("readable");
+    let articles: Vec<Article> = lines("articles.jsonl").lines().filter_map(|l| serde_json::from_str(l).ok()).collect();
+    let rows: Vec<ProfileRow> = lines("profiles.jsonl").lines().filter_map(|l| serde_json::from_str(l).ok()).collect();
+    let profiles: Vec<Profile> = rows.into_iter().filter_map(|r| r.into_profile().ok()).collect();
+    let known: Vec<&str> = profiles.iter().flat_map(|p| p.tracked.iter().map(String::as_str)).collect();
+    let words =
+        |text: &str| text.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    let (mut swapped, mut changed, mut all) = (0, 0, 0);
+    for (i, article) in articles.iter().enumerate() {
+        let Some(s) = swap_names(article, &profiles[i % profiles.len()], &known, &|_| false, 19) else { continue };
+        let (before, after) = (words(&article.summary), words(&s.article.summary));
+        assert_eq!(before.len(), after.len(), "{}", article.summary);
+        swapped += 1;
+        all += before.len() as u32;
+        changed += before.iter().zip(&after).filter(|(a, b)| a != b).count() as u32;
+        if i % 211 == 0 {
+            println!("{}\n  -> {}\n{}\n  -> {}\n", article.title, s.article.title, article.summary, s.article.summary);
+        }
+    }
+    println!("{swapped} of {} articles have names; {changed} of {all} words changed", articles.len());
+    assert!(swapped * 2 > articles.len(), "{swapped} of {}", articles.len());
+    assert!((0.02..0.30).contains(&(f64::from(changed) / f64::from(all))), "{changed} of {all}");
 }

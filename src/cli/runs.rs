@@ -45,10 +45,12 @@ pub struct ProbesArgs {
 pub fn probes(workspace: &Arc<Workspace>, args: &ProbesArgs) -> Result<ExitCode> {
     let errand = Command::Errand { errand: Errand::Probe { n: args.n } };
     let (complete, end) = headless::conduct_and_look(workspace, errand, Output::of(args.json))?;
-    if !args.json {
-        headless::news(&end);
-    } else if let Some(probes) = engine::last_probes(workspace)?.filter(|_| complete) {
+    let Some(probes) = engine::last_probes(workspace)?.filter(|_| complete) else { return Ok(ExitCode::from(2)) };
+    if args.json {
         say(&serde_json::to_string(&serde_json::json!({"event": "probes", "probes": probes}))?);
+    } else {
+        probes.lines().iter().for_each(|line| say(&headless::clean(line)));
+        headless::news(&end);
     }
-    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(2) })
+    Ok(ExitCode::SUCCESS)
 }

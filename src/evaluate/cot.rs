@@ -219,6 +219,22 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_runs_in_circles_is_counted_however_it_ends() {
+        // Guard S4: what greedy decoding makes of a think block.
+        let circle = "The reader follows chips and the article is about chips, so it matters. ".repeat(4);
+        let outputs = [
+            format!("<think>{circle}</think>\nSCORE: 7.0 | REASON: r."),
+            format!("<think>{circle}"),
+            format!("<think>a</think>\nSCORE: 7.0 | REASON: {}", circle.to_uppercase()),
+            "<think>The reader follows chips.</think>\nSCORE: 7.0 | REASON: r.".to_owned(),
+        ];
+        let items: Vec<CotItem<'_>> = outputs.iter().map(|o| item(o, "", 7.0)).collect();
+        let report = measure_cot(&items, &recipe());
+        assert_eq!((report.repetition, report.echo), (3, 0));
+        assert!(report.lines().iter().any(|l| l.starts_with("3 outputs repeat 8 words 3 times")));
+    }
+
+    #[test]
     fn thirteen_copied_words_are_an_echo_and_twelve_are_not() {
         let article = format!("Start, {}. End.", numbered(0, 30));
         for (copied, echoes) in [(12, 0), (13, 1)] {

@@ -120,6 +120,9 @@ fn lead(input: &ReportInput<'_>) -> Vec<String> {
     if e.metrics.n < FEW_ROWS {
         lines.push(format!("Only {} rows: no figure here is to be leaned on (guard E4).", e.metrics.n));
     }
+    if e.subject.recipe != input.recipe.digest() {
+        lines.push("The recipe has changed since; bands, scale and tiers below are today's.".into());
+    }
     if let Some(failed) = input.probes.map(Probes::failures).filter(|f| !f.is_empty()) {
         lines.push(format!("Probes found: {}.", failed.join("; ")));
     }

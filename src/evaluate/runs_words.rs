@@ -128,8 +128,14 @@ fn changed(changes: &[Change], lines: &mut Vec<String>) {
         return;
     }
     lines.push(format!("  {} settings differ", changes.len()));
-    let value = |v: &Option<String>| v.as_ref().map_or_else(|| "—".to_owned(), |v| one_line(v, 60));
+    let value = |v: &Option<String>| v.as_ref().map_or_else(|| "—".to_owned(), |v| short(v));
     lines.extend(changes.iter().map(|c| one_line_kept(&format!("    {}: {} → {}", c.name, value(&c.first), value(&c.other)))));
+}
+
+/// A value as it is, a digest by its first digits.
+fn short(value: &str) -> String {
+    let digest = value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit());
+    if digest { value.chars().take(12).collect() } else { one_line(value, 60) }
 }
 
 fn disagreement(d: &RunDisagreement, lines: &mut Vec<String>) {

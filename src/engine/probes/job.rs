@@ -60,7 +60,7 @@ pub fn run(context: &mut JobContext, n: usize) -> Result<PhaseEnd, Failure> {
     context.ledger.put_probes(&digest, &serde_json::to_string(&found)?, context.clock.now())?;
     let failed = found.failures();
     let verdict = if failed.is_empty() { "nothing speaks against it".to_owned() } else { failed.join("; ") };
-    Ok(PhaseEnd::Aside { headline: format!("{}\nprobes: {verdict}", found.lines().join("\n")) })
+    Ok(PhaseEnd::Aside { headline: format!("probes of {}: {verdict}", found.model.short()) })
 }
 
 /// The newest evaluation of this model.

@@ -9,7 +9,7 @@ use super::super::wiring;
 use super::output_of;
 use crate::dataset::Side;
 use crate::domain::{Phase, read_tolerant};
-use crate::evaluate::{Evaluation, FEW_ROWS, Metrics, figure};
+use crate::evaluate::{Evaluation, FEW_ROWS, Metrics, Probes, figure};
 use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
 /// Rows of the worst disagreements that are shown.
@@ -46,6 +46,9 @@ pub(super) fn view(workspace: &Workspace, ledger: &Ledger, standings: &[Standing
         verdict_lines: evaluation.verdict.lines.clone(),
         ..ValidateView::default()
     };
+    // A record that no longer reads is of an older version; the tab goes without it.
+    let probes = ledger.probes_of(&subject)?.and_then(|text| serde_json::from_str::<Probes>(&text).ok());
+    view.think.extend(probes.iter().flat_map(Probes::lines));
     let Some(dataset) = output_of(standings, Phase::Dataset) else { return Ok(view) };
     let Ok(stored) = load_dataset(workspace, &dataset) else { return Ok(view) };
     let outputs = outputs(ledger, &evaluation, &subject)?;
