@@ -169,6 +169,14 @@ fn preference_and_trust_choose_among_annotators_and_the_others_are_second_opinio
     choose(&workspace, "sources = [\"imported\"]\nmin_trust = \"high\"");
     built(&workspace);
     assert_eq!((by("second"), by("first")), (40, 0));
+    import(&workspace, "third.jsonl", &second[40..42]);
+    choose(&workspace, "sources = [\"imported\"]\nannotators = [\"second\"]\nmin_rows_per_reader = 38");
+    // 28 + 10 each, and one more for two of them: all four have enough; one more asked for, and two have not.
+    built(&workspace);
+    assert_eq!(by("second") + by("first"), 112);
+    choose(&workspace, "sources = [\"imported\"]\nmin_rows_per_reader = 39");
+    let said = refused(&workspace, &["dataset", "build"]);
+    assert!(said.contains("D1") && said.contains("training rows of 2 readers"), "{said}");
     choose(&workspace, "sources = [\"imported\"]\nexclude = [\"second\"]");
     built(&workspace);
     assert_eq!((by("second"), by("first")), (0, 112));

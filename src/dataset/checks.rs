@@ -25,7 +25,7 @@ pub fn d1(rows: &BTreeMap<ProfileId, usize>, min_profiles: usize, min_rows: usiz
         return Finding::fail(
             "D1",
             format!("fewer than {min_rows} training rows for {}", list(&short)),
-            "judge more articles for these readers or leave them out of the workspace",
+            "judge more articles for these readers, or leave them out: [select] profiles, [labels] min_rows_per_reader",
         );
     }
     let least = rows.values().min().copied().unwrap_or(0);

@@ -11,7 +11,7 @@ use super::job::{Failure, JobContext};
 use super::phases::kept_traces;
 use crate::dataset::labels::{Rules, trace_of};
 use crate::dataset::{Provenance, Quarantined, Selection, SourcedTrace};
-use crate::domain::{Article, Digest, FileLine, Finding, LabelKind, LabelState, Profile, Trust};
+use crate::domain::{Article, Digest, FileLine, Finding, LabelKind, LabelState, Profile, ProfileId, Trust};
 use crate::workspace::{LabelSource, Ledger, StoredLabel, Workspace, WorkspaceError};
 
 /// Every label with its file, as it stands now.
@@ -91,8 +91,28 @@ pub(super) fn gather(context: &mut JobContext) -> Result<Gathered, Failure> {
                 Err(quarantined) => left_out.push(*quarantined),
             }
         }
+        traces = with_enough(traces, choice.min_rows_per_reader, &mut left_out);
     }
     Ok(Gathered { traces, left_out, profiles: classified.profiles, articles: classified.articles })
+}
+
+/// Takes the imported labels of readers with fewer judgements than `least` out.
+fn with_enough(traces: Vec<SourcedTrace>, least: usize, left_out: &mut Vec<Quarantined>) -> Vec<SourcedTrace> {
+    let mut rows: HashMap<ProfileId, usize> = HashMap::new();
+    for sourced in &traces {
+        *rows.entry(sourced.trace.pair.profile.clone()).or_default() += 1;
+    }
+    let few = |s: &SourcedTrace| s.provenance.file.is_some() && rows.get(&s.trace.pair.profile).is_none_or(|n| *n < least);
+    let (small, kept): (Vec<SourcedTrace>, Vec<SourcedTrace>) = traces.into_iter().partition(few);
+    left_out.extend(small.into_iter().map(|SourcedTrace { trace, provenance }| Quarantined {
+        article: trace.pair.article.to_string(),
+        profile: trace.pair.profile.to_string(),
+        score: Some(trace.answer.score),
+        reason: "reader with few labels".into(),
+        annotator: provenance.annotator,
+        file: provenance.file,
+    }));
+    kept
 }
 
 fn taking_part(workspace: &Workspace, stored: &StoredLabel, source: &LabelSource) -> Result<SourcedTrace, Box<Quarantined>> {

@@ -16,12 +16,15 @@ pub struct LabelChoice {
     pub exclude: Vec<String>,
     /// Imported labels of less trust do not take part.
     pub min_trust: Trust,
+    /// Imported labels of readers with fewer of them do not take part: a reader of a few rows stops a build (guard D1) and
+    /// teaches little. 0: all take part.
+    pub min_rows_per_reader: usize,
 }
 
 impl Default for LabelChoice {
     fn default() -> Self {
         let sources = SOURCES.map(str::to_owned).to_vec();
-        Self { sources, annotators: Vec::new(), exclude: Vec::new(), min_trust: Trust::Low }
+        Self { sources, annotators: Vec::new(), exclude: Vec::new(), min_trust: Trust::Low, min_rows_per_reader: 0 }
     }
 }
 
