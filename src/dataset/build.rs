@@ -203,8 +203,9 @@ pub fn build(recipe: &Recipe, sources: Sources<'_>, seed: u64) -> Result<Dataset
         quarantined: by_reason,
         set_aside: set_aside.iter().map(|(held, n)| (held.label().to_owned(), *n)).collect(),
     });
-    let held = set_aside.values().sum::<usize>();
-    findings.extend(figures::findings(recipe, &examples, &stats, sources.traces.len(), quarantined.len() + held));
+    let given = sources.traces.len() + sources.left_out.len();
+    let aside = quarantined.len() + set_aside.values().sum::<usize>();
+    findings.extend(figures::findings(recipe, &examples, &stats, given, aside));
     let digest = digest(&examples, seed);
     let middle = recipe.scale.middle();
     Ok(Dataset { examples, split, clusters, balance, quarantined, set_aside, findings, stats, seed, digest, middle })
