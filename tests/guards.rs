@@ -249,12 +249,12 @@ fn prompts(wrong: bool) -> Finding {
 /// T8 on rows whose sampler was honoured, or ignored by a shuffle.
 fn sampled(drawn: OrderStrategy) -> Finding {
     let recipe = recipe();
-    let row = |i: usize| OrderRow::new(if i % 10 == 0 { 9.0 } else { 0.5 }, 1, &recipe.train.run, &recipe.bands);
+    let row = |i: usize| OrderRow::new(if i.is_multiple_of(10) { 9.0 } else { 0.5 }, 1, &recipe.train.run, &recipe.bands);
     let rows: Vec<OrderRow> = (0..1000).map(row).collect();
     let ids: Vec<String> = (0..1000).map(|i| format!("r{i}")).collect();
     let orders = [order(&rows, drawn, 5.0, 19, 0)];
-    let draws = Draws { strategy: OrderStrategy::Weighted, rows: &rows, ids: &ids, bands: &recipe.bands, orders: &orders };
-    let report = SamplerReport::of(&draws, 19);
+    let epoch = Draws { strategy: OrderStrategy::Weighted, rows: &rows, ids: &ids, bands: &recipe.bands, orders: &orders };
+    let report = SamplerReport::of(&epoch, 19);
     if report.pass { Finding::pass("T8", report.words()) } else { Finding::fail("T8", report.words(), "start anew") }
 }
 

@@ -44,7 +44,9 @@ pub fn explain(id: &str, json: bool) -> Result<ExitCode> {
     if json {
         say(&serde_json::to_string(row)?);
     } else {
-        explanation(row).iter().for_each(|line| say(line));
+        for line in explanation(row) {
+            say(&line);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -77,7 +79,9 @@ pub fn doctor(workspace: &Workspace, args: &DoctorArgs) -> Result<ExitCode> {
     if args.json {
         say(&serde_json::to_string(&checkup)?);
     } else {
-        lines(&checkup, args.verbose).iter().for_each(|line| say(&headless::clean(line)));
+        for line in lines(&checkup, args.verbose) {
+            say(&headless::clean(&line));
+        }
     }
     Ok(if checkup.count(State::Error) > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

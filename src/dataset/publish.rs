@@ -1,4 +1,4 @@
-//! The dataset for other programs: TRL's `messages` and `prompt`/`completion`, ShareGPT, Parquet, each with a dataset card.
+//! The dataset for other programs: TRL's `messages` and `prompt`/`completion`, `ShareGPT`, Parquet, each with a dataset card.
 //!
 //! Owns the formats and the folder they are written into: whole files, what this program wrote and nobody changed is
 //! replaced, everything else is refused. Which dataset, and the facts that the card tells, are the caller's.

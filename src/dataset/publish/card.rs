@@ -36,86 +36,83 @@ pub struct CardFacts<'a> {
 }
 
 pub(super) fn card(format: Format, facts: &CardFacts<'_>, files: &[PublishedFile]) -> String {
-    let mut out = front_matter(facts, files);
     let stats = facts.stats;
     let t = &stats.totals;
-    out.push_str(&format!("\n# {}\n\n{}\n\n", line(&stats.recipe), line(facts.summary)));
-    out.push_str(&format!(
+    let mut out = front_matter(facts, files);
+    let mut say = |text: String| out.push(text);
+    say(format!("\n# {}\n\n{}\n", line(&stats.recipe), line(facts.summary)));
+    say(format!(
         "{} rows in the `{format}` form: {} to train on ({} read in an epoch, by `repeats`) and {} held out; {} articles for \
-         {} readers. Written by `stratos dataset export`.\n",
+         {} readers. Written by `stratos dataset export`.",
         t.rows, t.train, t.epoch, t.eval, t.articles, t.profiles
     ));
-    out.push_str("\n## Where the labels come from\n\n| source | rows |\n| --- | --: |\n");
-    for (source, rows) in &facts.provenance {
-        out.push_str(&format!("| {} | {rows} |\n", cell(source)));
-    }
-    out.push_str(&format!(
+    say("\n## Where the labels come from\n\n| source | rows |\n| --- | --: |".into());
+    facts.provenance.iter().for_each(|(source, rows)| say(format!("| {} | {rows} |", cell(source))));
+    say(format!(
         "\n## Split\n\nBy clusters of articles, so that no article and no near-copy of one is on both sides: {} clusters to train \
-         on, {} held out, stratified by reader and band. Seed {}.\n\n",
+         on, {} held out, stratified by reader and band. Seed {}.\n",
         t.train_clusters, t.eval_clusters, stats.seed
     ));
     if facts.sealed.is_empty() {
-        out.push_str("No hold-out is sealed in the workspace this was written from.\n");
+        say("No hold-out is sealed in the workspace this was written from.".into());
     }
-    for words in &facts.sealed {
-        out.push_str(&format!("{}\n", line(words)));
-    }
-    out.push_str("\n## Bands\n\n| band | train | per epoch | held out |\n| --- | --: | --: | --: |\n");
+    facts.sealed.iter().for_each(|words| say(line(words)));
+    say("\n## Bands\n\n| band | train | per epoch | held out |\n| --- | --: | --: | --: |".into());
     for b in &stats.by_band {
-        out.push_str(&format!("| {} | {} | {} | {} |\n", cell(&b.band), b.train, b.epoch, b.eval));
+        say(format!("| {} | {} | {} | {} |", cell(&b.band), b.train, b.epoch, b.eval));
     }
-    out.push_str("\n## Guards\n\n| guard | said | saw |\n| --- | --- | --- |\n");
+    say("\n## Guards\n\n| guard | said | saw |\n| --- | --- | --- |".into());
     for g in &facts.guards {
-        let said = match (&g.overridden, g.passed) {
-            (_, true) => "passed".to_owned(),
-            (Some(why), false) => format!("overridden: {}", cell(why)),
-            (None, false) => "failed".to_owned(),
-        };
-        out.push_str(&format!("| {} | {said} | {} |\n", cell(&g.id), cell(&g.saw)));
+        say(format!("| {} | {} | {} |", cell(&g.id), said(g), cell(&g.saw)));
     }
-    out.push_str("\n## Left out\n\n");
-    let left: Vec<String> =
-        stats.quarantined.iter().chain(&stats.rejected).map(|(why, n)| format!("- {}: {n}\n", line(why))).collect();
-    out.push_str(if left.is_empty() { "Nothing was.\n" } else { "" });
-    out.extend(left);
-    out.push_str("\n## Digests (SHA-256)\n\n| what | digest |\n| --- | --- |\n");
-    out.push_str(&format!("| dataset | `{}` |\n| recipe | `{}` |\n", facts.dataset.as_str(), facts.recipe.as_str()));
+    say("\n## Left out\n".into());
+    if stats.quarantined.is_empty() && stats.rejected.is_empty() {
+        say("Nothing was.".into());
+    }
+    stats.quarantined.iter().chain(&stats.rejected).for_each(|(why, n)| say(format!("- {}: {n}", line(why))));
+    say("\n## Digests (SHA-256)\n\n| what | digest |\n| --- | --- |".into());
+    say(format!("| dataset | `{}` |\n| recipe | `{}` |", facts.dataset.as_str(), facts.recipe.as_str()));
     for file in files {
-        out.push_str(&format!("| {} | `{}` |\n", cell(&file.name), file.digest.as_str()));
+        say(format!("| {} | `{}` |", cell(&file.name), file.digest.as_str()));
     }
-    out.push_str(&format!(
+    say(format!(
         "\n## Licence\n\n`{}`. Titles and summaries belong to their publishers, labels and reasons fall under the terms of the \
          teachers above: check both before this leaves your machine.\n",
         line(facts.licence)
     ));
-    out
+    out.join("\n")
+}
+
+fn said(guard: &GuardLine) -> String {
+    match (&guard.overridden, guard.passed) {
+        (_, true) => "passed".to_owned(),
+        (Some(why), false) => format!("overridden: {}", cell(why)),
+        (None, false) => "failed".to_owned(),
+    }
 }
 
 /// YAML in double quotes, so that no text can be anything but a text.
-fn front_matter(facts: &CardFacts<'_>, files: &[PublishedFile]) -> String {
+fn front_matter(facts: &CardFacts<'_>, files: &[PublishedFile]) -> Vec<String> {
     let text = |s: &str| serde_json::Value::String(one_line(s, 200)).to_string();
-    let rows = facts.stats.totals.rows;
-    let size = match rows {
+    let size = match facts.stats.totals.rows {
         0..1_000 => "n<1K",
         1_000..10_000 => "1K<n<10K",
         10_000..100_000 => "10K<n<100K",
         _ => "100K<n<1M",
     };
-    let mut out = format!("---\nlicense: {}\n", text(facts.licence));
+    let mut out = vec!["---".to_owned(), format!("license: {}", text(facts.licence))];
     if !facts.languages.is_empty() {
         let codes: Vec<String> = facts.languages.iter().map(|code| text(code)).collect();
-        out.push_str(&format!("language: [{}]\n", codes.join(", ")));
+        out.push(format!("language: [{}]", codes.join(", ")));
     }
-    out.push_str(&format!(
-        "pretty_name: {}\ntask_categories: [\"text-generation\"]\ntags: [\"relevance\", \"distillation\", \"stratos\"]\n\
-         size_categories: [\"{size}\"]\nconfigs:\n- config_name: \"default\"\n  data_files:\n",
-        text(&facts.stats.recipe)
-    ));
+    out.push(format!("pretty_name: {}", text(&facts.stats.recipe)));
+    out.push("task_categories: [\"text-generation\"]\ntags: [\"relevance\", \"distillation\", \"stratos\"]".into());
+    out.push(format!("size_categories: [\"{size}\"]\nconfigs:\n- config_name: \"default\"\n  data_files:"));
     for file in files.iter().filter(|f| f.rows > 0) {
         let split = file.name.split('.').next().unwrap_or_default();
-        out.push_str(&format!("  - split: {}\n    path: {}\n", text(split), text(&file.name)));
+        out.push(format!("  - split: {}\n    path: {}", text(split), text(&file.name)));
     }
-    out.push_str("---\n");
+    out.push("---".into());
     out
 }
 
