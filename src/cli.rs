@@ -198,7 +198,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Act::Train(args)) => phases::single(&open(&root)?, Phase::Train, &args.phase),
         Some(Act::Compare(args)) => runs::compare(&*open(&root)?, &args),
         Some(Act::Report(args)) => report::report(&*open(&root)?, &args),
-        Some(Act::Validate(args)) => validate::validate(&open(&root)?, args),
+        Some(Act::Validate(args)) => validate::validate(&open(&root)?, &args),
         Some(Act::Audit(act)) => phases::audit(&open(&root)?, act),
         Some(Act::Deploy(args)) => phases::single(&open(&root)?, Phase::Deploy, &args),
         Some(Act::Score(args)) => score::score(&open(&root)?, args),

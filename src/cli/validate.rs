@@ -22,10 +22,10 @@ pub struct ValidateArgs {
     act: Option<Act>,
     #[command(flatten)]
     phase: PhaseArgs,
-    /// Who predicts: student, base, server, gguf:PATH, folder:PATH, teacher:NAME, file:PATH, constant, profile-median, lexical
+    /// Who predicts: student, base, server, `gguf:PATH`, `folder:PATH`, `teacher:NAME`, `file:PATH`, constant, profile-median, lexical
     #[arg(long)]
     predictor: Option<PredictorChoice>,
-    /// Which rows: held-out, train, sealed, file:PATH (JSON lines of article_id, profile_id, score, annotator)
+    /// Which rows: held-out, train, sealed, `file:PATH` (JSON lines of `article_id`, `profile_id`, score, annotator)
     #[arg(long)]
     rows: Option<RowsChoice>,
     /// How answers are drawn: served, as the recipe says, or low, at its temperature floor
@@ -65,7 +65,7 @@ pub enum Act {
     },
 }
 
-pub fn validate(workspace: &Arc<Workspace>, args: ValidateArgs) -> Result<ExitCode> {
+pub fn validate(workspace: &Arc<Workspace>, args: &ValidateArgs) -> Result<ExitCode> {
     match &args.act {
         Some(Act::List { json }) => return list(workspace, *json),
         Some(Act::Probes(args)) => return super::runs::probes(workspace, args),
@@ -74,19 +74,19 @@ pub fn validate(workspace: &Arc<Workspace>, args: ValidateArgs) -> Result<ExitCo
             if *json {
                 say(&serde_json::to_string(&serde_json::json!({"id": id, "evaluation": evaluation}))?);
             } else {
-                evaluation_lines(&evaluation).iter().for_each(|line| say(&headless::clean(line)));
+                print(&evaluation_lines(&evaluation));
             }
             return Ok(ExitCode::SUCCESS);
         }
         None => {}
     }
     let json = args.phase.json;
-    let Some(request) = request(&args) else {
+    let Some(request) = request(args) else {
         let code = phases::single(workspace, Phase::Validate, &args.phase)?;
         let newest = workspace.ledger()?.last_record(Phase::Validate)?;
         if let Some(record) = newest.filter(|_| !json && code == ExitCode::SUCCESS) {
             let (id, evaluation) = engine::stored_run(workspace, record.output.as_str())?;
-            part_lines(&evaluation).iter().for_each(|line| say(&headless::clean(line)));
+            print(&part_lines(&evaluation));
             say(&format!("run {}", id.short()));
         }
         return Ok(code);
@@ -98,10 +98,16 @@ pub fn validate(workspace: &Arc<Workspace>, args: ValidateArgs) -> Result<ExitCo
         let short = Evaluation { rows: Vec::new(), ..evaluation };
         say(&serde_json::to_string(&serde_json::json!({"event": "evaluation", "id": id, "evaluation": short}))?);
     } else {
-        evaluation_lines(&evaluation).iter().for_each(|line| say(&headless::clean(line)));
+        print(&evaluation_lines(&evaluation));
         say(&format!("run {}", id.short()));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn print(lines: &[String]) {
+    for line in lines {
+        say(&headless::clean(line));
+    }
 }
 
 /// What the flags ask for; `None`: the phase.
@@ -139,7 +145,9 @@ fn list(workspace: &Workspace, json: bool) -> Result<ExitCode> {
         "{:<13}{:<18}{:<24}{:<22}{:>7}{:>8}  {:<18}{:>7}{:>8}",
         "run", "when", "predictor", "rows", "n", "MAE", "95 % interval", "ρ", "skill"
     ));
-    runs.iter().for_each(|run| say(headless::clean(&line(run)).trim_end()));
+    for run in &runs {
+        say(headless::clean(&line(run)).trim_end());
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -69,12 +69,12 @@ impl Calibration {
         let held: Vec<Vec<(f64, f64)>> =
             (0..folds).map(|fold| fit(&|r| fold_of.get(r.cluster.as_str()) != Some(&fold))).collect();
         let whole = fit(&|_| true);
-        let (mut raw, mut inside, mut outside) = (0.0, 0.0, 0.0);
+        let (mut raw, mut in_sample, mut outside) = (0.0, 0.0, 0.0);
         let mut by_article: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
         for row in rows {
             let charge = (row.truth - scale.0).max(scale.1 - row.truth);
             let error = |p: f64| (p - row.truth).abs();
-            let (before, after, seen) = match reading(row) {
+            let (before, after, inside) = match reading(row) {
                 None => (charge, charge, charge),
                 Some(p) => {
                     let fold = fold_of.get(row.cluster.as_str()).copied().unwrap_or_default();
@@ -83,7 +83,7 @@ impl Calibration {
             };
             raw += before;
             outside += after;
-            inside += seen;
+            in_sample += inside;
             let sums = by_article.entry(&row.article).or_default();
             sums.0 += after - before;
             sums.1 += 1.0;
@@ -100,7 +100,7 @@ impl Calibration {
             folds,
             raw_mae: raw / n,
             mae: outside / n,
-            in_sample_mae: inside / n,
+            in_sample_mae: in_sample / n,
             difference,
             kept,
         })

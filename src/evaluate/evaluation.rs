@@ -85,7 +85,7 @@ impl Subject {
 /// Which rows were judged.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RowSet {
-    /// "held-out", "train", "sealed" or "file:NAME"
+    /// "held-out", "train", "sealed" or `file:NAME`
     pub name: String,
     /// Of pairs and truths, in pair order.
     pub digest: Digest,
@@ -216,6 +216,9 @@ pub struct Evaluation {
     pub settings: BTreeMap<String, String>,
 }
 
+/// The score of a sanity cell by title and reader.
+pub type SanityScore<'a> = dyn Fn(&str, &str) -> Option<f64> + 'a;
+
 /// What an evaluation is made from.
 pub struct Material<'a> {
     pub subject: Subject,
@@ -228,7 +231,7 @@ pub struct Material<'a> {
     pub fitted_here: usize,
     pub answered: &'a [Answered<'a>],
     /// The predictor's score of a sanity cell by title and reader; `None`: it was not asked.
-    pub sanity_score: Option<&'a dyn Fn(&str, &str) -> Option<f64>>,
+    pub sanity_score: Option<&'a SanityScore<'a>>,
     /// A calibrator that scores go through before they are judged; it has been proved to belong to this model.
     pub calibrator: Option<&'a Calibration>,
     pub floor: Option<NoiseFloor>,

@@ -43,7 +43,9 @@ pub use bootstrap::{DRAWS, Intervals, intervals, percentile};
 pub use calibration::{CALIBRATE_FROM, Calibration, Readout};
 pub use causes::causes;
 pub use cot::{CotItem, CotReport, TierDepth, measure_cot};
-pub use evaluation::{Answered, BaselineMetrics, Evaluation, FEW_ROWS, Given, JudgedRow, Material, RowSet, Runtime, Subject};
+pub use evaluation::{
+    Answered, BaselineMetrics, Evaluation, FEW_ROWS, Given, JudgedRow, Material, RowSet, Runtime, SanityScore, Subject,
+};
 pub use faithfulness::{COSMETIC_ABOVE, CUTS, CutRow, CutShare, Faithfulness, cut, faithfulness};
 pub use floor::{FLOOR_FROM, NoiseFloor, d19};
 pub use groups::{GROUPED_BY, Group, groups};

@@ -75,13 +75,11 @@ pub(super) fn read_table(path: &Path, bands: &Bands, scale: &Scale) -> Result<Ta
     Ok(builder.finish(bands, scale))
 }
 
+/// Hears of a row and of the numbers of its article and reader.
+type OnRow<'a> = dyn FnMut(&mut TableBuilder, (u32, u32), Row) + 'a;
+
 /// Hands on row by row with the numbers of its article and reader; the second row of a pair is refused.
-fn each_row(
-    path: &Path,
-    scale: &Scale,
-    names: &mut TableBuilder,
-    on_row: &mut dyn FnMut(&mut TableBuilder, (u32, u32), Row),
-) -> Result<(), RowsError> {
+fn each_row(path: &Path, scale: &Scale, names: &mut TableBuilder, on_row: &mut OnRow<'_>) -> Result<(), RowsError> {
     let io = |source| RowsError::Io { path: path.to_owned(), source };
     let mut reader = BufReader::new(File::open(path).map_err(io)?);
     let mut first_seen: HashMap<(u32, u32), u32> = HashMap::new();

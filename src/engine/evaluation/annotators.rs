@@ -116,6 +116,15 @@ fn all_imported(ledger: &Ledger) -> Result<Vec<Annotator>, WorkspaceError> {
     Ok(by_name.into_iter().map(annotator).collect())
 }
 
+/// Teachers and annotators that judged anything here.
+fn everyone(ledger: &Ledger) -> Result<Vec<Annotator>, WorkspaceError> {
+    let mut all = all_imported(ledger)?;
+    for (provider, model) in teachers(ledger)? {
+        all.push(of_teacher(ledger, &provider, &model)?);
+    }
+    Ok(all)
+}
+
 /// The floor of these rows by a second annotator who is not the one that gives a row's truth. `asked`: by this name;
 /// otherwise the one with the most common rows. `None`: nobody else judged any of them.
 pub(super) fn floor(
@@ -124,16 +133,7 @@ pub(super) fn floor(
     items: &[Item],
     asked: Option<&str>,
 ) -> Result<Option<NoiseFloor>, Failure> {
-    let candidates = match asked {
-        Some(name) => vec![named(workspace, ledger, name)?],
-        None => {
-            let mut all = all_imported(ledger)?;
-            for (provider, model) in teachers(ledger)? {
-                all.push(of_teacher(ledger, &provider, &model)?);
-            }
-            all
-        }
-    };
+    let candidates = if let Some(name) = asked { vec![named(workspace, ledger, name)?] } else { everyone(ledger)? };
     let common = |annotator: &Annotator| -> Vec<Row> {
         let others = items.iter().filter(|i| i.source != annotator.name);
         others.filter_map(|i| annotator.scores.get(&i.pair).map(|score| row(&i.pair, i.truth, *score))).collect()

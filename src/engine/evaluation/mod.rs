@@ -166,9 +166,9 @@ fn fit(
         context.warn(text);
     }
     rows.sort_by(|a, b| a.pair.cmp(&b.pair));
-    let content: Vec<(&str, &str, f64)> =
+    let pairs: Vec<(&str, &str, f64)> =
         rows.iter().map(|i| (i.pair.article.as_str(), i.pair.profile.as_str(), i.truth)).collect();
-    Ok(Fit { digest: Digest::of_json(&("fit", content)), rows })
+    Ok(Fit { digest: Digest::of_json(&("fit", pairs)), rows })
 }
 
 fn resolved<'a>(people: &'a People, rows: &[Item]) -> Vec<(&'a Profile, &'a Article, f64)> {

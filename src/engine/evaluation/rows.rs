@@ -78,11 +78,11 @@ pub(super) fn choose(
         items.retain(|_| position.next().is_some_and(|i| drawn.contains(&i)));
         sample = format!("{} of {of} rows, drawn by band with seed {seed}", items.len());
     }
-    let content: Vec<(&str, &str, f64)> =
+    let pairs: Vec<(&str, &str, f64)> =
         items.iter().map(|i| (i.pair.article.as_str(), i.pair.profile.as_str(), i.truth)).collect();
     let set = RowSet {
         name: one_line(&request.rows.to_string(), 200),
-        digest: Digest::of_json(&content),
+        digest: Digest::of_json(&pairs),
         n: items.len(),
         of,
         sample,
