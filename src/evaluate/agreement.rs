@@ -173,11 +173,14 @@ mod tests {
         assert!(signals("a role that is strong, a place of interest").is_empty());
     }
 
+    /// Signals named, a score, what contradicts it.
+    type Case<'a> = (&'a [(SignalKind, Weight)], f64, Option<Breach>);
+
     #[test]
     fn each_contradiction_has_its_name_and_what_fits_has_none() {
         use SignalKind::{Action, Entity, Interest, Source};
         use Weight::{None as Nothing, Strong, Weak};
-        let cases: [(&[(SignalKind, Weight)], f64, Option<Breach>); 9] = [
+        let cases: [Case<'_>; 9] = [
             (&[(Entity, Nothing), (Interest, Nothing)], 7.5, Some(Breach::ScoreWithoutSignal)),
             (&[(Entity, Nothing), (Source, Strong)], 7.5, Some(Breach::ScoreWithoutSignal)),
             (&[(Entity, Nothing)], 1.5, None),

@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(faithfulness(&rows, 0).cosmetic, Some(false));
         assert_eq!(faithfulness(&[], 3).cosmetic, None);
         let unread = CutRow { whole: None, cut: [None; 4] };
-        assert_eq!((faithfulness(&[unread.clone()], 0).n, faithfulness(&[unread], 0).left_out), (0, 1));
+        assert_eq!((faithfulness(std::slice::from_ref(&unread), 0).n, faithfulness(&[unread], 0).left_out), (0, 1));
     }
 
     proptest! {

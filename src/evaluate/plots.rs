@@ -191,7 +191,9 @@ pub fn lines(title: &str, names: (&str, &str), series: &[Series]) -> String {
         let drawn: Vec<(f64, f64)> = points.iter().map(|(a, b)| (x.at(*a), y.at(*b))).collect();
         canvas.path(&format!("line{}", place + 1), &drawn);
         if series.marks {
-            drawn.iter().for_each(|at| canvas.dot(&format!("fill{}", place + 1), *at));
+            for at in &drawn {
+                canvas.dot(&format!("fill{}", place + 1), *at);
+            }
         }
     }
     canvas.legend(&series.iter().map(|(s, _)| s.name.as_str()).collect::<Vec<_>>());
@@ -294,9 +296,9 @@ pub fn confusion(title: &str, rows: &[&str], columns: &[&str], counts: &[Vec<usi
         let all: usize = row.iter().sum();
         for (column, count) in row.iter().enumerate() {
             let share = *count as f64 / all.max(1) as f64;
-            let shade = (share * 5.0).ceil() as usize;
+            let heat = (share * 5.0).ceil() as usize;
             let at = (left + width * column as f64, above);
-            canvas.rect(&format!("heat{}", shade.min(5)), (at.0 + 1.0, at.1 + 1.0), (width - 2.0, cell - 2.0));
+            canvas.rect(&format!("heat{}", heat.min(5)), (at.0 + 1.0, at.1 + 1.0), (width - 2.0, cell - 2.0));
             canvas.text("cell", "middle", (at.0 + width / 2.0, at.1 + cell / 2.0 + 4.0), &count.to_string());
         }
     }

@@ -224,7 +224,7 @@ mod tests {
         let noise = profile_swap(&vec![row(0.5, 0.5, 0.5, 0.5); 10], 5.0);
         assert_eq!((noise.n, noise.relevant, noise.blind), (10, 0, None));
         let unread = ProfileRow3 { other: None, ..row(9.0, 9.0, 3.0, 0.5) };
-        assert_eq!((profile_swap(&[unread.clone()], 5.0).n, profile_swap(&[unread], 5.0).unreadable), (0, 1));
+        assert_eq!((profile_swap(std::slice::from_ref(&unread), 5.0).n, profile_swap(&[unread], 5.0).unreadable), (0, 1));
     }
 
     #[test]

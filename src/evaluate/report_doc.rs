@@ -133,9 +133,9 @@ fn markdown_block(block: &Block, out: &mut String) {
         Block::Text(text) => write!(out, "\n{}\n", plain(text)),
         Block::List(items) => {
             out.push('\n');
-            items.iter().for_each(|item| {
+            for item in items {
                 let _ = writeln!(out, "- {}", plain(item));
-            });
+            }
             Ok(())
         }
         Block::Table(grid) => {
@@ -182,9 +182,9 @@ fn html_block(block: &Block, out: &mut String) {
         Block::Text(text) => writeln!(out, "<p>{}</p>", escape(text)),
         Block::List(items) => {
             out.push_str("<ul>\n");
-            items.iter().for_each(|item| {
+            for item in items {
                 let _ = writeln!(out, "<li>{}</li>", escape(item));
-            });
+            }
             writeln!(out, "</ul>")
         }
         Block::Table(grid) => {
@@ -209,16 +209,16 @@ fn html_table(grid: &Grid, out: &mut String) {
         return;
     }
     out.push_str("<div class=\"wide\"><table>\n<thead><tr>");
-    grid.head.iter().for_each(|h| {
+    for h in &grid.head {
         let _ = write!(out, "<th scope=\"col\">{}</th>", escape(h));
-    });
+    }
     out.push_str("</tr></thead>\n<tbody>\n");
     for (place, row) in grid.rows.iter().enumerate() {
         let weak = grid.weak.contains(&place);
         out.push_str(if weak { "<tr class=\"weak\" title=\"few rows: do not lean on it\">" } else { "<tr>" });
-        row.iter().for_each(|cell| {
+        for cell in row {
             let _ = write!(out, "<td>{}</td>", escape(cell));
-        });
+        }
         out.push_str("</tr>\n");
     }
     out.push_str("</tbody></table></div>\n");

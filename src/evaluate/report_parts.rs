@@ -205,7 +205,9 @@ fn baselines(e: &Evaluation) -> Section {
             all.push(Bar { name: "teachers' noise floor".into(), value: floor.mae, interval: floor.interval, main: false });
         }
         let mut data = Grid::new(&["who", "value", "95 % interval"]);
-        all.iter().for_each(|b| data.row(vec![b.name.clone(), figure(b.value), interval(b.interval.as_ref())]));
+        for b in &all {
+            data.row(vec![b.name.clone(), figure(b.value), interval(b.interval.as_ref())]);
+        }
         let caption = format!("{title} beside predictors that did not read, with 95 % intervals; shorter is better");
         blocks.push(Block::Plot { svg: plots::bars(&caption, title, &all), caption, data });
     }
@@ -231,7 +233,9 @@ fn calibration(input: &ReportInput<'_>) -> Section {
     let points: Vec<(f64, f64, usize)> =
         sums.iter().filter(|s| s.2 > 0).map(|(p, g, n)| (p / *n as f64, g / *n as f64, *n)).collect();
     let mut data = Grid::new(&["mean prediction", "mean truth", "rows"]);
-    points.iter().for_each(|(p, g, n)| data.weak_row(vec![format!("{p:.2}"), format!("{g:.2}"), n.to_string()], *n < FEW_ROWS));
+    for (p, g, n) in &points {
+        data.weak_row(vec![format!("{p:.2}"), format!("{g:.2}"), n.to_string()], *n < FEW_ROWS);
+    }
     let caption = "Mean true score by predicted score; numbers are rows, the dashed line is where both are equal".to_owned();
     let mut blocks = vec![Block::Plot { svg: plots::reliability(&caption, scale, &points), caption, data }];
     blocks.push(Block::Text(match &e.calibration {

@@ -53,13 +53,13 @@ pub struct Swapped {
 }
 
 /// Replaces the names of companies, places and people by ones that nobody has seen. `known` are names to look for besides
-/// what capitals show: what any reader follows. The same word, seed and readers always give the same new word. `None`:
-/// no names were found.
+/// what capitals show: what any reader follows. `is_read`: the word occurs in what the model may have read. The same word,
+/// seed and readers always give the same new word. `None`: no names were found.
 pub fn swap_names(
     article: &Article,
     profile: &Profile,
     known: &[&str],
-    seen: &dyn Fn(&str) -> bool,
+    is_read: &dyn Fn(&str) -> bool,
     seed: u64,
 ) -> Option<Swapped> {
     let mut words: BTreeSet<String> = BTreeSet::new();
@@ -79,7 +79,7 @@ pub fn swap_names(
     };
     let mut map: BTreeMap<String, String> = BTreeMap::new();
     for word in words.iter().filter(|word| !follows(word)) {
-        let taken = |coin: &str| seen(coin) || map.values().any(|c| c.eq_ignore_ascii_case(coin));
+        let taken = |coin: &str| is_read(coin) || map.values().any(|c| c.eq_ignore_ascii_case(coin));
         let coin = coin(word, seed, &taken);
         map.insert(word.clone(), coin);
     }
@@ -428,7 +428,7 @@ mod tests {
         assert!(learnt.lines()[0].contains("FAILED"));
         assert_eq!(memorisation(&[row(9.0, 9.0, 7.5)], 0).passed, Some(true));
         let unread = SwapRow { swapped: None, ..row(9.0, 9.0, 1.0) };
-        assert_eq!((memorisation(&[unread.clone()], 0).passed, memorisation(&[unread], 0).unreadable), (None, 1));
+        assert_eq!((memorisation(std::slice::from_ref(&unread), 0).passed, memorisation(&[unread], 0).unreadable), (None, 1));
     }
 
     proptest! {

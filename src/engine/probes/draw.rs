@@ -42,7 +42,9 @@ pub fn draw<'a>(rows: &[Judged<'a>], profiles: &'a [Profile], recipe: &Recipe, n
     }
     let mut queues: Vec<Vec<(Digest, Judged<'a>)>> = by_band.into_values().collect();
     // Drawn from the back, the highest band first.
-    queues.iter_mut().for_each(|queue| queue.sort_by(|a, b| b.0.cmp(&a.0)));
+    for queue in &mut queues {
+        queue.sort_by(|a, b| b.0.cmp(&a.0));
+    }
     let mut drawn = Vec::new();
     while drawn.len() < n && queues.iter().any(|queue| !queue.is_empty()) {
         for queue in queues.iter_mut().rev() {

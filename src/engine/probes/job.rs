@@ -50,7 +50,7 @@ pub fn run(context: &mut JobContext, n: usize) -> Result<PhaseEnd, Failure> {
         Ok(base) => Ok(Keeping::new(base, &keeper)?),
         Err(why) => Err(why.clone()),
     };
-    let asked = base.as_ref().map(|base| base as &dyn Scorer).map_err(Clone::clone);
+    let asked = base.as_ref().map(|base| base as &dyn Scorer).map_err(String::as_str);
     let runtime = scorer.runtime().to_string();
     let found = probe(&material, &scorer, asked, &mut |done, total| {
         context.progress(done as u64, total as u64, "answers", &runtime);

@@ -51,7 +51,7 @@ pub type Told<'a> = &'a mut dyn FnMut(usize, usize) -> ControlFlow<()>;
 pub fn probe(
     material: &ProbeMaterial<'_>,
     scorer: &dyn Scorer,
-    base: Result<&dyn Scorer, String>,
+    base: Result<&dyn Scorer, &str>,
     told: Told<'_>,
 ) -> Result<Option<Probes>, ProbeError> {
     let cuts = if material.recipe.student.think { cut_prompts(material)? } else { CutPrompts::default() };
@@ -65,12 +65,12 @@ pub fn probe(
     let Some(after_cuts) = ask(scorer, &cuts.prompts, &greedy, material, &mut ear)? else { return Ok(None) };
     let Some(of_variants) = ask(scorer, &variants.prompts, &cool, material, &mut ear)? else { return Ok(None) };
     let Some(on) = ask(scorer, &square, &cool, material, &mut ear)? else { return Ok(None) };
-    let off = match &base {
-        Ok(base) => match ask(*base, &square, &cool, material, &mut ear)? {
-            Some(scores) => Ok(squared(&scores, material)),
+    let off = match base {
+        Ok(base) => match ask(base, &square, &cool, material, &mut ear)? {
+            Some(found) => Ok(squared(&found, material)),
             None => return Ok(None),
         },
-        Err(why) => Err(why.clone()),
+        Err(why) => Err(why.to_owned()),
     };
 
     let think = material.recipe.student.think;
@@ -82,7 +82,7 @@ pub fn probe(
     if let Err(why) = &off {
         notes.push(format!("profile awareness without the adapter: {why}"));
     }
-    let profile_rows = variants.profile_rows(&of_variants, material);
+    let profile_rows = profile_rows(&of_variants, material);
     Ok(Some(Probes {
         model: scorer.digest(),
         runtime: scorer.runtime(),
@@ -251,13 +251,12 @@ impl Variants {
         };
         rows.filter_map(row).collect()
     }
+}
 
-    fn profile_rows(&self, scores: &[Option<f64>], material: &ProbeMaterial<'_>) -> Vec<ProfileRow3> {
-        let own = scores.chunks_exact(ALWAYS).take(material.drawn.rows.len());
-        let row =
-            |(row, s): (&Judged<'_>, &[Option<f64>])| ProfileRow3 { truth: row.truth, own: s[0], neutral: s[2], other: s[3] };
-        material.drawn.rows.iter().zip(own).map(row).collect()
-    }
+fn profile_rows(scores: &[Option<f64>], material: &ProbeMaterial<'_>) -> Vec<ProfileRow3> {
+    let own = scores.chunks_exact(ALWAYS).take(material.drawn.rows.len());
+    let row = |(row, s): (&Judged<'_>, &[Option<f64>])| ProfileRow3 { truth: row.truth, own: s[0], neutral: s[2], other: s[3] };
+    material.drawn.rows.iter().zip(own).map(row).collect()
 }
 
 /// Every article of the square for every reader of it, article by article.
