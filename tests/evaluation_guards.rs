@@ -85,6 +85,7 @@ fn evaluation_of(said: &[Said], set: RowSet, texts: Option<&[(String, Stop)]>, r
                 None => Given::Score(s.score),
             },
             seen_profile: Some(s.reader != 5),
+            seen_article: None,
         })
         .collect();
     let train: Vec<(&Profile, &Article, f64)> = profiles.iter().map(|p| (p, &articles[0], 1.0)).collect();
@@ -210,6 +211,7 @@ fn judged(n: usize, predict: impl Fn(usize) -> (f64, f64)) -> Vec<JudgedRow> {
             output: String::new(),
             defect: None,
             seen_profile: None,
+            seen_article: None,
             kind: None,
         }
     };

@@ -95,7 +95,7 @@ fn e1(seen: &Seen<'_>) -> Finding {
         0 => String::new(),
         n => format!("; the baselines were fitted on {n} of these rows, which flatters them"),
     };
-    if BASELINES.contains(&seen.predictor) {
+    if BASELINES.contains(&seen.predictor.replace('-', " ").as_str()) {
         return Finding::pass("E1", format!("MAE {mae} is a baseline's own{fitted}"));
     }
     let beaten_by: Vec<String> = seen

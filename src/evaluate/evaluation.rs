@@ -128,6 +128,9 @@ pub struct JudgedRow {
     pub defect: Option<String>,
     /// Whether the training data had this reader; `None`: unknown.
     pub seen_profile: Option<bool>,
+    /// Whether it had this article, or a copy of it; `None`: unknown.
+    #[serde(default)]
+    pub seen_article: Option<bool>,
     /// "career" or "interest", of the reader.
     pub kind: Option<String>,
 }
@@ -165,6 +168,7 @@ pub struct Answered<'a> {
     pub source: &'a str,
     pub given: Given<'a>,
     pub seen_profile: Option<bool>,
+    pub seen_article: Option<bool>,
 }
 
 /// A baseline on the same rows.
@@ -354,6 +358,7 @@ fn judged(a: &Answered<'_>, recipe: &Recipe, calibrator: Option<&Calibration>) -
         output: output.to_owned(),
         defect,
         seen_profile: a.seen_profile,
+        seen_article: a.seen_article,
         kind: Some(a.profile.motivation.to_string()),
     }
 }

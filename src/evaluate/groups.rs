@@ -13,14 +13,15 @@ use super::{Intervals, JudgedRow, Metrics, Row, intervals};
 use crate::domain::Recipe;
 
 /// What rows are grouped by, in the order in which they are shown.
-pub const GROUPED_BY: [&str; 5] = ["band", "kind", "seen", "source", "profile"];
+pub const GROUPED_BY: [&str; 6] = ["band", "kind", "reader", "article", "source", "profile"];
 
 /// Some of the rows, and every figure of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     /// One of [`GROUPED_BY`].
     pub by: String,
-    /// The band of the truth; "career" or "interest"; "seen" or "unseen" by training; who gave the truth; the reader.
+    /// The band of the truth; "career" or "interest"; a reader, an article that training had ("seen") or had not ("unseen");
+    /// who gave the truth; which reader.
     pub name: String,
     pub metrics: Metrics,
     pub intervals: Intervals,
@@ -67,8 +68,13 @@ fn key(by: &str, row: &JudgedRow, recipe: &Recipe) -> Option<(usize, String)> {
             Some((band, recipe.bands.name(band).to_owned()))
         }
         "kind" => row.kind.clone().map(|kind| (0, kind)),
-        "seen" => row.seen_profile.map(|seen| if seen { (0, "seen".to_owned()) } else { (1, "unseen".to_owned()) }),
+        "reader" => row.seen_profile.map(seen),
+        "article" => row.seen_article.map(seen),
         "source" => (!row.source.is_empty()).then(|| (0, row.source.clone())),
         _ => Some((0, row.profile.clone())),
     }
+}
+
+fn seen(seen: bool) -> (usize, String) {
+    if seen { (0, "seen".to_owned()) } else { (1, "unseen".to_owned()) }
 }

@@ -141,7 +141,9 @@ pub(super) fn floor(
     let best = candidates.iter().map(|a| (a, common(a))).max_by_key(|(_, rows)| rows.len());
     let Some((second, here)) = best else { return Ok(None) };
     let (recipe, seed) = (&workspace.recipe, workspace.config.seed);
-    let first = main_source(items);
+    // Who gave most of the truths that the second did not give.
+    let judged = |i: &&Item| i.source != second.name && second.scores.contains_key(&i.pair);
+    let first = main_source(items.iter().filter(judged));
     if here.len() >= FLOOR_FROM {
         return Ok(Some(NoiseFloor::between(&first, &second.name, &here, true, recipe, seed)));
     }
@@ -163,7 +165,7 @@ fn both(a: &Annotator, b: &Annotator) -> Vec<Row> {
 }
 
 /// Who gave most of the truths.
-fn main_source(items: &[Item]) -> String {
+fn main_source<'a>(items: impl Iterator<Item = &'a Item>) -> String {
     let mut counts: HashMap<&str, usize> = HashMap::new();
     for item in items {
         *counts.entry(item.source.as_str()).or_default() += 1;

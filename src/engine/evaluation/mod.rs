@@ -25,7 +25,7 @@ use super::job::{Failure, JobContext};
 use super::phases::{StoredDataset, load_dataset};
 use super::scoring::{self, Question};
 use crate::dataset::Side;
-use crate::domain::{Article, Conduct, Digest, Finding, PairKey, Phase, Profile, ProfileId, read_tolerant};
+use crate::domain::{Article, ArticleId, Conduct, Digest, Finding, PairKey, Phase, Profile, ProfileId, read_tolerant};
 use crate::evaluate::{self, Answered, Baselines, Calibration, Evaluation, Given, Material, Subject};
 use crate::workspace::Workspace;
 use asking::{Written, ask};
@@ -86,7 +86,8 @@ pub(super) fn conduct(
     let known = Training::of(dataset.as_ref(), &people);
     let student = matches!(request.predictor, PredictorChoice::Student);
     set.chose_model = student && request.rows == RowsChoice::HeldOut;
-    if student || matches!(predictor, Predictor::Baseline { .. }) {
+    let learnt = student || matches!(predictor, Predictor::Baseline { .. });
+    if learnt {
         findings.extend(known.d3(&items, &people));
     }
     let Some(given) = given(context, &predictor, &subject, &people, &items, baselines.as_ref())? else { return Ok(None) };
@@ -103,7 +104,8 @@ pub(super) fn conduct(
             truth: item.truth,
             source: &item.source,
             given: given.of(&item.pair),
-            seen_profile: if student { known.has_reader(&item.pair.profile) } else { None },
+            seen_profile: known.has_reader(&item.pair.profile).filter(|_| learnt),
+            seen_article: known.has_article(&item.pair.article, &people).filter(|_| learnt),
         });
     }
     let floor = annotators::floor(&workspace, &context.ledger, &items, request.second.as_deref())?;
@@ -236,16 +238,27 @@ impl Training {
         (!self.readers.is_empty()).then(|| self.readers.contains(reader))
     }
 
-    /// Guard D3 at evaluation: rows of articles that training had measure memory.
+    fn has_article(&self, article: &ArticleId, people: &People) -> Option<bool> {
+        (!self.clusters.is_empty()).then(|| self.clusters.contains(&people.cluster(article)))
+    }
+
+    /// Guard D3 at evaluation: rows of articles that training had measure memory. For a reader whom training never saw they
+    /// still measure something: whether it tells readers apart.
     fn d3(&self, items: &[Item], people: &People) -> Option<Finding> {
         if self.clusters.is_empty() {
             return None;
         }
-        let known = items.iter().filter(|i| self.clusters.contains(&people.cluster(&i.pair.article))).count();
-        if known == 0 {
-            return Some(Finding::pass("D3", format!("none of {} rows is of an article that training had", items.len())));
+        let known: Vec<&Item> = items.iter().filter(|i| self.has_article(&i.pair.article, people) == Some(true)).collect();
+        let (all, n) = (items.len(), known.len());
+        let old_readers = known.iter().filter(|i| self.readers.contains(&i.pair.profile)).count();
+        if old_readers == 0 {
+            let also = match n {
+                0 => String::new(),
+                n => format!("; {n} are of such an article for a reader that training never saw: look at the groups by article"),
+            };
+            return Some(Finding::pass("D3", format!("none of {all} rows is a reader and an article that training had{also}")));
         }
-        let saw = format!("{known} of {} rows are of articles that training had: their figures measure memory", items.len());
+        let saw = format!("{n} of {all} rows are of articles that training had: their figures measure memory");
         Some(Finding::fail("D3", saw, "Evaluate on --rows held-out or sealed before you believe a figure."))
     }
 }
