@@ -18,14 +18,14 @@ fn run(name: &str, noise: f64) -> Run {
     let row = |i: u32| {
         let truth = f64::from(i * 37 % 101) / 10.0;
         let unit = f64::from(i * 17 % 41) / 20.0 - 1.0;
-        let predicted = Some((truth + noise * unit).clamp(0.0, 10.0));
+        let predicted = (truth + noise * unit).clamp(0.0, 10.0);
         RunRow {
             article: format!("a{:02}", i / 3),
             profile: format!("p{}", i % 3),
             cluster: format!("a{:02}", i / 3),
             truth,
-            predicted,
-            output: format!("SCORE: {} | REASON: row {i}.", predicted.unwrap_or_default()),
+            predicted: Some(predicted),
+            output: format!("SCORE: {predicted} | REASON: row {i}."),
             defect: None,
         }
     };
@@ -155,9 +155,9 @@ fn stored_runs_are_compared_probed_and_reported_by_the_binary() {
     let wrong = workspace.stratos(&["compare", "last", "0123"]);
     assert!(text(&wrong).contains("at least 8 digits"), "{}", text(&wrong));
 
-    let probed = workspace.stratos(&["validate", "probes", "--n", "3", "--json"]);
-    assert!(probed.status.success(), "{}", text(&probed));
-    let probes = json_lines(&probed).pop().expect("printed");
+    let asked = workspace.stratos(&["validate", "probes", "--n", "3", "--json"]);
+    assert!(asked.status.success(), "{}", text(&asked));
+    let probes = json_lines(&asked).pop().expect("printed");
     assert_eq!((probes["event"].as_str(), probes["probes"]["rows"].as_u64()), (Some("probes"), Some(3)), "{probes}");
     assert!(probes["probes"]["awareness"]["without"].as_str().is_some_and(|w| w.contains("seedling")), "{probes}");
 
