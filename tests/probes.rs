@@ -138,6 +138,7 @@ impl World {
             drawn: draw(&rows, &self.profiles, &self.recipe, 20, 19),
             known: COMPANIES.to_vec(),
             seen: &|_| false,
+            is_word: &|_| false,
             seed: 19,
             sealed: true,
         };
@@ -235,11 +236,19 @@ fn real_articles_change_their_names_and_little_else() {
     let rows: Vec<ProfileRow> = lines("profiles.jsonl").lines().filter_map(|l| serde_json::from_str(l).ok()).collect();
     let profiles: Vec<Profile> = rows.into_iter().filter_map(|r| r.into_profile().ok()).collect();
     let known: Vec<&str> = profiles.iter().flat_map(|p| p.tracked.iter().map(String::as_str)).collect();
+    let lower = |text: &str| {
+        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|w| w.starts_with(char::is_lowercase));
+        words.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let plain: std::collections::HashSet<String> = articles.iter().flat_map(|a| lower(&a.summary)).collect();
     let words =
         |text: &str| text.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(str::to_owned).collect::<Vec<_>>();
     let (mut swapped, mut changed, mut all) = (0, 0, 0);
     for (i, article) in articles.iter().enumerate() {
-        let Some(s) = swap_names(article, &profiles[i % profiles.len()], &known, &|_| false, 19) else { continue };
+        let Some(s) = swap_names(article, &profiles[i % profiles.len()], &known, &|_| false, &|word| plain.contains(word), 19)
+        else {
+            continue;
+        };
         let (before, after) = (words(&article.summary), words(&s.article.summary));
         assert_eq!(before.len(), after.len(), "{}", article.summary);
         swapped += 1;

@@ -10,6 +10,8 @@ const HEIGHT: f64 = 280.0;
 const MARGIN: [f64; 4] = [52.0, 14.0, 12.0, 40.0];
 /// Height of one row of horizontal bars.
 const ROW: f64 = 22.0;
+/// No figure of a report is as large; what is, is drawn at the edge.
+const LARGEST: f64 = 1e9;
 /// Characters of a label that are shown.
 const LABEL: usize = 28;
 
@@ -65,13 +67,13 @@ struct Axis {
 }
 
 impl Axis {
-    /// Over finite values; ticks are 1, 2 or 5 times a power of ten apart.
+    /// Over finite values of a size that can be drawn; ticks are 1, 2 or 5 times a power of ten apart.
     fn of(values: impl Iterator<Item = f64>, from: f64, to: f64) -> Self {
         let (low, high) =
             values.filter(|v| v.is_finite()).fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
         let (low, high) = match (low, high) {
             (low, high) if low > high => (0.0, 1.0),
-            (low, high) if high - low < 1e-12 => (low - 0.5, high + 0.5),
+            (low, high) if high - low < 1e-9 * (1.0 + low.abs().max(high.abs())) => (low - 0.5, high + 0.5),
             range => range,
         };
         let raw = (high - low) / 5.0;
@@ -84,7 +86,8 @@ impl Axis {
     }
 
     fn at(&self, value: f64) -> f64 {
-        self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
+        // What is too large to be drawn stands at the edge.
+        self.from + (value.clamp(self.low, self.high) - self.low) / (self.high - self.low) * (self.to - self.from)
     }
 }
 
@@ -367,6 +370,8 @@ mod tests {
                 axis.ticks
             );
         }
+        let wild = Axis::of([-1e308, 1e308, 1e-320, 2e-320, 3.0].into_iter(), 0.0, 100.0);
+        assert!(wild.ticks.len() <= 12 && wild.at(1e308) <= 100.0 && wild.at(-1e308) >= 0.0);
         assert_eq!((tick(-0.0), tick(2.5), tick(100.0)), ("0".into(), "2.5".into(), "100".into()));
     }
 

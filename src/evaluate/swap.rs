@@ -53,13 +53,15 @@ pub struct Swapped {
 }
 
 /// Replaces the names of companies, places and people by ones that nobody has seen. `known` are names to look for besides
-/// what capitals show: what any reader follows. `is_read`: the word occurs in what the model may have read. The same word,
-/// seed and readers always give the same new word. `None`: no names were found.
+/// what capitals show: what any reader follows. `is_read`: the word occurs in what the model may have read. `is_word`:
+/// somewhere it is written without a capital, so that a capital alone makes no name of it (Jobs, World, Director). The same
+/// word, seed and readers always give the same new word. `None`: no names were found.
 pub fn swap_names(
     article: &Article,
     profile: &Profile,
     known: &[&str],
     is_read: &dyn Fn(&str) -> bool,
+    is_word: &dyn Fn(&str) -> bool,
     seed: u64,
 ) -> Option<Swapped> {
     let mut words: BTreeSet<String> = BTreeSet::new();
@@ -70,7 +72,7 @@ pub fn swap_names(
         }
     }
     for name in capitalised(article) {
-        words.extend(name_words(&name, false));
+        words.extend(name_words(&name, false).into_iter().filter(|word| !is_word(word)));
     }
     // "Kuwaiti" follows "Kuwait": one invention for both.
     let follows = |word: &str| {
@@ -345,7 +347,7 @@ mod tests {
     }
 
     fn swapped(title: &str, summary: &str) -> Swapped {
-        swap_names(&article(title, summary), &reader(), &["Warba Bank"], &|_| false, 19).expect("names")
+        swap_names(&article(title, summary), &reader(), &["Warba Bank"], &|_| false, &|_| false, 19).expect("names")
     }
 
     fn old(names: &Swapped) -> Vec<&str> {
@@ -389,10 +391,18 @@ mod tests {
             "Chips are getting faster",
             "Faster chips arrive. Nobody is named here. On Friday, the AI and GPU makers met.",
         );
-        assert_eq!(swap_names(&plain, &reader(), &[], &|_| false, 1), None);
+        assert_eq!(swap_names(&plain, &reader(), &[], &|_| false, &|_| false, 1), None);
         // A title in title case says nothing; a name there is found by its lists.
         let s = swapped("New Chips Are Getting Faster For Warba Bank", "Faster chips arrive.");
         assert_eq!(old(&s), ["warba"]);
+    }
+
+    #[test]
+    fn a_word_that_is_written_without_a_capital_elsewhere_is_no_name_by_its_capital() {
+        let text = "The Managing Director said that Jobs at Betatown and Warba Bank stay.";
+        let is_word = |word: &str| ["managing", "director", "jobs", "warba"].contains(&word);
+        let s = swap_names(&article("x", text), &reader(), &["Warba Bank"], &|_| false, &is_word, 19).expect("names");
+        assert_eq!(old(&s), ["betatown", "warba"]);
     }
 
     #[test]
@@ -409,11 +419,14 @@ mod tests {
         let first = swapped("x", text);
         assert_eq!(first, swapped("x", text));
         let used = first.names[0].1.clone();
-        let other = swap_names(&article("x", text), &reader(), &[], &|coin| coin == used, 19).expect("names");
+        let other = swap_names(&article("x", text), &reader(), &[], &|coin| coin == used, &|_| false, 19).expect("names");
         assert_ne!(other.names[0].1, used);
         let distinct: BTreeSet<&String> = first.names.iter().map(|(_, new)| new).collect();
         assert_eq!(distinct.len(), first.names.len());
-        assert_ne!(swap_names(&article("x", text), &reader(), &[], &|_| false, 20).expect("names").names, first.names);
+        assert_ne!(
+            swap_names(&article("x", text), &reader(), &[], &|_| false, &|_| false, 20).expect("names").names,
+            first.names
+        );
     }
 
     fn row(own: f64, again: f64, swapped: f64) -> SwapRow {
@@ -435,7 +448,7 @@ mod tests {
         #[test]
         fn any_article_is_swapped_without_touching_its_numbers(title in ".{1,60}", summary in "([A-Za-z0-9 .,'’ÄöÜß-]|Kuwait |Equate ){0,40}") {
             let article = article(&format!("T{title}"), &summary);
-            if let Some(s) = swap_names(&article, &reader(), &["Warba Bank"], &|_| false, 3) {
+            if let Some(s) = swap_names(&article, &reader(), &["Warba Bank"], &|_| false, &|_| false, 3) {
                 let digits = |text: &str| split(text).filter(|w| w.chars().all(|c| c.is_ascii_digit())).map(str::to_owned).collect::<Vec<_>>();
                 prop_assert_eq!(digits(&s.article.summary), digits(&article.summary));
                 prop_assert_eq!(split(&s.article.summary).count(), split(&article.summary).count());

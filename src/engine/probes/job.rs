@@ -33,13 +33,14 @@ pub fn run(context: &mut JobContext, n: usize) -> Result<PhaseEnd, Failure> {
         let next = "Run 'stratos validate --again', then probe.";
         return Err(Failure::new("the evaluation of this student keeps no written answers", next));
     }
-    let corpus = words(&articles, &profiles);
+    let (corpus, plain) = words(&articles, &profiles);
     let material = ProbeMaterial {
         recipe,
         renderer: &workspace.renderer,
         drawn,
         known: profiles.iter().flat_map(|p| p.tracked.iter().map(String::as_str)).collect(),
         seen: &|word| corpus.contains(&word.to_lowercase()),
+        is_word: &|word| plain.contains(word),
         seed: workspace.config.seed,
         sealed: evaluation.row_set.sealed,
     };
@@ -91,12 +92,18 @@ fn judged<'a>(evaluation: &'a Evaluation, articles: &'a [Article], profiles: &'a
     written.filter_map(row).collect()
 }
 
-/// Every word of the stored articles and profiles, in lower case.
-fn words(articles: &[Article], profiles: &[Profile]) -> HashSet<String> {
+/// Every word of the stored articles and profiles in lower case, and those that are written so somewhere.
+fn words(articles: &[Article], profiles: &[Profile]) -> (HashSet<String>, HashSet<String>) {
     let articles = articles.iter().flat_map(|a| [a.title.as_str(), a.summary.as_str(), a.source.as_str()]);
     let profiles = profiles.iter().flat_map(|p| [p.role.as_str(), p.context.as_str(), p.location.as_str()]);
-    let split = |text: &str| text.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase).collect::<Vec<_>>();
-    articles.chain(profiles).flat_map(split).collect()
+    let mut found = (HashSet::new(), HashSet::new());
+    for word in articles.chain(profiles).flat_map(|text| text.split(|c: char| !c.is_alphanumeric())) {
+        if word.chars().next().is_some_and(char::is_lowercase) {
+            found.1.insert(word.to_owned());
+        }
+        found.0.insert(word.to_lowercase());
+    }
+    found
 }
 
 /// The base without its adapter, or why there is none to ask.

@@ -28,6 +28,8 @@ pub struct ProbeMaterial<'a> {
     pub known: Vec<&'a str>,
     /// Whether a word occurs in anything the model may have read.
     pub seen: &'a dyn Fn(&str) -> bool,
+    /// Whether a word is written without a capital somewhere: then its capital alone makes no name of it.
+    pub is_word: &'a dyn Fn(&str) -> bool,
     pub seed: u64,
     pub sealed: bool,
 }
@@ -225,7 +227,7 @@ impl Variants {
             }
         }
         for row in &material.drawn.rows {
-            let swapped = swap_names(row.article, row.profile, &material.known, material.seen, material.seed);
+            let swapped = swap_names(row.article, row.profile, &material.known, material.seen, material.is_word, material.seed);
             all.swapped.push(swapped.as_ref().map(|_| all.prompts.len()));
             match swapped {
                 Some(s) => {
