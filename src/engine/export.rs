@@ -8,9 +8,10 @@ use serde::Serialize;
 use super::asked::AskError;
 use super::job::Failure;
 use super::phases::load_dataset;
+use super::sealing::seal_view;
 use super::views;
-use crate::dataset::Example;
 use crate::dataset::publish::{CardFacts, Format, GuardLine, PublishedFile, publish};
+use crate::dataset::{DatasetStats, Example};
 use crate::domain::{Digest, Phase};
 use crate::guards;
 use crate::workspace::Workspace;
@@ -55,11 +56,25 @@ fn written(workspace: &Workspace, format: Format, folder: &Path) -> Result<Expor
         stats: &stored.stats,
         provenance: provenance(&stored.examples),
         guards: findings.into_iter().map(guard).collect(),
-        sealed: Vec::new(),
+        sealed: sealed(workspace, &stored.stats)?,
     };
     let files = publish(folder, format, &stored.examples, &facts)
         .map_err(|e| Failure::new(e.to_string(), "Nothing that was there before was changed."))?;
     Ok(Exported { folder: folder.display().to_string(), format, dataset: stored.digest, files })
+}
+
+/// What of the workspace is on no side of the export.
+fn sealed(workspace: &Workspace, stats: &DatasetStats) -> Result<Vec<String>, Failure> {
+    let Some(seal) = seal_view(workspace)? else { return Ok(Vec::new()) };
+    let held: Vec<String> = stats.set_aside.iter().map(|(what, rows)| format!("{rows} of a {what}")).collect();
+    let held =
+        if held.is_empty() { "no judgement of this dataset".into() } else { format!("judgements held out: {}", held.join(", ")) };
+    Ok(vec![format!(
+        "Seal {}: {} article clusters and {} readers were sealed before anything was trained, and are not in these files; {held}.",
+        seal.digest.short(),
+        seal.clusters,
+        seal.readers.len()
+    )])
 }
 
 /// Rows by who judged them and how the pairs were chosen, the most first.
