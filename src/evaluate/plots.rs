@@ -69,8 +69,9 @@ struct Axis {
 impl Axis {
     /// Over finite values of a size that can be drawn; ticks are 1, 2 or 5 times a power of ten apart.
     fn of(values: impl Iterator<Item = f64>, from: f64, to: f64) -> Self {
-        let (low, high) =
-            values.filter(|v| v.is_finite()).fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+        let (low, high) = values
+            .filter(|v| v.abs() <= LARGEST)
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
         let (low, high) = match (low, high) {
             (low, high) if low > high => (0.0, 1.0),
             (low, high) if high - low < 1e-9 * (1.0 + low.abs().max(high.abs())) => (low - 0.5, high + 0.5),
