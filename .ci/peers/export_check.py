@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Reads every export of a workspace's dataset with software that is not ours and compares the rows.
 
-    export_check.py BINARY WORKSPACE
+    export_check.py [BINARY WORKSPACE]     default: target/debug/stratos (what `cargo test` built) and a workspace of its own
 
 `datasets` loads each folder by its card alone; `pyarrow` reads the Parquet files; TRL's SFTTrainer prepares the two TRL forms
 with a toy tokenizer, so that what it takes loss on is the assistant's turn. Prints one line for each check; exit 1 on any
-difference."""
+difference, 77 where the software or the binary is not here."""
 
 import json
 import os
@@ -17,8 +17,13 @@ import tempfile
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp()
 
-import datasets  # noqa: E402
-import pyarrow.parquet  # noqa: E402
+try:
+    import datasets  # noqa: E402
+    import pyarrow.parquet  # noqa: E402
+    import trl  # noqa: E402, F401
+except ImportError as missing:
+    print(f"skipped: {missing}; 'pip install datasets pyarrow trl' and run again")
+    sys.exit(77)
 
 FORMATS = ["messages", "prompt-completion", "sharegpt", "parquet"]
 ROLES = {"system": "system", "human": "user", "gpt": "assistant"}
@@ -85,8 +90,22 @@ def trl_takes(rows, name):
     check(f"TRL trains {name} on the assistant's turn", True)
 
 
+def given():
+    """The binary and a workspace that has a dataset."""
+    if len(sys.argv) == 3:
+        return sys.argv[1], pathlib.Path(sys.argv[2])
+    binary = pathlib.Path(__file__).resolve().parents[2] / "target/debug/stratos"
+    if not binary.exists():
+        print("skipped: target/debug/stratos is not built; 'cargo test --no-run' makes it")
+        sys.exit(77)
+    workspace = pathlib.Path(tempfile.mkdtemp()) / "workspace"
+    for act in (["init", workspace], ["--workspace", workspace, "run", "--yes", "--to", "dataset"]):
+        subprocess.run([binary, *act], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return binary, workspace
+
+
 def main():
-    binary, workspace = sys.argv[1], pathlib.Path(sys.argv[2])
+    binary, workspace = given()
     folder = pathlib.Path(tempfile.mkdtemp())
     recipe = next(line.split('"')[1] for line in (workspace / "stratos.toml").read_text().splitlines()
                   if line.startswith("recipe"))

@@ -1,6 +1,7 @@
 //! `stratos models`: what a model on disk is, and how it reads text. The student's files do the work.
 
 mod store;
+mod unload;
 
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use crate::student::peft::Adapter;
 use crate::student::template::ChatTemplate;
 use crate::train::forecast::{self, AdapterPlan, BaseSize, Forecast};
 use crate::train::learner::Load;
+use crate::train::neighbours;
 use crate::workspace::Workspace;
 
 /// Names shown of the many special tokens that some models reserve.
@@ -59,6 +61,15 @@ pub enum Models {
         #[arg(long)]
         name: Option<String>,
     },
+    /// Show what Ollama holds of the GPU's memory; with --consent, have it let go (guard T20)
+    Unload {
+        /// Where Ollama listens
+        #[arg(long, default_value = neighbours::OLLAMA_URL)]
+        url: String,
+        /// The digits that were shown with the models
+        #[arg(long)]
+        consent: Option<String>,
+    },
     /// Logits of token ids, with an adapter or without: [[ids], …] on standard input, a row for each token back
     Logits {
         /// A model's folder or a .gguf file
@@ -83,6 +94,7 @@ pub fn models(root: &Path, act: Models) -> Result<ExitCode> {
         Models::List { json } => store::list(&workspace()?, json),
         Models::Pull { id, gguf, refresh } => store::pull(&workspace()?, &id, gguf, refresh),
         Models::Import { path, name } => store::import(&workspace()?, &path, name),
+        Models::Unload { url, consent } => unload::run(&url, consent.as_deref()),
     }
 }
 
