@@ -4,6 +4,7 @@
 mod training;
 
 pub use training::{Method, NamedLimit, OrderStrategy, RunRules, Schedule, SeedlingRules, TokenLimit, TrainRules};
+use training::{is_yes, yes};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

@@ -79,7 +79,11 @@ impl Neighbours {
                 held.iter().map(|m| format!("{} ({} MiB)", one_line(&m.name, 60), mib(m.size_vram))).collect();
             let all = mib(held.iter().map(|m| m.size_vram).sum());
             let saw = format!("Ollama at {} holds {all} MiB of the GPU's memory: {}", self.ollama, names.join(", "));
-            return Finding::fail("T20", saw, "Unload the models with 'stratos models unload' (they come back when asked), or train later.");
+            return Finding::fail(
+                "T20",
+                saw,
+                "Unload the models with 'stratos models unload' (they come back when asked), or train later.",
+            );
         }
         let others: Vec<String> = self.processes.iter().map(|p| format!("{} (process {})", p.name, p.pid)).collect();
         let others = others.join(", ");
