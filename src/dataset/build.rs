@@ -203,6 +203,8 @@ pub fn build(recipe: &Recipe, sources: Sources<'_>, seed: u64) -> Result<Dataset
         quarantined: by_reason,
         set_aside: set_aside.iter().map(|(held, n)| (held.label().to_owned(), *n)).collect(),
     });
+    let again = super::split::split(&keys, &clusters, recipe.data.eval_share, seed);
+    findings.push(figures::d5_again(seed, again == split));
     let given = sources.traces.len() + sources.left_out.len();
     let aside = quarantined.len() + set_aside.values().sum::<usize>();
     findings.extend(figures::findings(recipe, &examples, &stats, given, aside));

@@ -27,7 +27,6 @@ pub fn findings(recipe: &Recipe, examples: &[Example], stats: &DatasetStats, giv
     let pairs = contrastive::pairs(&scored, recipe.data.contrastive_delta).count();
     vec![
         d2(&recipe.train.run, &recipe.bands, examples),
-        d5(stats.seed, stats.seed),
         d15(examples.iter().map(|e| &e.pair)),
         d17(Counts { given, rows: stats.totals.rows, set_aside, pairs, reported: stats.contrastive_pairs }),
         d18(stats.unscreened_share, recipe.data.min_random_share),
@@ -80,6 +79,18 @@ pub fn d5(written: u64, configured: u64) -> Finding {
         "D5",
         format!("the dataset was split with seed {written}; stratos.toml says {configured}"),
         "set the seed back, or build the dataset again with the new one",
+    )
+}
+
+/// Guard D5 at the build: made a second time from the same seed, the split is the same.
+pub fn d5_again(seed: u64, same: bool) -> Finding {
+    if same {
+        return Finding::pass("D5", format!("made twice, seed {seed} gives this split; it is written with the dataset"));
+    }
+    Finding::fail(
+        "D5",
+        format!("made twice, seed {seed} gives two splits"),
+        "this is a defect of StratOS: please report it with the dataset's digest",
     )
 }
 
@@ -162,6 +173,7 @@ mod tests {
     #[test]
     fn a_split_whose_seed_is_no_longer_the_workspaces_is_seen_d5() {
         assert!(!d5(19, 19).failed());
+        assert!(d5_again(19, false).failed() && !d5_again(19, true).failed());
         assert!(d5(19, 20).saw.contains("stratos.toml says 20"));
     }
 

@@ -43,7 +43,7 @@ pub use export::{Exported, export_dataset};
 pub use labels::{LabelSourceView, label_sources, quarantined};
 pub use probes::{Drawn, Judged, ProbeError, ProbeMaterial, Told, draw, probe};
 pub use report::{ReportError, last_probes, write_report};
-pub use runs::{RunLookup, compare_stored, find_run};
+pub use runs::{CompareRunsError, compare_stored};
 pub use sealing::{SealView, SealWish, seal_view};
 pub use snapshot::*;
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::evaluation::{RunError, find};
 use super::phases::{load_dataset, loss_curves};
-use super::runs::{RunLookup, find_run};
 use crate::domain::{Digest, Phase};
 use crate::evaluate::{Evaluation, Guarded, LossCurve, Probes, ReportInput, report};
 use crate::workspace::{Ledger, PhaseRecord, Workspace, WorkspaceError, atomic_write};
@@ -16,7 +16,7 @@ use crate::workspace::{Ledger, PhaseRecord, Workspace, WorkspaceError, atomic_wr
 #[derive(Debug, Error)]
 pub enum ReportError {
     #[error(transparent)]
-    Run(#[from] RunLookup),
+    Run(#[from] RunError),
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
     #[error("cannot make the folder {}: {source}. Give another by --out", path.display())]
@@ -26,7 +26,7 @@ pub enum ReportError {
 /// Writes `report-RUN.md` and `report-RUN.html` into `out`, or into the workspace's `reports`. Returns both paths.
 pub fn write_report(workspace: &Workspace, name: &str, out: Option<&Path>) -> Result<[PathBuf; 2], ReportError> {
     let ledger = workspace.ledger()?;
-    let (digest, evaluation) = find_run(&ledger, name)?;
+    let (digest, evaluation) = find(&ledger, name)?;
     let trained = ledger.record_of(Phase::Train, &evaluation.subject.model)?;
     let built = ledger.record_of(Phase::Dataset, &evaluation.subject.dataset)?;
     // A dataset whose files were removed has no card; the report says the rest.

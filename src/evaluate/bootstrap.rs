@@ -112,16 +112,9 @@ pub fn percentile(ascending: &[f64], q: f64) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{bands, scale};
     use super::*;
     use crate::evaluate::Metrics;
-
-    fn scale() -> Scale {
-        Scale { min: 0.0, max: 10.0, relevant_from: 5.0, forbidden: Vec::new() }
-    }
-
-    fn bands() -> Bands {
-        Bands::from_edges(&[0.0, 2.0, 5.5, 7.0, 9.0]).expect("ascending")
-    }
 
     fn rows() -> Vec<Row> {
         let cell = |i: u32| {

@@ -151,17 +151,10 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{bands, scale};
     use super::*;
     use crate::evaluate::spearman;
     use proptest::prelude::*;
-
-    fn scale() -> Scale {
-        Scale { min: 0.0, max: 10.0, relevant_from: 5.0, forbidden: Vec::new() }
-    }
-
-    fn bands() -> Bands {
-        Bands::from_edges(&[0.0, 2.0, 5.5, 7.0, 9.0]).expect("ascending")
-    }
 
     fn row(article: &str, profile: &str, truth: f64, predicted: impl Into<Option<f64>>) -> Row {
         Row { article: article.into(), profile: profile.into(), truth, predicted: predicted.into() }

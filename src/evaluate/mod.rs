@@ -35,6 +35,8 @@ mod show;
 mod stats;
 mod swap;
 mod table;
+#[cfg(test)]
+mod testing;
 mod verdict;
 
 pub use agreement::{Agreement, Breach, agreement, breach, signals};

@@ -272,17 +272,10 @@ pub fn decide(comparisons: &mut [&mut Paired], enough: usize) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{bands, scale};
     use super::*;
     use crate::evaluate::Metrics;
     use proptest::prelude::*;
-
-    fn scale() -> Scale {
-        Scale { min: 0.0, max: 10.0, relevant_from: 5.0, forbidden: Vec::new() }
-    }
-
-    fn bands() -> Bands {
-        Bands::from_edges(&[0.0, 2.0, 5.5, 7.0, 9.0]).expect("ascending")
-    }
 
     /// 40 articles × 5 readers; `a` and `b` miss the truth by a deterministic noise of these widths.
     fn rows(noise_a: f64, noise_b: f64) -> Vec<PairedRow> {

@@ -13,6 +13,33 @@ use crate::domain::{Bands, one_line, recipe::Scale};
 /// Seed of the intervals where nothing else is said: the same file always gets the same report.
 pub const REPORT_SEED: u64 = 19;
 
+/// The figures that an evaluation is told by: name for people, key of the metric.
+pub(super) const FIGURES: [(&str, &str); 23] = [
+    ("MAE", "mae"),
+    ("RMSE", "rmse"),
+    ("bias", "bias"),
+    ("skill", "skill"),
+    ("macro-band MAE", "macro_band_mae"),
+    ("skill, macro band", "skill_macro"),
+    ("Spearman ρ", "spearman"),
+    ("ρ within profile", "rho_within_profile"),
+    ("ρ within article", "rho_within_article"),
+    ("contrast ordered", "contrast_ordered"),
+    ("contrast by 2", "contrast_by_2"),
+    ("direction accuracy", "direction_accuracy"),
+    ("precision", "precision"),
+    ("recall", "recall"),
+    ("F1", "f1"),
+    ("MCC", "mcc"),
+    ("recall of top band", "recall_top_band"),
+    ("within 1", "within_1"),
+    ("within 2", "within_2"),
+    ("PSR-spread", "psr_spread"),
+    ("PSR-spread, teacher", "psr_spread_truth"),
+    ("PSR-pairs", "psr_pairs"),
+    ("modal share", "modal_share"),
+];
+
 /// All keys of [`Metrics`], then `intervals`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MetricsReport {

@@ -2,6 +2,7 @@
 //! forms are `report_doc`'s, the drawings `plots`'. The sections about answers, readers and records are in the files beside.
 
 use super::plots::{self, Bar, Series};
+use super::report::FIGURES;
 use super::report_doc::{Block, Document, Grid, Section};
 use super::report_records::{data_card, guards, settings};
 use super::report_rows::{bands, groups, readers, scores, worst};
@@ -44,33 +45,6 @@ pub struct ReportInput<'a> {
     /// Title of an article by its id.
     pub title: &'a dyn Fn(&str) -> Option<String>,
 }
-
-/// The figures of the main table: name, key of the metric.
-const FIGURES: [(&str, &str); 23] = [
-    ("MAE", "mae"),
-    ("RMSE", "rmse"),
-    ("bias", "bias"),
-    ("skill", "skill"),
-    ("macro-band MAE", "macro_band_mae"),
-    ("skill, macro band", "skill_macro"),
-    ("Spearman ρ", "spearman"),
-    ("ρ within profile", "rho_within_profile"),
-    ("ρ within article", "rho_within_article"),
-    ("contrast ordered", "contrast_ordered"),
-    ("contrast by 2", "contrast_by_2"),
-    ("direction accuracy", "direction_accuracy"),
-    ("precision", "precision"),
-    ("recall", "recall"),
-    ("F1", "f1"),
-    ("MCC", "mcc"),
-    ("recall of the top band", "recall_top_band"),
-    ("within 1", "within_1"),
-    ("within 2", "within_2"),
-    ("PSR-spread", "psr_spread"),
-    ("PSR-spread of the truth", "psr_spread_truth"),
-    ("PSR-pairs", "psr_pairs"),
-    ("modal share", "modal_share"),
-];
 
 /// The whole report.
 pub fn report(input: &ReportInput<'_>) -> Document {

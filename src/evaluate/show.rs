@@ -1,33 +1,9 @@
 //! An evaluation as lines for a plain terminal. Owns wording and layout; every number is the record's.
 
 use super::evaluation::{Evaluation, FEW_ROWS};
-use super::report::figure;
+use super::report::{FIGURES, figure};
 use super::{Intervals, Metrics};
 use crate::domain::one_line;
-
-/// The head table's rows: name for people, JSON key.
-const TABLE: [(&str, &str); 20] = [
-    ("MAE", "mae"),
-    ("RMSE", "rmse"),
-    ("bias", "bias"),
-    ("skill", "skill"),
-    ("macro-band MAE", "macro_band_mae"),
-    ("skill, macro band", "skill_macro"),
-    ("Spearman ρ", "spearman"),
-    ("ρ within profile", "rho_within_profile"),
-    ("ρ within article", "rho_within_article"),
-    ("contrast ordered", "contrast_ordered"),
-    ("contrast by 2", "contrast_by_2"),
-    ("direction accuracy", "direction_accuracy"),
-    ("F1", "f1"),
-    ("MCC", "mcc"),
-    ("recall of top band", "recall_top_band"),
-    ("within 1", "within_1"),
-    ("within 2", "within_2"),
-    ("PSR-spread", "psr_spread"),
-    ("  the teacher's own", "psr_spread_truth"),
-    ("PSR-pairs", "psr_pairs"),
-];
 
 /// How much of a group's name is shown.
 const NAME: usize = 30;
@@ -60,7 +36,7 @@ pub fn evaluation_lines(evaluation: &Evaluation) -> Vec<String> {
     lines.push(String::new());
     let header = evaluation.baselines.iter().fold(String::new(), |text, b| text + &format!("{:>15}", b.name));
     lines.push(format!("{:<22}{:>8}  {:<18}{:>6}{header}", "", "value", "95 % interval", "n"));
-    for (name, key) in TABLE {
+    for (name, key) in FIGURES {
         let beside =
             evaluation.baselines.iter().fold(String::new(), |text, b| text + &format!("{:>15}", figure(b.metrics.value(key))));
         let row = format!(

@@ -16,7 +16,7 @@ mod stored;
 pub(super) use people::People;
 pub use request::{EvaluationRequest, PredictorChoice, RequestError, RowsChoice, SamplingChoice};
 pub use stored::{RunError, RunSummary, StoredRun, stored_run, stored_runs};
-pub(super) use stored::{outputs, store};
+pub(super) use stored::{find, outputs, store};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -204,7 +204,7 @@ fn calibrator(
     items: &[Item],
 ) -> Result<Option<Calibration>, Failure> {
     let Some(name) = &request.calibrator else { return Ok(None) };
-    let (id, run) = stored::find(&context.ledger, name)?;
+    let (id, run) = find(&context.ledger, name)?;
     let found = run.calibration.filter(|c| c.kept).ok_or_else(|| {
         let next = "Evaluate without --calibrator; calibration is judged and said there.";
         Failure::new(format!("run {} has no calibrator that was better out of sample (guard E8)", id.short()), next)

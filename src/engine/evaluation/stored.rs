@@ -1,4 +1,4 @@
-//! Stored evaluations: listed by what they say, found by the first digits of their names.
+//! Stored evaluations: listed by what they say, found by their place or by the first digits of their names.
 
 use std::collections::HashMap;
 
@@ -14,10 +14,10 @@ const LEAST_DIGITS: usize = 8;
 
 #[derive(Debug, Error)]
 pub enum RunError {
-    #[error("'{0}' is no name of a run; give at least {LEAST_DIGITS} of the digits that 'stratos validate list' shows")]
+    #[error("'{0}' names no run: give at least {LEAST_DIGITS} digits of its id, 'last', or 'last~1' for the one before")]
     Name(String),
-    #[error("there is no run '{0}'; see 'stratos validate list'")]
-    Unknown(String),
+    #[error("there is no run '{name}'; there are {known}. See 'stratos validate list'")]
+    Unknown { name: String, known: String },
     #[error("'{0}' names {1} runs; give more digits")]
     Ambiguous(String, usize),
     #[error("the record of run {0} cannot be read ({1}); evaluate again, and report it with this text")]
@@ -92,28 +92,57 @@ pub fn stored_runs(workspace: &Workspace) -> Result<Vec<StoredRun>, RunError> {
     Ok(runs)
 }
 
-/// The run whose name begins with these digits.
+/// The run that is meant by `last`, `last~N` or the first digits of its id.
 pub fn stored_run(workspace: &Workspace, name: &str) -> Result<(Digest, Evaluation), RunError> {
     find(&workspace.ledger()?, name)
 }
 
+/// What a name can mean.
+enum Name {
+    /// So many before the newest.
+    Back(usize),
+    Digits(String),
+}
+
+fn read_name(name: &str) -> Option<Name> {
+    let name = name.trim();
+    if name == "last" {
+        return Some(Name::Back(0));
+    }
+    if let Some(back) = name.strip_prefix("last~") {
+        return back.parse().ok().map(Name::Back);
+    }
+    let digits = name.to_ascii_lowercase();
+    let enough = digits.len() >= LEAST_DIGITS && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    enough.then_some(Name::Digits(digits))
+}
+
 pub(in super::super) fn find(ledger: &Ledger, name: &str) -> Result<(Digest, Evaluation), RunError> {
     let shown = one_line(name, 80);
-    let digits = name.trim().to_ascii_lowercase();
-    if digits.len() < LEAST_DIGITS || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(RunError::Name(shown));
-    }
-    let mut named: Vec<Digest> = ledger.evaluations()?.into_iter().map(|r| r.subject).collect();
-    named.retain(|d| d.as_str().starts_with(&digits));
-    match named.as_slice() {
-        [one] => Ok((one.clone(), read(ledger, one)?)),
-        [] => Err(RunError::Unknown(shown)),
+    let all: Vec<Digest> = ledger.evaluations()?.into_iter().map(|r| r.subject).collect();
+    let found: Vec<&Digest> = match read_name(name).ok_or_else(|| RunError::Name(shown.clone()))? {
+        Name::Back(back) => all.get(back).into_iter().collect(),
+        Name::Digits(digits) => all.iter().filter(|d| d.as_str().starts_with(&digits)).collect(),
+    };
+    match found.as_slice() {
+        [one] => Ok(((*one).clone(), read(ledger, one)?)),
+        [] => Err(RunError::Unknown { name: shown, known: known(&all) }),
         more => Err(RunError::Ambiguous(shown, more.len())),
     }
 }
 
+fn known(all: &[Digest]) -> String {
+    const SHOWN: usize = 6;
+    if all.is_empty() {
+        return "none yet".into();
+    }
+    let names: Vec<&str> = all.iter().take(SHOWN).map(Digest::short).collect();
+    let more = if all.len() > SHOWN { format!(" and {} older", all.len() - SHOWN) } else { String::new() };
+    format!("{}{more}", names.join(", "))
+}
+
 fn read(ledger: &Ledger, id: &Digest) -> Result<Evaluation, RunError> {
-    let body = ledger.evaluation(id)?.ok_or_else(|| RunError::Unknown(id.short().to_owned()))?;
+    let body = ledger.evaluation(id)?.unwrap_or_default();
     serde_json::from_str(&body).map_err(|e| RunError::Damaged(id.short().to_owned(), one_line(&e.to_string(), 200)))
 }
 
@@ -131,4 +160,19 @@ pub(in super::super) fn outputs(
         Some((pair, r.output.clone()))
     };
     Ok(evaluation.rows.iter().filter_map(row).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_named_by_its_place_or_by_enough_digits() {
+        let back = |name: &str| matches!(read_name(name), Some(Name::Back(_)));
+        let digits = |name: &str| matches!(read_name(name), Some(Name::Digits(_)));
+        assert!(back("last") && back("last~0") && back("last~12") && digits("0123abcd") && digits("0123ABCD"));
+        for wrong in ["", "last~", "last~x", "first", "0123abc", "zzzzzzzz"] {
+            assert!(read_name(wrong).is_none(), "{wrong}");
+        }
+    }
 }
