@@ -211,6 +211,9 @@ impl Supervisor {
                 Ok(())
             }
             Command::Judge { pair, verdict, note } => self.judge(pair, verdict, note),
+            Command::SaveProfile { profile } => self.save_profile(&profile),
+            Command::RemoveProfile { id } => self.remove_profile(&id),
+            Command::SetSourceType { articles, source_type } => self.set_source_type(&articles, source_type),
             Command::ImportArticles { path, limit } => {
                 let import = super::imports::articles(&mut self.ledger, &path, limit)?;
                 self.imported(Phase::Articles, import)

@@ -16,7 +16,7 @@ use super::tabs::{Look, Own, TABS, Tab, TabState};
 use super::theme::Theme;
 use super::toasts::{Toast, Toasts, told};
 use super::{actions, acts};
-use crate::domain::{Digest, Phase, UnixMillis};
+use crate::domain::{Digest, Phase, UnixMillis, safe_text};
 use crate::engine::{Command, JobView, Snapshot};
 
 /// Scrolling further than any detail is long would make scrolling back feel dead.
@@ -84,6 +84,7 @@ impl App {
                 self.shelf.put(&query, answer);
                 Vec::new()
             }
+            Msg::Edited(edited) => self.edited(edited),
             Msg::Tick(now) => {
                 self.now = now;
                 self.toasts.expire(now);
@@ -104,7 +105,8 @@ impl App {
 
     /// What the tab on the screen has to ask the library now.
     fn wanted(&mut self) -> impl Iterator<Item = Effect> + use<> {
-        let wanted = (self.spec().wants)(&self.look());
+        let mut wanted = (self.spec().wants)(&self.look());
+        wanted.extend(self.overlays.iter().flat_map(Overlay::wants));
         self.shelf.missing(wanted, &self.snapshot.revisions).into_iter().map(Effect::Ask)
     }
 
@@ -129,6 +131,10 @@ impl App {
             Step::Send(command) => return self.ask(command),
             Step::Act(action) => return self.perform(action),
             Step::Leave => return self.leave(),
+            Step::Outside(text) => {
+                self.overlays.push(top);
+                return vec![Effect::Edit(text)];
+            }
             Step::Filter(filter) => {
                 self.overlays.push(top);
                 return self.set_filter(filter);
@@ -147,6 +153,16 @@ impl App {
                 Vec::new()
             }
         }
+    }
+
+    /// What the operator's own editor made of the draft goes on in ours, beside what changed.
+    fn edited(&mut self, edited: Result<String, String>) -> Vec<Effect> {
+        match (edited, self.overlays.last_mut()) {
+            (Ok(text), Some(Overlay::Editor(editor))) => *editor = editor.continued(&safe_text(&text)),
+            (Ok(_), _) => {}
+            (Err(why), _) => self.say(Toast::error(why)),
+        }
+        Vec::new()
     }
 
     fn ask(&mut self, command: Command) -> Vec<Effect> {

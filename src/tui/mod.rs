@@ -14,6 +14,7 @@ mod acts;
 pub mod app;
 mod charts;
 pub mod chrome;
+mod external;
 pub mod keymap;
 pub mod keys;
 pub mod msg;

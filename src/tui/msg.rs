@@ -20,6 +20,8 @@ pub enum Msg {
     Event(Event),
     /// The library has answered.
     Answered(Answered),
+    /// The operator's own editor has ended.
+    Edited(Result<String, String>),
     Tick(UnixMillis),
     /// The engine's thread is gone; nothing that is asked will happen.
     EngineGone,
@@ -30,6 +32,8 @@ pub enum Effect {
     Send(Command),
     /// Asks the library; the answer comes as a message.
     Ask(Query),
+    /// Opens this text in the operator's own editor.
+    Edit(String),
     Quit,
     /// Puts text on the clipboard of the operator's terminal (OSC 52).
     Copy(String),

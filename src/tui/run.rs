@@ -16,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::TuiOptions;
 use super::app::App;
+use super::external;
 use super::keys::is_suspend;
 use super::msg::{Effect, Msg};
 use super::terminal::Screen;
@@ -44,11 +45,7 @@ pub async fn run(handle: EngineHandle, mut reading: Reading, options: TuiOptions
     let mut app = App::new(first, options.theme).with_keys(options.keymap);
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    for effect in app.update(Msg::Tick(SystemClock.now())) {
-        if let Effect::Ask(query) = effect {
-            reading.ask(query);
-        }
-    }
+    asks(&reading, app.update(Msg::Tick(SystemClock.now())));
     screen.draw(&app)?;
     let mut drawn = Instant::now();
     let mut dirty = false;
@@ -120,6 +117,14 @@ pub async fn run(handle: EngineHandle, mut reading: Reading, options: TuiOptions
                 Effect::Quit => return Ok(()),
                 Effect::Copy(text) => Screen::copy(&text)?,
                 Effect::Ask(query) => reading.ask(query),
+                Effect::Edit(text) => {
+                    // The stream would eat what is typed into the editor.
+                    drop(keys);
+                    let edited = screen.outside(|| external::edit(&text))?;
+                    keys = EventStream::new();
+                    let asked = app.update(Msg::Edited(edited));
+                    asks(&reading, asked);
+                }
                 Effect::Send(command) => {
                     if !handle.send(command) {
                         app.update(Msg::EngineGone);
@@ -135,6 +140,15 @@ pub async fn run(handle: EngineHandle, mut reading: Reading, options: TuiOptions
         }
     }
     Ok(())
+}
+
+/// Of effects that can only be questions to the library.
+fn asks(reading: &Reading, effects: Vec<Effect>) {
+    for effect in effects {
+        if let Effect::Ask(query) = effect {
+            reading.ask(query);
+        }
+    }
 }
 
 /// What of the terminal's events concerns the console.
