@@ -10,14 +10,15 @@ use crossterm::event::KeyEvent;
 use super::keymap::Keymap;
 use super::keys::is_interrupt;
 use super::msg::{Effect, Msg};
-use super::overlays::{Overlay, Step, approval::Approval};
+use super::overlays::{Overlay, Step, approval::Approval, welcome::Welcome};
+use super::session::Session;
 use super::shelf::Shelf;
 use super::tabs::{Look, Own, TABS, Tab, TabState};
 use super::theme::Theme;
 use super::toasts::{Toast, Toasts, told};
 use super::{actions, acts};
 use crate::domain::{Digest, Phase, UnixMillis, safe_text};
-use crate::engine::{Command, JobView, Snapshot};
+use crate::engine::{ArticleSort, Command, JobView, Snapshot};
 
 /// Scrolling further than any detail is long would make scrolling back feel dead.
 const MAX_SCROLL: u16 = 2000;
@@ -38,6 +39,8 @@ pub struct App {
     report_seen: Option<Digest>,
     /// Quits as soon as the job has saved.
     leaving: bool,
+    /// The welcome was on the screen, now or in an earlier session.
+    welcomed: bool,
 }
 
 impl App {
@@ -55,6 +58,7 @@ impl App {
             now: UnixMillis(0),
             report_seen: None,
             leaving: false,
+            welcomed: false,
         }
     }
 
@@ -62,6 +66,18 @@ impl App {
     #[must_use]
     pub fn with_keys(mut self, keymap: Keymap) -> Self {
         self.keymap = keymap;
+        self
+    }
+
+    /// Where the operator was the last time.
+    #[must_use]
+    pub fn with_session(mut self, session: &Session) -> Self {
+        self.show_tab(session.tab);
+        for (tab, memory) in self.tabs.iter_mut().zip(&session.tabs) {
+            (tab.page, tab.filter) = (memory.page, memory.filter.clone());
+        }
+        self.own.articles.sort = ArticleSort::ALL.get(session.article_sort).copied().unwrap_or_default();
+        self.welcomed = session.welcomed;
         self
     }
 
@@ -182,6 +198,7 @@ impl App {
 
     fn take(&mut self, snapshot: Arc<Snapshot>) -> Vec<Effect> {
         self.snapshot = snapshot;
+        self.greet();
         let wanted = self.snapshot.approval.as_ref();
         let old = |overlay: &Overlay| matches!(overlay, Overlay::Approval(Approval { request, .. }) if Some(request) != wanted);
         if self.overlays.iter().any(old) {
@@ -189,6 +206,15 @@ impl App {
             self.say(Toast::error("what waits for approval has changed; look at it again"));
         }
         if self.leaving && self.live_job().is_none() { vec![Effect::Quit] } else { Vec::new() }
+    }
+
+    /// A workspace in which nothing has run is explained once.
+    fn greet(&mut self) {
+        let fresh = self.snapshot.complete && self.snapshot.phases.iter().all(|phase| phase.headline.is_empty());
+        if fresh && !self.welcomed && self.overlays.is_empty() {
+            self.overlays.push(Overlay::Welcome(Welcome));
+        }
+        self.welcomed |= self.snapshot.complete;
     }
 
     fn set_filter(&mut self, filter: String) -> Vec<Effect> {
@@ -281,6 +307,14 @@ impl App {
 
     pub fn tab(&self) -> &TabState {
         &self.tabs[self.current]
+    }
+
+    pub fn tab_at(&self, index: usize) -> &TabState {
+        &self.tabs[index]
+    }
+
+    pub fn welcomed(&self) -> bool {
+        self.welcomed
     }
 
     pub fn tab_mut(&mut self) -> &mut TabState {

@@ -19,6 +19,7 @@ use super::app::App;
 use super::external;
 use super::keys::is_suspend;
 use super::msg::{Effect, Msg};
+use super::session::Keeper;
 use super::terminal::Screen;
 use crate::domain::{Clock as _, SystemClock};
 use crate::engine::{EngineHandle, Reading};
@@ -41,8 +42,9 @@ pub async fn run(handle: EngineHandle, mut reading: Reading, options: TuiOptions
     let mut engine_lives = true;
     let mut screen = Screen::enter()?;
     let mut keys = EventStream::new();
+    let mut keeper = Keeper::new(options.session);
     let first = snapshot.borrow_and_update().clone();
-    let mut app = App::new(first, options.theme).with_keys(options.keymap);
+    let mut app = App::new(first, options.theme).with_keys(options.keymap).with_session(keeper.session());
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     asks(&reading, app.update(Msg::Tick(SystemClock.now())));
@@ -132,6 +134,7 @@ pub async fn run(handle: EngineHandle, mut reading: Reading, options: TuiOptions
                 }
             }
         }
+        keeper.keep(&app);
         dirty = true;
         if urgent {
             screen.draw(&app)?;

@@ -8,10 +8,12 @@ pub mod editor;
 pub mod filter;
 pub mod help;
 pub mod input;
+pub mod log;
 pub mod palette;
 pub mod path;
 pub mod reason;
 pub mod score;
+pub mod welcome;
 
 use crossterm::event::KeyEvent;
 use ratatui::Frame;
@@ -54,6 +56,8 @@ pub enum Overlay {
     Reason(reason::Reason),
     Editor(editor::Editor),
     Path(path::PathPrompt),
+    Log(log::LogPane),
+    Welcome(welcome::Welcome),
     Score(score::Score),
 }
 
@@ -68,6 +72,8 @@ impl Overlay {
             Self::Reason(reason) => reason.key(key),
             Self::Editor(editor) => editor.key(key, app),
             Self::Path(path) => path.key(key),
+            Self::Log(log) => log.key(key, app),
+            Self::Welcome(_) => welcome::Welcome::key(key, app),
             Self::Score(score) => score.key(key),
         }
     }
@@ -83,6 +89,8 @@ impl Overlay {
             Self::Reason(reason) => reason.input.paste(text),
             Self::Editor(editor) => editor.paste(text),
             Self::Path(path) => path.input.paste(text),
+            Self::Log(log) => log.input.paste(text),
+            Self::Welcome(_) => {}
             Self::Score(score) => score.paste(text),
         }
         Step::Stay
@@ -106,6 +114,8 @@ impl Overlay {
             Self::Reason(reason) => reason.draw(frame, area, app.theme()),
             Self::Editor(editor) => editor.draw(frame, area, app),
             Self::Path(path) => path.draw(frame, area, app.theme()),
+            Self::Log(log) => log.draw(frame, area, app),
+            Self::Welcome(_) => welcome::Welcome::draw(frame, area, app),
             Self::Score(score) => score.draw(frame, area, app.theme()),
         }
     }
