@@ -230,10 +230,11 @@ fn console(root: &std::path::Path) -> Result<ExitCode> {
     )?;
     let keymap = tui::keymap::Keymap::new(&workspace.config.keys)?;
     let session = workspace.state_dir("")?.join("console.json");
+    let options = tui::TuiOptions { theme, keymap, mouse: workspace.config.mouse, session: Some(session) };
     let reading = Reading::start(&workspace)?;
     let (engine, handle) = Engine::start(workspace, Arc::new(SystemClock))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(tui::run(handle, reading, tui::TuiOptions { theme, keymap, session: Some(session) }));
+    let ended = runtime.block_on(tui::run(handle, reading, options));
     drop(runtime);
     engine.join();
     ended?;

@@ -16,6 +16,7 @@ mod ascii;
 mod charts;
 pub mod chrome;
 mod external;
+mod hits;
 pub mod keymap;
 pub mod keys;
 pub mod msg;
@@ -40,6 +41,8 @@ use theme::{Theme, ThemeError};
 pub struct TuiOptions {
     pub theme: Theme,
     pub keymap: keymap::Keymap,
+    /// The mouse is heard; a terminal's own selection then needs shift.
+    pub mouse: bool,
     /// Where the session is remembered; `None`: it is not.
     pub session: Option<std::path::PathBuf>,
 }
