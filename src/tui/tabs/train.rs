@@ -46,7 +46,10 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
         let panel = 11.min(area.height.saturating_sub(8)).max(area.height / 3);
         Layout::vertical([Constraint::Min(0), Constraint::Length(panel)]).areas(area)
     };
-    loss_chart(frame, chart, look.theme, &train.loss, &train.eval_loss);
+    let points = |c: &crate::engine::Curve| -> Vec<(u64, f64)> {
+        c.recent().filter_map(|p| Some((p.step, f64::from(p.value?)))).collect()
+    };
+    loss_chart(frame, chart, look.theme, &points(&train.loss), &points(&train.eval_loss));
     let inner = usize::from(panel.width.saturating_sub(2));
     let mut lines = job.map(|job| job_lines(job, look)).unwrap_or_default();
     lines.extend(if wide { stacked(look, job) } else { paired(look, job) });
@@ -81,24 +84,24 @@ fn job_lines(job: &JobView, look: &Look<'_>) -> Vec<Line<'static>> {
 fn facts(look: &Look<'_>, job: Option<&JobView>) -> Vec<(&'static str, String)> {
     let t = &look.snapshot.train;
     let positive = |value: f64| Some(value).filter(|v| *v > 0.0);
-    let (step, loss) = t.loss.last().map_or((0, None), |&(step, loss)| (step, Some(loss)));
+    let (step, loss) = (t.step(), t.loss.value());
     let total = if t.total_steps == 0 { "—".into() } else { t.total_steps.to_string() };
     let best = t.best.map_or_else(|| "—".into(), |(step, loss)| format!("{} at step {step}", number(Some(loss), 4)));
     let checkpoints = match t.checkpoints.as_slice() {
         [] => "—".into(),
         [.., last] => format!("{}, last at step {last}", t.checkpoints.len()),
     };
-    let rate = positive(t.lr).map_or_else(|| "—".into(), |lr| format!("{lr:.2e}"));
+    let rate = t.lr.value().map_or_else(|| "—".into(), |lr| format!("{lr:.2e}"));
     vec![
         ("step", format!("{step} of {total}")),
         ("time to go", eta(t, job).map_or_else(|| "—".into(), duration)),
         ("loss", number(loss, 4)),
         ("best eval loss", best),
         ("epoch", t.epoch.to_string()),
-        ("grad norm", number(positive(t.grad_norm), 3)),
+        ("grad norm", number(t.grad_norm.value(), 3)),
         ("learning rate", rate),
-        ("tokens/s", number(positive(t.tokens_per_second), 0)),
-        ("s/step", number(positive(t.seconds_per_step), 2)),
+        ("tokens/s", number(t.tokens_per_second.value(), 0)),
+        ("s/step", number(positive(t.pace.slow), 2)),
         ("checkpoints", checkpoints),
         ("resumed from", t.resumed_from.map_or_else(|| "—".into(), |step| format!("step {step}"))),
         ("stopped early", if t.stopped_early { "yes".into() } else { "no".into() }),
@@ -108,12 +111,7 @@ fn facts(look: &Look<'_>, job: Option<&JobView>) -> Vec<(&'static str, String)> 
 
 /// Seconds to the last step; `None` while the pace is not known or nothing moves.
 fn eta(train: &TrainView, job: Option<&JobView>) -> Option<f64> {
-    let step = train.loss.last()?.0;
-    let seen = step.saturating_sub(train.resumed_from.unwrap_or(0));
-    let moving = job.is_some_and(|job| job.state == JobState::Running);
-    let paced = train.seconds_per_step.is_finite() && train.seconds_per_step > 0.0;
-    (moving && paced && seen >= STEPS_FOR_ETA && train.total_steps > 0)
-        .then(|| train.total_steps.saturating_sub(step) as f64 * train.seconds_per_step)
+    job.filter(|job| job.state == JobState::Running).and_then(|_| train.seconds_left())
 }
 
 fn stacked(look: &Look<'_>, job: Option<&JobView>) -> Vec<Line<'static>> {
@@ -138,7 +136,7 @@ const PAIR: usize = 38;
 const PAIRED: usize = 2 * PAIR;
 
 fn memory(look: &Look<'_>, width: usize) -> Vec<Line<'static>> {
-    let m = look.snapshot.memory;
+    let m = &look.snapshot.memory;
     if m.total == 0 {
         return Vec::new();
     }
@@ -189,19 +187,6 @@ mod tests {
         for word in gauges {
             assert!(text.contains(word), "{word} is missing in\n{text}");
         }
-    }
-
-    #[test]
-    fn the_time_to_go_is_unknown_before_ten_steps_of_this_session() {
-        let mut snapshot = busy();
-        let left = |s: &Snapshot| eta(&s.train, s.job.as_ref());
-        assert_eq!(left(&snapshot), Some(120.0));
-        Arc::make_mut(&mut snapshot.train).resumed_from = Some(31);
-        assert_eq!(left(&snapshot), None);
-        Arc::make_mut(&mut snapshot.train).resumed_from = Some(30);
-        assert_eq!(left(&snapshot), Some(120.0));
-        snapshot.job.as_mut().unwrap().state = JobState::Paused;
-        assert_eq!(left(&snapshot), None);
     }
 
     #[test]
