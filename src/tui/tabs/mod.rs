@@ -69,7 +69,7 @@ pub const TABS: [Tab; 8] = [
         rows: dataset::rows,
         draw: dataset::draw,
     },
-    Tab { phase: Phase::Train, pages: &["curves"], rows: train::rows, draw: train::draw },
+    Tab { phase: Phase::Train, pages: &train::PAGES, rows: train::rows, draw: train::draw },
     Tab { phase: Phase::Validate, pages: &["metrics", "sanity", "think", "worst"], rows: validate::rows, draw: validate::draw },
     Tab { phase: Phase::Audit, pages: &["think blocks"], rows: audit::rows, draw: audit::draw },
     Tab { phase: Phase::Deploy, pages: &["releases"], rows: deploy::rows, draw: deploy::draw },
