@@ -196,7 +196,7 @@ fn silence_is_a_warning_unless_it_is_on_purpose_or_the_steps_are_slow() {
         figures::heartbeat(&Scene::of(&look, &state, None))
     };
     Arc::make_mut(&mut snapshot.train).last_step_at = Some(crate::domain::UnixMillis(NOW.0 - 60_000));
-    assert_eq!(beat(&snapshot), ("! running · last step 1 min 00 s ago".into(), Role::Warn));
+    assert_eq!(beat(&snapshot), ("! running · last step 1 min 00 s ago · epoch 2".into(), Role::Warn));
     Arc::make_mut(&mut snapshot.train).pace.slow = 20.0;
     assert_eq!(beat(&snapshot).1, Role::Strong);
     Arc::make_mut(&mut snapshot.train).pace.slow = 2.0;
