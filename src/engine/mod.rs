@@ -16,6 +16,7 @@ mod imports;
 mod job;
 mod label_import;
 mod labels;
+mod library;
 mod memory;
 mod phases;
 mod probes;
@@ -35,7 +36,7 @@ mod wiring;
 pub use asked::{AskError, sampler_report};
 pub use command::{Command, Consent, Verdict};
 pub use compare::{CompareError, Comparison, MOST_PAIRS, compare};
-pub use curve::{Bucket, Curve, Point, Reading};
+pub use curve::{Bucket, Curve, Point};
 pub use doctor::{Checkup, Diagnosis, State, examine};
 pub use errand::Errand;
 pub use evaluation::{
@@ -45,6 +46,10 @@ pub use evaluation::{
 pub use event::{ApprovalRequest, Event, Level};
 pub use export::{Exported, export_dataset};
 pub use labels::{LabelSourceView, label_sources, quarantined};
+pub use library::{
+    Answer, Answered, ArticleIndex, ArticleSort, ArticleView, Brief, Found, Library, Neighbour, Query, RELEVANT, ReaderScore,
+    Reading, RunLine,
+};
 pub use probes::{Drawn, Judged, ProbeError, ProbeMaterial, Told, draw, probe};
 pub use report::{ReportError, last_probes, write_report};
 pub use runs::{CompareRunsError, compare_stored};

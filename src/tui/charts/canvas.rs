@@ -49,6 +49,11 @@ impl Ink {
         }
     }
 
+    /// Its values are joined by a line. What was smoothed stays dots, so that its mean is seen.
+    pub fn is_joined(self) -> bool {
+        matches!(self, Self::Past | Self::Line)
+    }
+
     /// Its mark takes the whole cell.
     fn is_mark(self) -> bool {
         matches!(self, Self::Points | Self::Hole)
@@ -100,11 +105,13 @@ impl Canvas {
             return;
         }
         let cell = &mut self.cells[row * self.columns + column];
-        // What lies under a mark is not seen; a line of its own kind keeps its dots.
-        if cell.ink.is_none_or(|known| known <= ink) {
-            cell.ink = Some(ink);
+        // What lies above hides what lies below: dots of two kinds in one cell would be one smear.
+        if cell.ink < Some(ink) {
+            *cell = Cell { dots: 0, ink: Some(ink) };
         }
-        cell.dots |= DOTS[x % wide][y % high];
+        if cell.ink == Some(ink) {
+            cell.dots |= DOTS[x % wide][y % high];
+        }
     }
 
     /// A line of dots; the dashed one leaves out every third.
@@ -112,7 +119,9 @@ impl Canvas {
         let (dx, dy) = (to.0.abs_diff(from.0), to.1.abs_diff(from.1));
         let steps = dx.max(dy);
         for i in 0..=steps {
-            let along = |a: usize, b: usize| if b >= a { a + (b - a) * i / steps.max(1) } else { a - (a - b) * i / steps.max(1) };
+            // To the nearest dot.
+            let part = |length: usize| (length * i * 2 + steps) / (2 * steps).max(1);
+            let along = |a: usize, b: usize| if b >= a { a + part(b - a) } else { a - part(a - b) };
             let (x, y) = (along(from.0, to.0), along(from.1, to.1));
             if ink != Ink::Past || (x + y) % 3 != 0 || steps == 0 {
                 self.dot(x, y, ink);

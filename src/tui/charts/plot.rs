@@ -217,7 +217,7 @@ fn curve(canvas: &mut Canvas, series: &Series, scale: &Scale) {
             }
         }
         let here = (x, down(mean));
-        match before.filter(|(b, _)| series.ink != Ink::Points && joined(b, s, usual)) {
+        match before.filter(|(b, _)| series.ink.is_joined() && joined(b, s, usual)) {
             Some((_, from)) => canvas.line(from, here, series.ink),
             None => canvas.dot(here.0, here.1, series.ink),
         }

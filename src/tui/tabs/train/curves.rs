@@ -14,7 +14,7 @@ use crate::tui::charts::plot::{self, Plot, short};
 use crate::tui::charts::series::{Series, Stretch, smooth, whole};
 
 /// Rows that a small chart wants, and the width from which it says anything.
-const SMALL: (u16, u16) = (8, 30);
+const SMALL: (u16, u16) = (8, 24);
 /// Rows that the large one keeps.
 const LARGE_ROWS: u16 = 10;
 

@@ -9,11 +9,13 @@
 //!        └──────┴──────┴───────┘└ text ─┘             running · last step 2 s ago
 //! ```
 
+mod actions;
 mod answers;
 mod curves;
 mod figures;
 mod machine;
 mod mix;
+mod runs;
 mod scene;
 mod state;
 
@@ -22,9 +24,9 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 
-use super::{Look, TabState};
+use super::{Look, Tab};
 use crate::domain::{Phase, one_line};
-use crate::engine::Snapshot;
+use crate::engine::{Answer, Query, RunLine, TrainView};
 use crate::tui::charts::parts::{WIDE, empty, notices};
 use crate::tui::theme::Role;
 use crate::tui::widgets::pane::pane;
@@ -40,18 +42,50 @@ const CHART_ROWS: u16 = 8;
 /// Lines of warnings under the chart of a narrow screen.
 const WARNED: usize = 2;
 
-pub const PAGES: [&str; 4] = ["curves", "answers", "machine", "mix"];
+pub const TAB: Tab = Tab {
+    phase: Phase::Train,
+    pages: &["curves", "answers", "machine", "mix", "runs"],
+    actions: actions::ACTIONS,
+    rows,
+    draw,
+    wants,
+};
+/// The page whose rows can be selected.
+const RUNS: usize = 4;
 
-pub fn rows(_snapshot: &Snapshot, _tab: &TabState) -> usize {
-    0
+fn rows(look: &Look<'_>) -> usize {
+    if look.tab.page == RUNS { runs(look).len() } else { 0 }
 }
 
-pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
-    let state = State::default();
-    draw_with(frame, area, look, &Scene::of(look, &state, None));
+fn wants(look: &Look<'_>) -> Vec<Query> {
+    let past = look.own.train.past.iter().cloned().map(Query::Run);
+    std::iter::once(Query::Runs).chain(past).collect()
 }
 
-fn draw_with(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, scene: &Scene<'_>) {
+/// Every run of the workspace, the newest first.
+fn runs<'a>(look: &Look<'a>) -> &'a [RunLine] {
+    match look.shelf.get(&Query::Runs) {
+        Some(Answer::Runs(runs)) => runs,
+        _ => &[],
+    }
+}
+
+/// Runs that can be drawn beside the one that is shown.
+fn earlier<'a>(look: &Look<'a>) -> Vec<&'a str> {
+    let shown = look.snapshot.train.run.as_deref();
+    runs(look).iter().map(|r| r.run.as_str()).filter(|run| Some(*run) != shown).collect()
+}
+
+/// The curves of the run that is drawn beside.
+fn past<'a>(look: &Look<'a>) -> Option<&'a TrainView> {
+    match look.shelf.get(&Query::Run(look.own.train.past.clone()?)) {
+        Some(Answer::Run(run)) => Some(run),
+        _ => None,
+    }
+}
+
+fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
+    let scene = &Scene::of(look, &look.own.train, past(look));
     let area = notices(frame, area, look, Phase::Train);
     if scene.train.run.is_none() && scene.train.loss.is_empty() && scene.job.is_none() {
         let next = "Nothing is trained yet: run this phase, and its curves appear here.";
@@ -59,6 +93,7 @@ fn draw_with(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, scene: &Scene<'
     }
     let inner = usize::from(area.width.saturating_sub(2));
     match look.tab.page {
+        RUNS => runs::draw(frame, area, look),
         1 => scrolled(frame, area, look, "live answers to held-out prompts", answers::lines(scene, inner)),
         2 => scrolled(frame, area, look, "machine, last five minutes", machine::lines(scene, inner)),
         3 => scrolled(frame, area, look, "mix of bands: read so far, ordered, promised", mix::lines(scene, inner)),

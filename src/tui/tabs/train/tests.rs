@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
-use ratatui::style::Modifier;
-
 use super::*;
 use crate::engine::{
-    BandDraw, GpuView, JobState, MachineHistory, MemoryView, SampleRound, SampleView, TrainView, Warning, WarningKind,
+    BandDraw, Command, GpuView, JobState, MachineHistory, MemoryView, SampleRound, SampleView, Snapshot, Warning, WarningKind,
 };
 use crate::tui::charts::fixture::{NOW, busy, drawn, expect, nothing, with_finding};
+use crate::tui::app::App;
+use crate::tui::msg::Effect;
+use crate::tui::tabs::TabState;
 use crate::tui::theme::Theme;
+use crate::tui::testing::Stage;
 
 const HERE: Phase = Phase::Train;
 
@@ -89,44 +89,30 @@ fn whole_scene() -> Snapshot {
     snapshot
 }
 
-/// The tab as text, and below it which cells are bold (b), dim (d), underlined (u) or reversed (R).
-fn styled(snapshot: &Snapshot, tab: &TabState, state: &State, past: Option<&TrainView>, size: (u16, u16)) -> String {
-    let terminal = terminal(snapshot, tab, state, past, size);
-    let buffer = terminal.backend().buffer();
-    let (mut text, mut styles) = (String::new(), String::new());
-    for y in 0..size.1 {
-        let line: String = (0..size.0).map(|x| buffer[(x, y)].symbol()).collect();
-        let mark = |x| match buffer[(x, y)].modifier {
-            m if m.contains(Modifier::REVERSED) => 'R',
-            m if m.contains(Modifier::UNDERLINED) => 'u',
-            m if m.contains(Modifier::BOLD) => 'b',
-            m if m.contains(Modifier::DIM) => 'd',
-            _ => '.',
-        };
-        let marks: String = (0..size.0).map(mark).collect();
-        text += &format!("{}\n", line.trim_end());
-        styles += format!("{y:>2} {}", marks.trim_end_matches('.')).trim_end();
-        styles.push('\n');
+/// The tab on its stage, an earlier run beside it if there is one.
+fn stage(snapshot: &Snapshot, tab: &TabState, state: State, past: Option<TrainView>) -> Stage {
+    let run = |run: &str, step, student: &str| RunLine {
+        run: run.into(),
+        last: crate::domain::UnixMillis(NOW.0 - 7_200_000),
+        step,
+        total_steps: 1500,
+        loss: Some(0.7586),
+        eval_loss: Some(0.7),
+        parameters: 1_250_000,
+        student: student.into(),
+        recipe: "v19".into(),
+    };
+    let runs = vec![run("run-7", 1000, "seedling"), run("6f0e", 500, "seed\u{1b}[2Jling")];
+    let mut stage = Stage { now: NOW, ..Stage::of(snapshot, tab) }.answered(&Query::Runs, Answer::Runs(Arc::new(runs)));
+    if let Some(past) = past {
+        stage = stage.answered(&Query::Run("6f0e".into()), Answer::Run(Arc::new(past)));
     }
-    format!("{text}--- styles\n{styles}")
+    stage.own.train = state;
+    stage
 }
 
-fn terminal(
-    snapshot: &Snapshot,
-    tab: &TabState,
-    state: &State,
-    past: Option<&TrainView>,
-    size: (u16, u16),
-) -> Terminal<TestBackend> {
-    let theme = Theme::default();
-    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
-    let look = Look { snapshot, tab, theme: &theme, now: NOW };
-    terminal.draw(|frame| draw_with(frame, frame.area(), &look, &Scene::of(&look, state, past))).unwrap();
-    terminal
-}
-
-fn text(snapshot: &Snapshot, tab: &TabState, state: &State, past: Option<&TrainView>, size: (u16, u16)) -> String {
-    terminal(snapshot, tab, state, past, size).backend().to_string()
+fn beside() -> State {
+    State { past: Some("6f0e".into()), ..State::default() }
 }
 
 fn page(page: usize) -> TabState {
@@ -134,30 +120,31 @@ fn page(page: usize) -> TabState {
 }
 
 /// An earlier run of half the length.
-fn earlier() -> TrainView {
+fn other() -> TrainView {
     let loss = |s: u64| 5.0 / (1.0 + s as f64 / 80.0) + 0.6 + 0.2 * wobble(s + 9);
     TrainView { run: Some("6f0e".into()), loss: (1..=500).map(|s| (s, loss(s))).collect(), ..TrainView::default() }
 }
 
 #[test]
 fn the_primary_size_is_as_it_was() {
-    insta::assert_snapshot!(styled(&whole_scene(), &page(0), &State::default(), None, (80, 19)));
+    insta::assert_snapshot!(stage(&whole_scene(), &page(0), State::default(), None).styled(HERE, (80, 24)));
 }
 
 #[test]
 fn a_wide_screen_is_as_it_was() {
-    insta::assert_snapshot!(styled(&whole_scene(), &page(0), &State::default(), None, (120, 35)));
+    insta::assert_snapshot!(stage(&whole_scene(), &page(0), State::default(), None).styled(HERE, (120, 40)));
 }
 
 #[test]
 fn a_large_screen_with_everything_chosen_is_as_it_was() {
-    let state = State { whole: true, span: 2, log: true, cross: Some(400), past: Some("6f0e".into()), ..State::default() };
-    insta::assert_snapshot!(styled(&whole_scene(), &page(0), &state, Some(&earlier()), (200, 55)));
+    let state = State { whole: true, span: 2, log: true, cross: Some(400), ..beside() };
+    insta::assert_snapshot!(stage(&whole_scene(), &page(0), state, Some(other())).styled(HERE, (200, 60)));
 }
 
 #[test]
-fn the_pages_of_answers_machine_and_mix_are_as_they_were() {
-    let pages: Vec<String> = (1..4).map(|n| styled(&whole_scene(), &page(n), &State::default(), None, (80, 19))).collect();
+fn the_other_pages_are_as_they_were() {
+    let pages: Vec<String> =
+        (1..5).map(|n| stage(&whole_scene(), &page(n), beside(), None).styled(HERE, (80, 24))).collect();
     insta::assert_snapshot!(pages.join("\n"));
 }
 
@@ -169,7 +156,7 @@ fn a_run_shows_curves_figures_heartbeat_and_gauges() {
         assert!(narrow.contains(word), "{word} is missing in\n{narrow}");
     }
     expect(HERE, &whole_scene(), &TabState::default(), &["practice", "last step 3 s ago", "400 tokens/s", "1000 of 1500"]);
-    let all = text(&whole_scene(), &page(0), &State::default(), None, (200, 60));
+    let all = stage(&whole_scene(), &page(0), State::default(), None).text(HERE, (200, 60));
     for word in
         ["61 °C", "118 W of 700 W", "VRAM", "2.0 GiB at most, 2.1 GiB forecast (−7 %)", "promised", "teacher 8.5", "1.00 s"]
     {
@@ -191,9 +178,8 @@ fn an_answer_cannot_drive_the_terminal_and_its_form_is_told_without_colour() {
 fn silence_is_a_warning_unless_it_is_on_purpose_or_the_steps_are_slow() {
     let mut snapshot = whole_scene();
     let beat = |snapshot: &Snapshot| {
-        let (tab, theme, state) = (TabState::default(), Theme::default(), State::default());
-        let look = Look { snapshot, tab: &tab, theme: &theme, now: NOW };
-        figures::heartbeat(&Scene::of(&look, &state, None))
+        let stage = stage(snapshot, &page(0), State::default(), None);
+        figures::heartbeat(&Scene::of(&stage.look(), &stage.own.train, None))
     };
     Arc::make_mut(&mut snapshot.train).last_step_at = Some(crate::domain::UnixMillis(NOW.0 - 60_000));
     assert_eq!(beat(&snapshot), ("! running · last step 1 min 00 s ago · epoch 2".into(), Role::Warn));
@@ -209,9 +195,8 @@ fn silence_is_a_warning_unless_it_is_on_purpose_or_the_steps_are_slow() {
 #[test]
 fn the_time_to_go_is_told_only_while_the_run_moves() {
     let left = |snapshot: &Snapshot| {
-        let (tab, theme, state) = (TabState::default(), Theme::default(), State::default());
-        let look = Look { snapshot, tab: &tab, theme: &theme, now: NOW };
-        Scene::of(&look, &state, None).seconds_left()
+        let stage = stage(snapshot, &page(0), State::default(), None);
+        Scene::of(&stage.look(), &stage.own.train, None).seconds_left()
     };
     let mut snapshot = busy();
     assert_eq!(left(&snapshot), Some(120.0));
@@ -244,18 +229,56 @@ fn a_failed_guard_stands_on_top_with_its_remedy_and_its_override() {
 
 #[test]
 fn every_page_and_every_choice_draws_at_every_size() {
-    let snapshot = whole_scene();
-    let past = earlier();
-    for number in 0..4 {
+    for number in 0..5 {
         for detail in [false, true] {
             let tab = TabState { detail, ..page(number) };
+            let mut stage = stage(&whole_scene(), &tab, beside(), Some(other()));
             for width in [1, 2, 7, 20, 46, 80, 100, 130, 200] {
                 for height in [1, 2, 3, 5, 9, 24, 60] {
-                    let state =
-                        State { whole: width % 2 == 0, span: 1, log: height % 2 == 0, cross: Some(7), ..State::default() };
-                    text(&snapshot, &tab, &state, Some(&past), (width, height));
+                    let train = &mut stage.own.train;
+                    (train.whole, train.log) = (width % 2 == 0, height % 2 == 0);
+                    (train.span, train.cross) = (usize::from(height % 3), Some(u64::from(width)));
+                    stage.text(HERE, (width, height));
                 }
             }
         }
     }
+}
+
+#[test]
+fn keys_choose_the_window_the_mean_the_chart_the_step_and_the_run_beside() {
+    let mut app = App::new(Arc::new(whole_scene()), Theme::default());
+    app.show_tab(HERE.index());
+    let press = |app: &mut App, id: &str| {
+        let action = crate::tui::actions::by_id(id).expect(id);
+        assert_eq!(action.ready(app), Ok(()), "{id}");
+        (action.act)(app)
+    };
+    for id in ["window", "mean", "chart", "log-scale", "cross-left", "cross-left"] {
+        assert!(press(&mut app, id).is_empty());
+    }
+    let state = &app.own().train;
+    assert_eq!((state.whole, state.span(), state.large, state.log), (true, Some(10.0), state::Which::Rate, true));
+    assert!(state.cross.is_some_and(|step| step < 1000));
+    press(&mut app, "cross-off");
+    assert_eq!(app.own().train.cross, None);
+    assert_eq!(press(&mut app, "checkpoint"), [Effect::Send(Command::Checkpoint)]);
+    let none = crate::tui::actions::by_id("beside").expect("there").ready(&app);
+    assert_eq!(none, Err("this workspace has no other run".into()));
+}
+
+#[test]
+fn a_checkpoint_is_asked_for_only_while_a_training_goes_on() {
+    let ready = |snapshot: Snapshot| {
+        let mut app = App::new(Arc::new(snapshot), Theme::default());
+        app.show_tab(HERE.index());
+        crate::tui::actions::by_id("checkpoint").expect("there").ready(&app)
+    };
+    let mut snapshot = whole_scene();
+    snapshot.job.as_mut().unwrap().state = JobState::Paused;
+    assert_eq!(ready(snapshot.clone()), Ok(()));
+    snapshot.job.as_mut().unwrap().state = JobState::Stopping;
+    assert!(ready(snapshot.clone()).is_err());
+    snapshot.job = None;
+    assert!(ready(snapshot).is_err());
 }
