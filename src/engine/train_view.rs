@@ -45,6 +45,8 @@ pub struct TrainView {
     pub checkpoints_written: u64,
     pub stopped_early: bool,
     pub pace: Pace,
+    /// When this session of the run began; `None` for a run that only its log tells of.
+    pub since: Option<UnixMillis>,
     /// When the last step ended; `None` for a run that only its log tells of.
     pub last_step_at: Option<UnixMillis>,
     /// Bytes that guard T15 said the run needs.
@@ -180,7 +182,10 @@ impl TrainView {
     /// Takes in a piece of news; what came up with it that the operator should know.
     pub(super) fn apply(&mut self, update: TrainUpdate, now: UnixMillis) -> Vec<String> {
         match update {
-            TrainUpdate::Started(started) => self.start(*started),
+            TrainUpdate::Started(started) => {
+                self.start(*started);
+                self.since = Some(now);
+            }
             TrainUpdate::Mix(drawn) => self.mix.iter_mut().zip(drawn).for_each(|(band, n)| band.drawn = n),
             TrainUpdate::Told(event) => {
                 let step = matches!(event, TrainEvent::Step(_));
@@ -341,6 +346,7 @@ mod tests {
         let mut view = TrainView::default();
         view.apply(TrainUpdate::Started(Box::new(started)), UnixMillis(2));
         assert_eq!((view.loss.count(), view.pace, view.last_step_at), (1, Pace::default(), None));
+        assert_eq!(view.since, Some(UnixMillis(2)));
     }
 
     #[test]

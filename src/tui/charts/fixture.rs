@@ -99,6 +99,7 @@ pub fn busy() -> Snapshot {
         best: Some((40, 0.7)),
         checkpoints: vec![20, 40],
         checkpoints_written: 2,
+        since: Some(UnixMillis(NOW.0 - 80_000)),
         pace: Pace { steps: 20, fast: 2.0, slow: 2.0, aside: 0.0 },
         ..TrainView::default()
     });

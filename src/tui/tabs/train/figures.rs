@@ -53,20 +53,12 @@ pub fn condensed(scene: &Scene<'_>) -> Vec<(String, Role)> {
     let t = scene.train;
     let rate = t.lr.value().map_or_else(|| "—".into(), |lr| format!("{lr:.1e}"));
     let best = t.best.map_or_else(|| "—".into(), |(step, loss)| format!("{loss:.4} at step {step}"));
+    let tokens = number(t.tokens_per_second.value(), 0);
+    let progress = format!("step {} · epoch {}", of(t.step(), t.total_steps), of(t.epoch, t.epochs as u64));
+    let (loss, norm) = (number(t.loss.value(), 4), number(t.grad_norm.value(), 2));
     vec![
-        (
-            format!("step {} · epoch {} · to go {}", of(t.step(), t.total_steps), of(t.epoch, t.epochs as u64), left(scene)),
-            Role::Text,
-        ),
-        (
-            format!(
-                "loss {} · best eval {best} · rate {rate} · norm {} · {} tokens/s",
-                number(t.loss.value(), 4),
-                number(t.grad_norm.value(), 2),
-                number(t.tokens_per_second.value(), 0)
-            ),
-            Role::Text,
-        ),
+        (format!("{progress} · to go {} · {tokens} tokens/s", left(scene)), Role::Text),
+        (format!("loss {loss} · best eval {best} · rate {rate} · norm {norm}"), Role::Text),
     ]
 }
 

@@ -147,7 +147,8 @@ pub fn condensed(scene: &Scene<'_>, columns: usize) -> Line<'static> {
         return Line::styled(forecast(scene), scene.theme.style(Role::Dim));
     }
     let ascii = ascii(scene.theme);
-    let memory = |name: &str, used: u64, total: u64| format!("{name} {} of {}", bytes(used), bytes(total));
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    let memory = |name: &str, used: u64, total: u64| format!("{name} {:.1}/{:.1} GiB", gib(used), gib(total));
     let mut parts: Vec<(String, Option<&VecDeque<u8>>)> = Vec::new();
     match m.gpus.first() {
         Some(card) => {
@@ -162,6 +163,10 @@ pub fn condensed(scene: &Scene<'_>, columns: usize) -> Line<'static> {
     parts.insert(0, (memory("RAM", m.used, m.total), Some(&m.history.ram)));
     parts.insert(1, (format!("engine {}", bytes(m.process)), None));
     parts.insert(2, (format!("CPU {:.0} %", m.machine_cpu * 100.0), Some(&m.history.cpu)));
+    // What does not fit goes whole, the least urgent first.
+    while parts.len() > 1 && parts.iter().map(|(text, _)| width(text) + 2).sum::<usize>() > columns + 2 {
+        parts.pop();
+    }
     let words: usize = parts.iter().map(|(text, _)| width(text) + 2).sum();
     let lines = parts.iter().filter(|(_, h)| h.is_some_and(|h| !h.is_empty())).count();
     // What is left of the line goes to the histories, evenly.

@@ -115,6 +115,7 @@ fn scrolled(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, title: &str, lin
 
 fn run_title(scene: &Scene<'_>) -> String {
     let run = scene.train.run.as_deref().map_or_else(|| "a run begins".to_owned(), |run| format!("run {}", one_line(run, 24)));
+    let run = if scene.is_live() && !scene.has_begun() { format!("{run}, the one before") } else { run };
     if scene.practice { format!("{run} · practice") } else { run }
 }
 

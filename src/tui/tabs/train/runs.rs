@@ -15,7 +15,7 @@ use crate::tui::widgets::pane::pane;
 use crate::tui::widgets::text::columns;
 
 const HEADER: [(&str, i16); 8] =
-    [("", 2), ("run", 13), ("last step", 9), ("step", -6), ("of", -6), ("loss", -6), ("eval", -6), ("student", 20)];
+    [("", 2), ("run", 13), ("last step", 9), ("step", -6), ("of", -6), ("loss", -6), ("eval", -6), ("student", 14)];
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
     let runs = runs(look);

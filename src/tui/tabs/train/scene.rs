@@ -38,9 +38,14 @@ impl<'a> Scene<'a> {
         self.job.is_some_and(|job| job.state.is_live())
     }
 
+    /// The run that is shown is the job's own, and not the one before it.
+    pub fn has_begun(&self) -> bool {
+        self.job.is_some_and(|job| self.train.since.is_some_and(|at| at >= job.started))
+    }
+
     /// Seconds to the end; `None` while nothing moves or the pace is not known.
     pub fn seconds_left(&self) -> Option<f64> {
-        self.job.filter(|job| job.state == JobState::Running).and_then(|_| self.train.seconds_left())
+        self.job.filter(|job| job.state == JobState::Running && self.has_begun()).and_then(|_| self.train.seconds_left())
     }
 }
 

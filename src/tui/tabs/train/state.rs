@@ -28,7 +28,7 @@ impl Which {
         match self {
             Self::Loss => "loss, nats a token",
             Self::Rate => "learning rate, a step",
-            Self::Norm => "gradient norm, unclipped",
+            Self::Norm => "gradient norm",
             Self::Pace => "pace, tokens a second",
         }
     }
@@ -43,7 +43,7 @@ impl Which {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct State {
     /// The whole run instead of its newest steps.
     pub whole: bool,
@@ -55,6 +55,13 @@ pub struct State {
     pub cross: Option<u64>,
     /// The earlier run that is drawn below.
     pub past: Option<String>,
+}
+
+impl Default for State {
+    /// The mean of ten: single steps are noise, and they stay seen behind it.
+    fn default() -> Self {
+        Self { whole: false, span: 1, log: false, large: Which::Loss, cross: None, past: None }
+    }
 }
 
 impl State {
@@ -146,7 +153,7 @@ mod tests {
     fn choices_go_round() {
         let mut state = State::default();
         let spans: Vec<Option<f64>> = (0..5).map(|_| (state.span(), state.next_span()).0).collect();
-        assert_eq!(spans, [None, Some(10.0), Some(50.0), Some(200.0), None]);
+        assert_eq!(spans, [Some(10.0), Some(50.0), Some(200.0), None, Some(10.0)]);
         state.turn(3);
         assert_eq!(state.large, Which::Pace);
         state.turn(1);

@@ -200,6 +200,11 @@ fn the_time_to_go_is_told_only_while_the_run_moves() {
     };
     let mut snapshot = busy();
     assert_eq!(left(&snapshot), Some(120.0));
+    snapshot.job.as_mut().unwrap().started = NOW;
+    assert_eq!(left(&snapshot), None, "the curves are of the run before");
+    let before = stage(&snapshot, &page(0), State::default(), None).text(HERE, (120, 40));
+    assert!(before.contains("run-7, the one before"), "{before}");
+    let mut snapshot = busy();
     snapshot.job.as_mut().unwrap().state = JobState::Paused;
     assert_eq!(left(&snapshot), None);
 }
@@ -258,7 +263,7 @@ fn keys_choose_the_window_the_mean_the_chart_the_step_and_the_run_beside() {
         assert!(press(&mut app, id).is_empty());
     }
     let state = &app.own().train;
-    assert_eq!((state.whole, state.span(), state.large, state.log), (true, Some(10.0), state::Which::Rate, true));
+    assert_eq!((state.whole, state.span(), state.large, state.log), (true, Some(50.0), state::Which::Rate, true));
     assert!(state.cross.is_some_and(|step| step < 1000));
     press(&mut app, "cross-off");
     assert_eq!(app.own().train.cross, None);
