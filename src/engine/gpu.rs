@@ -140,11 +140,11 @@ fn amd(drm: &Path) -> Vec<GpuView> {
     let mut seen = Vec::new();
     let mut cards = Vec::new();
     for folder in folders {
-        let real = std::fs::canonicalize(&folder).unwrap_or_else(|_| folder.clone());
-        if seen.contains(&real) {
+        let place = std::fs::canonicalize(&folder).unwrap_or_else(|_| folder.clone());
+        if seen.contains(&place) {
             continue;
         }
-        seen.push(real);
+        seen.push(place);
         let sensors = std::fs::read_dir(folder.join("hwmon")).into_iter().flatten().flatten().map(|e| e.path()).next();
         let sensor = |name: &str, scale: f32| Some(read(&sensors.as_ref()?.join(name))? as f32 / scale);
         let name = std::fs::read_to_string(folder.join("product_name")).ok().map(|n| one_line(&n, 40)).filter(|n| !n.is_empty());

@@ -161,11 +161,11 @@ pub type Losses = Vec<(u64, f64)>;
 /// was finished last.
 pub fn train_history(workspace: &Workspace, standings: &[Standing]) -> TrainView {
     let standing = &standings[Phase::Train.index()];
-    let inputs = standing.input.iter().chain(standing.record.as_ref().map(|r| &r.input));
+    let mut inputs = standing.input.iter().chain(standing.record.as_ref().map(|r| &r.input));
     let known = |input: &Digest| {
         let dir = workspace.state_dir(&format!("runs/{}", input.short())).ok()?;
         let view = record::view(&dir, input.short());
         (!view.loss.is_empty()).then_some(view)
     };
-    inputs.filter_map(known).next().unwrap_or_default()
+    inputs.find_map(known).unwrap_or_default()
 }

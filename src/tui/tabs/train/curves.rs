@@ -72,18 +72,15 @@ fn series(scene: &Scene<'_>, which: Which) -> (Vec<Series>, Vec<(Ink, String)>) 
         legend.push((Ink::Past, format!("run {}", run_name(past))));
     }
     let train_name = if which == Which::Loss { "train" } else { "this run" };
-    match state.span() {
-        Some(span) => {
-            let mean = smooth(&shown, span);
-            all.push(Series { ink: Ink::Raw, stretches: shown });
-            all.push(Series { ink: Ink::Line, stretches: mean });
-            legend.push((Ink::Line, format!("{train_name}, mean of {span:.0}")));
-            legend.push((Ink::Raw, "as it came".into()));
-        }
-        None => {
-            all.push(Series { ink: Ink::Line, stretches: shown });
-            legend.push((Ink::Line, train_name.to_owned()));
-        }
+    if let Some(span) = state.span() {
+        let mean = smooth(&shown, span);
+        all.push(Series { ink: Ink::Raw, stretches: shown });
+        all.push(Series { ink: Ink::Line, stretches: mean });
+        legend.push((Ink::Line, format!("{train_name}, mean of {span:.0}")));
+        legend.push((Ink::Raw, "as it came".into()));
+    } else {
+        all.push(Series { ink: Ink::Line, stretches: shown });
+        legend.push((Ink::Line, train_name.to_owned()));
     }
     if which == Which::Loss && !train.eval_loss.is_empty() {
         let stretches = state.window(&train.eval_loss).into_iter().filter(inside).collect();

@@ -23,7 +23,7 @@ pub fn lines(scene: &Scene<'_>, columns: usize) -> Vec<Line<'static>> {
     }
     let (drawn, ordered) = mix.iter().fold((0, 0), |(d, o), b| (d + b.drawn, o + b.ordered));
     let name = mix.iter().map(|b| width(&b.band)).max().unwrap_or(0).clamp(4, 18);
-    let widths = [name as i16, -6, -6, -8];
+    let widths = [name as i16, -7, -7, -8];
     let row = |texts: [&str; 4]| cells(&texts.iter().copied().zip(widths).collect::<Vec<_>>());
     let mut lines = vec![Line::styled(row(["band", "so far", "order", "promised"]), scene.theme.style(Role::Dim))];
     for band in mix {

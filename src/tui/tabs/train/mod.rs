@@ -135,14 +135,14 @@ fn wide(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, scene: &Scene<'_>) {
     let [charts, panel] = Layout::horizontal([Constraint::Min(0), Constraint::Length(columns)]).areas(area);
     curves::draw(frame, charts, scene);
     let inner = usize::from(columns.saturating_sub(2));
-    let panes = [
+    let all = [
         (run_title(scene), run_lines(scene, inner)),
         ("machine".to_owned(), machine::lines(scene, inner)),
         ("mix of bands".to_owned(), mix::lines(scene, inner)),
         ("live answers".to_owned(), answers::condensed(scene, inner)),
     ];
     let mut rest = panel;
-    for (i, (title, lines)) in panes.into_iter().enumerate() {
+    for (i, (title, lines)) in all.into_iter().enumerate() {
         let wanted = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX);
         // A pane that would show a line or two says less than the page of its own.
         if rest.height < wanted.min(5) {

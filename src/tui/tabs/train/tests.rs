@@ -103,12 +103,12 @@ fn stage(snapshot: &Snapshot, tab: &TabState, state: State, past: Option<TrainVi
         recipe: "v19".into(),
     };
     let runs = vec![run("run-7", 1000, "seedling"), run("6f0e", 500, "seed\u{1b}[2Jling")];
-    let mut stage = Stage { now: NOW, ..Stage::of(snapshot, tab) }.answered(&Query::Runs, Answer::Runs(Arc::new(runs)));
+    let mut set = Stage { now: NOW, ..Stage::of(snapshot, tab) }.answered(&Query::Runs, Answer::Runs(Arc::new(runs)));
     if let Some(past) = past {
-        stage = stage.answered(&Query::Run("6f0e".into()), Answer::Run(Arc::new(past)));
+        set = set.answered(&Query::Run("6f0e".into()), Answer::Run(Arc::new(past)));
     }
-    stage.own.train = state;
-    stage
+    set.own.train = state;
+    set
 }
 
 fn beside() -> State {
