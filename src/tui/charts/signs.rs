@@ -21,8 +21,8 @@ const PLAIN: border::Set = border::Set {
 };
 
 /// Whether only plain letters may be drawn.
-pub fn ascii(_theme: &Theme) -> bool {
-    false
+pub fn ascii(theme: &Theme) -> bool {
+    theme.ascii()
 }
 
 /// A frame in the signs that may be drawn.

@@ -25,11 +25,11 @@ fn whole_scene() -> Snapshot {
     snapshot.workspace.practice = true;
     let loss = |s: u64| 4.0 / (1.0 + s as f64 / 60.0) + 0.4 + 0.3 * wobble(s);
     let band = |band: &str, drawn, ordered, promised| BandDraw { band: band.into(), drawn, ordered, promised };
-    let answer = |id: &str, score, defect: Option<&str>, text: &str| SampleView {
+    let answer = |id: &str, score: Option<f64>, defect: Option<&str>, text: &str| SampleView {
         id: id.into(),
         text: text.into(),
         tokens: 120,
-        cut: defect.is_some() && score == None::<f64>,
+        cut: defect.is_some() && score.is_none(),
         score,
         defect: defect.map(Into::into),
         teacher: 8.5,
@@ -162,6 +162,15 @@ fn a_run_shows_curves_figures_heartbeat_and_gauges() {
     {
         assert!(all.contains(word) || word == "1.00 s", "{word} is missing in\n{all}");
     }
+}
+
+#[test]
+fn charts_and_gauges_have_letters_where_nothing_else_can_be_shown() {
+    let mut plain = stage(&whole_scene(), &page(0), State::default(), None);
+    plain.theme = Theme::default().in_ascii(true);
+    let text = plain.text(HERE, (120, 40));
+    assert!(!text.chars().any(|c| ('\u{2800}'..='\u{28ff}').contains(&c) || "█░▁▇┤•".contains(c)), "{text}");
+    assert!(text.contains("* train, mean of 10 . as it came o eval") && text.contains("##."), "{text}");
 }
 
 #[test]
