@@ -48,13 +48,8 @@ pub use event::{ApprovalRequest, Event, Level};
 pub use export::{Exported, export_dataset};
 pub use labels::{LabelSourceView, label_sources, quarantined};
 pub use library::{
-<<<<<<< HEAD
-    Answer, Answered, ArticleIndex, ArticleSort, ArticleView, Brief, Found, Library, Neighbour, Query, RELEVANT, ReaderScore,
-    Reading, RunLine,
-=======
     Answer, Answered, ArticleIndex, ArticleSort, ArticleView, Brief, DraftView, Found, Library, Neighbour, Query, RELEVANT,
-    ReaderScore, Reading,
->>>>>>> main
+    ReaderScore, Reading, RunLine,
 };
 pub use probes::{Drawn, Judged, ProbeError, ProbeMaterial, Told, draw, probe};
 pub use report::{ReportError, last_probes, write_report};

@@ -18,12 +18,8 @@ pub use runs::RunLine;
 use std::sync::Arc;
 
 use super::job::Failure;
-<<<<<<< HEAD
 use super::snapshot::TrainView;
-use crate::domain::{ArticleId, Phase};
-=======
 use crate::domain::{ArticleId, Phase, ProfileId};
->>>>>>> main
 use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
 /// A question.
@@ -37,15 +33,12 @@ pub enum Query {
     Article(ArticleId),
     /// Articles that are the same text in other words.
     Neighbours(ArticleId),
-<<<<<<< HEAD
     /// Every training run of this workspace, a line each.
     Runs,
     /// One of them, with its curves.
     Run(String),
-=======
     /// A reader as it is being edited; `saved`: the one it began as.
     Draft { text: String, saved: Option<ProfileId> },
->>>>>>> main
 }
 
 /// What was asked for, ready to draw: its text is as it was stored, so a view still cleans it.
@@ -55,12 +48,9 @@ pub enum Answer {
     Found(Arc<Found>),
     Article(Arc<ArticleView>),
     Neighbours(Arc<Vec<Neighbour>>),
-<<<<<<< HEAD
     Runs(Arc<Vec<RunLine>>),
     Run(Arc<TrainView>),
-=======
     Draft(Arc<DraftView>),
->>>>>>> main
 }
 
 impl Query {
@@ -68,11 +58,8 @@ impl Query {
     pub fn phase(&self) -> Phase {
         match self {
             Self::ArticleIndex | Self::FindArticles { .. } | Self::Article(_) | Self::Neighbours(_) => Phase::Articles,
-<<<<<<< HEAD
             Self::Runs | Self::Run(_) => Phase::Train,
-=======
             Self::Draft { .. } => Phase::Profiles,
->>>>>>> main
         }
     }
 
@@ -84,14 +71,9 @@ impl Query {
     /// Answers of this kind worth keeping: one that is asked at every letter is soon out of date, and long.
     pub fn kept(&self) -> usize {
         match self {
-<<<<<<< HEAD
             Self::ArticleIndex | Self::Runs => 1,
-            Self::Run(_) => 4,
-            Self::FindArticles { .. } => 2,
-=======
-            Self::ArticleIndex => 1,
             Self::FindArticles { .. } | Self::Draft { .. } => 2,
->>>>>>> main
+            Self::Run(_) => 4,
             Self::Article(_) | Self::Neighbours(_) => 32,
         }
     }
@@ -128,12 +110,9 @@ impl Library {
                 self.find_articles(filter, *sort, *deep).map(|f| Answer::Found(Arc::new(f)))
             }
             Query::Article(id) => self.article(id).map(|a| Answer::Article(Arc::new(a))),
-<<<<<<< HEAD
             Query::Runs => self.runs().map(|r| Answer::Runs(Arc::new(r))),
             Query::Run(name) => self.run(name).map(|r| Answer::Run(Arc::new(r))),
-=======
             Query::Draft { text, saved } => self.draft(text, saved.as_ref()).map(|d| Answer::Draft(Arc::new(d))),
->>>>>>> main
             Query::Neighbours(id) => self.neighbours(id).map(|n| Answer::Neighbours(Arc::new(n))),
         };
         answer.map_err(|failure| failure.reason)

@@ -44,19 +44,21 @@ pub(super) fn rules(
     })
 }
 
-/// The lowest, the highest and the middle of the held-out rows by their teacher's score: always the same for one dataset.
+/// The lowest, the highest, and what lies nearest to half-way between them by their teacher's score: always the same for
+/// one dataset.
 fn rows(examples: &[TrainExample], scores: &[f64]) -> Vec<SampleRow> {
     let mut sorted: Vec<(&TrainExample, f64)> = examples.iter().zip(scores.iter().copied()).collect();
     sorted.sort_by(|(a, x), (b, y)| x.total_cmp(y).then(a.id.cmp(&b.id)));
-    let last = sorted.len().saturating_sub(1);
-    let mut at: Vec<usize> = [0, last / 2, last].into_iter().filter(|i| *i < sorted.len()).collect();
-    at.dedup();
-    let row = |i: usize| {
-        let (example, teacher) = sorted[i];
+    let (Some(&lowest), Some(&highest)) = (sorted.first(), sorted.last()) else { return Vec::new() };
+    let half = f64::midpoint(lowest.1, highest.1);
+    let between = sorted.iter().copied().min_by(|a, b| (a.1 - half).abs().total_cmp(&(b.1 - half).abs()));
+    let mut picked = vec![lowest, between.unwrap_or(lowest), highest];
+    picked.dedup_by(|a, b| a.0.id == b.0.id);
+    let row = |(example, teacher): (&TrainExample, f64)| {
         let messages = example.messages.split_last().map(|(_, before)| before.to_vec()).unwrap_or_default();
         SampleRow { id: example.id.clone(), messages, teacher }
     };
-    at.into_iter().take(ROWS).map(row).collect()
+    picked.into_iter().take(ROWS).map(row).collect()
 }
 
 #[cfg(test)]
@@ -72,9 +74,9 @@ mod tests {
             weight: 1.0,
         };
         let all = ["d", "a", "c", "b", "e"].map(example);
-        let picked = rows(&all, &[9.0, 0.5, 5.0, 0.5, 2.0]);
+        let picked = rows(&all, &[9.0, 0.5, 5.0, 0.5, 0.7]);
         let picked: Vec<(&str, f64)> = picked.iter().map(|r| (r.id.as_str(), r.teacher)).collect();
-        assert_eq!(picked, [("a", 0.5), ("e", 2.0), ("d", 9.0)]);
+        assert_eq!(picked, [("a", 0.5), ("c", 5.0), ("d", 9.0)]);
         let one = rows(&all[..1], &[9.0]);
         assert_eq!((one.len(), one[0].messages.len()), (1, 1), "the answer is not shown to who is asked");
         assert!(rows(&[], &[]).is_empty());
