@@ -3,18 +3,19 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::command::Verdict;
 use super::event::{ApprovalRequest, Level};
 use super::labels::LabelSourceView;
+use super::numbers::{number, point, points};
 use super::sealing::SealView;
 use crate::distill::{Estimate, Receipt};
 use crate::domain::{Article, Digest, PairKey, Phase, PhaseState, Profile, ProfileId, UnixMillis, Usd};
 use crate::guards::Finding;
 
 /// Everything there is to see.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Every view was read; before that only the workspace, the states and the readers are there.
     pub complete: bool,
@@ -39,7 +40,7 @@ pub struct Snapshot {
     pub memory: MemoryView,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkspaceView {
     pub root: String,
     pub recipe: String,
@@ -52,7 +53,7 @@ pub struct WorkspaceView {
     pub ceiling: Option<Usd>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PhaseView {
     pub phase: Phase,
     pub state: PhaseState,
@@ -61,7 +62,7 @@ pub struct PhaseView {
 }
 
 /// `Queued → Running ⇄ Pausing → Paused → Running → Stopping → Stopped | Done | Failed`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum JobState {
     Queued,
@@ -130,7 +131,7 @@ impl JobState {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobView {
     pub id: u64,
     pub phase: Phase,
@@ -147,7 +148,7 @@ pub struct JobView {
     pub then: Vec<Phase>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProfileView {
     pub profile: Profile,
     /// As the student reads it.
@@ -159,7 +160,7 @@ pub struct ProfileView {
     pub remarks: Vec<String>,
 }
 
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ArticlesView {
     /// Selected articles first, each group in id order.
     pub rows: Vec<Article>,
@@ -170,7 +171,7 @@ pub struct ArticlesView {
     pub readers: Vec<ProfileId>,
 }
 
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DistillView {
     pub plan: Option<PlanView>,
     pub batches: Vec<BatchView>,
@@ -187,7 +188,7 @@ pub struct DistillView {
     pub key: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanView {
     pub digest: Digest,
     /// "pilot", "traces", "articles"
@@ -204,7 +205,7 @@ pub struct PlanView {
     pub spent: Usd,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BatchView {
     pub id: i64,
     pub plan: Digest,
@@ -223,7 +224,7 @@ pub struct BatchView {
     pub expires: Option<UnixMillis>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RejectView {
     pub pair: String,
     pub attempt: u32,
@@ -231,7 +232,7 @@ pub struct RejectView {
     pub raw: String,
 }
 
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DatasetView {
     pub digest: Option<Digest>,
     pub acknowledged: bool,
@@ -250,7 +251,7 @@ pub struct DatasetView {
     pub seal: Option<SealView>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExampleView {
     pub id: String,
     pub held_out: bool,
@@ -261,33 +262,40 @@ pub struct ExampleView {
 }
 
 /// What the loss sees of one example.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MaskView {
     pub example: String,
     /// (text of the token, trained on)
     pub tokens: Vec<(String, bool)>,
 }
 
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainView {
     pub run: Option<String>,
     pub parameters: u64,
     pub total_steps: u64,
     /// (step, loss)
+    #[serde(deserialize_with = "points")]
     pub loss: Vec<(u64, f64)>,
+    #[serde(deserialize_with = "points")]
     pub eval_loss: Vec<(u64, f64)>,
+    #[serde(deserialize_with = "number")]
     pub lr: f64,
+    #[serde(deserialize_with = "number")]
     pub grad_norm: f64,
+    #[serde(deserialize_with = "number")]
     pub tokens_per_second: f64,
     pub epoch: usize,
     pub resumed_from: Option<u64>,
+    #[serde(deserialize_with = "point")]
     pub best: Option<(u64, f64)>,
     pub checkpoints: Vec<u64>,
     pub stopped_early: bool,
+    #[serde(deserialize_with = "number")]
     pub seconds_per_step: f64,
 }
 
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ValidateView {
     /// Model, runtime and rows these numbers belong to; `None`: no evaluation yet.
     pub subject: Option<String>,
@@ -304,7 +312,7 @@ pub struct ValidateView {
 }
 
 /// Numbers as text: "—" where undefined.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricRow {
     pub name: String,
     pub model: String,
@@ -316,7 +324,7 @@ pub struct MetricRow {
     pub baselines: Vec<(String, String)>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SanityRow {
     pub article: String,
     pub profile: String,
@@ -326,7 +334,7 @@ pub struct SanityRow {
     pub passed: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PredictionView {
     pub pair: PairKey,
     pub title: String,
@@ -335,7 +343,7 @@ pub struct PredictionView {
     pub output: String,
 }
 
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AuditView {
     pub items: Vec<AuditItem>,
     pub kept: usize,
@@ -343,7 +351,7 @@ pub struct AuditView {
 }
 
 /// A think block to review, teacher's or student's.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AuditItem {
     pub pair: PairKey,
     pub title: String,
@@ -358,7 +366,7 @@ pub struct AuditItem {
     pub verdict: Option<Verdict>,
 }
 
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DeployView {
     pub releases: Vec<ReleaseView>,
     pub served: Option<String>,
@@ -366,7 +374,7 @@ pub struct DeployView {
     pub last_score: Vec<String>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReleaseView {
     pub name: String,
     pub created: UnixMillis,
@@ -377,7 +385,7 @@ pub struct ReleaseView {
     pub live: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FindingView {
     pub phase: Phase,
     pub finding: Finding,
@@ -388,14 +396,14 @@ pub struct FindingView {
     pub subject: Digest,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LogLine {
     pub at: UnixMillis,
     pub level: Level,
     pub text: String,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct MemoryView {
     /// Bytes in use on the machine, and in all.
     pub used: u64,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
-use super::command::{Command, Consent};
+use super::command::{Asked, Command, Consent, Taken};
 use super::errand::Errand;
 use super::event::{ApprovalRequest, Event, Level};
 use super::job::{self, Failure, JobContext, JobControl, JobMessage, PhaseEnd};
@@ -68,6 +68,8 @@ pub(super) struct Supervisor {
     resume_to: Option<RunPlan>,
     standings: Vec<Standing>,
     jobs_started: u64,
+    /// What is said while a command is taken, for who sent it.
+    taking: Option<Taken>,
     memory: memory::Gauge,
     /// When the running phase's view was last read from the ledger.
     view_read: UnixMillis,
@@ -95,6 +97,7 @@ impl Supervisor {
             resume_to: None,
             standings: Vec::new(),
             jobs_started: 0,
+            taking: None,
             memory: memory::Gauge::new(),
             view_read: UnixMillis::default(),
             workspace,
@@ -107,7 +110,7 @@ impl Supervisor {
     }
 
     /// Runs until every handle is gone, then stops the job at its next safe point.
-    pub async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+    pub async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Asked>) {
         // A console draws its first frame meanwhile.
         for phase in Phase::ALL {
             if let Err(error) = self.refresh_view(phase) {
@@ -127,7 +130,10 @@ impl Supervisor {
             tokio::select! {
                 biased;
                 command = commands.recv() => match command {
-                    Some(command) => self.handle(command),
+                    Some(asked) => {
+                        self.take(asked);
+                        continue;
+                    }
                     None => break,
                 },
                 message = self.told.recv() => {
@@ -162,6 +168,9 @@ impl Supervisor {
         if let Event::Log { level, text } = &event {
             self.log(*level, text.clone());
         }
+        if let Some(taking) = &mut self.taking {
+            taking.said.push(event.clone());
+        }
         // No listener is no failure: the snapshot and the ledger have the facts.
         let _ = self.events.send(event);
     }
@@ -177,6 +186,17 @@ impl Supervisor {
             lines.drain(..LOG_LINES / 5);
         }
         lines.push(LogLine { at: self.clock.now(), level, text });
+    }
+
+    /// Obeys, publishes, and then tells the sender: who waits for the answer finds the snapshot changed.
+    fn take(&mut self, Asked { command, answer }: Asked) {
+        self.taking = answer.is_some().then(Taken::default);
+        self.handle(command);
+        self.publish();
+        if let (Some(answer), Some(taken)) = (answer, self.taking.take()) {
+            // Who does not wait any more does not need it.
+            let _ = answer.send(taken);
+        }
     }
 
     fn handle(&mut self, command: Command) {
@@ -248,6 +268,9 @@ impl Supervisor {
     fn start_run(&mut self, plan: RunPlan) -> Result<(), WorkspaceError> {
         if let Some(job) = &self.job {
             let text = format!("{} is still running; stop it first, or wait", job.phase);
+            if let Some(taking) = &mut self.taking {
+                taking.refused = Some(text.clone());
+            }
             self.emit(Event::Log { level: Level::Warn, text });
             return Ok(());
         }

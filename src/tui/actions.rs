@@ -102,7 +102,7 @@ impl Action {
 }
 
 /// In the order of the help and of the footer.
-pub static ACTIONS: [Action; 38] = [
+pub static ACTIONS: [Action; 39] = [
     free("approve", &[Chord::char('a')], "approve", "Read and approve what the engine waits for.", acts::approve)
         .shown()
         .when(acts::can_approve),
@@ -114,6 +114,9 @@ pub static ACTIONS: [Action; 38] = [
         .when(acts::can_run),
     free("run-again", &[Chord::ctrl('r')], "run again", "Run this tab's phase again, even if it is done.", acts::run_again)
         .when(acts::can_run_again),
+    free("engine", &[Chord::char('E')], "start engine", "Find or start an engine when this one is gone.", acts::reconnect)
+        .shown()
+        .when(acts::can_reconnect),
     free("pause", &[Chord::char('p')], "pause", "Pause the job, or let a paused job go on.", acts::pause)
         .shown()
         .when(acts::can_pause),

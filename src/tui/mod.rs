@@ -25,13 +25,15 @@ pub mod theme;
 pub mod toasts;
 mod widgets;
 
-pub use run::{TuiError, run};
+pub use run::{Reconnect, TuiError, run};
 use theme::{Theme, ThemeError};
 
 /// How the console looks.
 #[derive(Debug, Clone, Default)]
 pub struct TuiOptions {
     pub theme: Theme,
+    /// How another engine is found when this one is gone.
+    pub reconnect: Option<Reconnect>,
 }
 
 /// A theme by name; `file` is the workspace's own text of it. `NO_COLOR` set to anything takes the colours away.

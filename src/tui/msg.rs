@@ -19,14 +19,21 @@ pub enum Msg {
     Snapshot(Arc<Snapshot>),
     Event(Event),
     Tick(UnixMillis),
-    /// The engine's thread is gone; nothing that is asked will happen.
-    EngineGone,
+    /// The engine is gone: nothing that is asked will happen. `again`: it only made room for the next one.
+    EngineGone {
+        why: String,
+        again: bool,
+    },
+    /// Another engine is there, in this process.
+    Attached(u32),
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     Send(Command),
     Quit,
+    /// Finds the next engine, or starts it.
+    Reconnect,
     /// Puts text on the clipboard of the operator's terminal (OSC 52).
     Copy(String),
 }

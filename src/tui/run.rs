@@ -3,7 +3,9 @@
 //! Owns waiting and pacing: a key is drawn at once, background news at most 30 times a second, nothing when nothing
 //! changed. What a message means is `app`'s.
 
+use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossterm::event::{Event as TermEvent, EventStream, KeyEventKind};
@@ -12,6 +14,7 @@ use thiserror::Error;
 use tokio::select;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::TuiOptions;
@@ -21,6 +24,7 @@ use super::msg::{Effect, Msg};
 use super::terminal::Screen;
 use crate::domain::{Clock as _, SystemClock};
 use crate::engine::EngineHandle;
+use crate::engine::remote::{Farewell, Link};
 
 /// 30 frames a second: smooth enough for curves, cheap beside a training run on the same cores.
 const FRAME: Duration = Duration::from_millis(33);
@@ -31,13 +35,46 @@ pub enum TuiError {
     Terminal(#[from] io::Error),
 }
 
-/// Runs the console until the operator quits or the process is asked to end. The engine's job, if one runs, saves and
-/// ends when the handle is gone.
-pub async fn run(handle: EngineHandle, options: TuiOptions) -> Result<(), TuiError> {
+/// Finds the workspace's engine or starts one; blocks.
+#[derive(Clone)]
+pub struct Reconnect(Arc<dyn Fn() -> Result<EngineHandle, String> + Send + Sync>);
+
+impl Reconnect {
+    pub fn new(find: impl Fn() -> Result<EngineHandle, String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(find))
+    }
+}
+
+impl fmt::Debug for Reconnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reconnect")
+    }
+}
+
+/// What became of looking for an engine; waits for ever while nobody looks.
+async fn found(looking: &mut Option<JoinHandle<Result<EngineHandle, String>>>) -> Result<EngineHandle, String> {
+    let Some(task) = looking else { return std::future::pending().await };
+    let found = task.await;
+    *looking = None;
+    found.unwrap_or_else(|error| Err(error.to_string()))
+}
+
+/// Why the engine is gone.
+fn gone(handle: &EngineHandle) -> Msg {
+    match handle.link().map(Link::farewell) {
+        Some(Farewell { why, again }) => Msg::EngineGone { why, again },
+        None => Msg::EngineGone { why: "the engine has ended unexpectedly; its log is in .stratos/logs".into(), again: false },
+    }
+}
+
+/// Runs the console until the operator quits or the process is asked to end. The engine works on: it saves and ends by itself
+/// once it has nothing to do.
+pub async fn run(mut handle: EngineHandle, options: TuiOptions) -> Result<(), TuiError> {
     let mut ends = Ends::new()?;
     let mut snapshot = handle.snapshot();
     let mut events = handle.events();
     let mut engine_lives = true;
+    let mut looking = None;
     let mut screen = Screen::enter()?;
     let mut keys = EventStream::new();
     let first = snapshot.borrow_and_update().clone();
@@ -79,7 +116,17 @@ pub async fn run(handle: EngineHandle, options: TuiOptions) -> Result<(), TuiErr
                 Some(Msg::Snapshot(snapshot.borrow_and_update().clone()))
             } else {
                 engine_lives = false;
-                Some(Msg::EngineGone)
+                Some(gone(&handle))
+            },
+            next = found(&mut looking) => match next {
+                Ok(next) => {
+                    (snapshot, events, engine_lives) = (next.snapshot(), next.events(), true);
+                    let process = next.link().map_or_else(std::process::id, |link| link.greeting.pid);
+                    handle = next;
+                    app.update(Msg::Attached(process));
+                    Some(Msg::Snapshot(snapshot.borrow_and_update().clone()))
+                }
+                Err(why) => Some(Msg::EngineGone { why, again: false }),
             },
             event = events.recv(), if engine_lives => match event {
                 Ok(event) => Some(Msg::Event(event)),
@@ -90,7 +137,7 @@ pub async fn run(handle: EngineHandle, options: TuiOptions) -> Result<(), TuiErr
                 }
                 Err(RecvError::Closed) => {
                     engine_lives = false;
-                    Some(Msg::EngineGone)
+                    Some(gone(&handle))
                 }
             },
             _ = tick.tick(), if app.wants_tick() => Some(Msg::Tick(SystemClock.now())),
@@ -109,8 +156,13 @@ pub async fn run(handle: EngineHandle, options: TuiOptions) -> Result<(), TuiErr
                 Effect::Quit => return Ok(()),
                 Effect::Copy(text) => Screen::copy(&text)?,
                 Effect::Send(command) => {
-                    if !handle.send(command) {
-                        app.update(Msg::EngineGone);
+                    if !handle.send(command) && !app.engine_gone() {
+                        app.update(gone(&handle));
+                    }
+                }
+                Effect::Reconnect => {
+                    if let Some(find) = options.reconnect.clone().filter(|_| looking.is_none()) {
+                        looking = Some(tokio::task::spawn_blocking(move || (find.0)()));
                     }
                 }
             }

@@ -33,6 +33,8 @@ pub enum Step {
     Act(&'static Action),
     /// Closes, stops the job and quits once it has saved.
     Leave,
+    /// Closes and quits; the engine works on.
+    Quit,
     /// Sets the tab's filter and stays.
     Filter(String),
     /// Sets the tab's filter back and closes.
