@@ -29,7 +29,7 @@ use color_eyre::eyre::Result;
 
 use crate::domain::{Phase, Usd};
 use crate::engine::remote::{self, Found, RemoteError};
-use crate::engine::{Command, Consent, EngineHandle, Errand};
+use crate::engine::{Command, Consent, EngineHandle, Errand, Reading};
 use crate::headless::{self, Output};
 use crate::tui;
 use crate::workspace::Workspace;
@@ -237,10 +237,13 @@ fn console(root: &std::path::Path, attach: bool) -> Result<ExitCode> {
         &workspace.config.theme,
         crate::workspace::shipped_theme(workspace.root(), &workspace.config.theme)?.as_deref(),
     )?;
+    let keymap = tui::keymap::Keymap::new(&workspace.config.keys)?;
     let handle = if attach { attach_only(&workspace)? } else { remote::attach_or_start(&workspace)? };
+    let reading = Reading::start(&workspace)?;
     let reconnect = tui::Reconnect::new(move || remote::attach_or_start(&workspace).map_err(|error| error.to_string()));
+    let options = tui::TuiOptions { theme, keymap, reconnect: Some(reconnect) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(tui::run(handle, tui::TuiOptions { theme, reconnect: Some(reconnect) }));
+    let ended = runtime.block_on(tui::run(handle, reading, options));
     // Who waits for a new engine while the operator quits is not waited for.
     runtime.shutdown_background();
     ended?;

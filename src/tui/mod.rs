@@ -14,24 +14,31 @@ mod acts;
 pub mod app;
 mod charts;
 pub mod chrome;
+pub mod keymap;
 pub mod keys;
 pub mod msg;
 pub mod overlays;
+mod reconnect;
 mod run;
 mod select;
+pub mod shelf;
 pub mod tabs;
 mod terminal;
+#[cfg(test)]
+pub mod testing;
 pub mod theme;
 pub mod toasts;
 mod widgets;
 
-pub use run::{Reconnect, TuiError, run};
+pub use reconnect::Reconnect;
+pub use run::{TuiError, run};
 use theme::{Theme, ThemeError};
 
 /// How the console looks.
 #[derive(Debug, Clone, Default)]
 pub struct TuiOptions {
     pub theme: Theme,
+    pub keymap: keymap::Keymap,
     /// How another engine is found when this one is gone.
     pub reconnect: Option<Reconnect>,
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use crossterm::event::KeyEvent;
 
 use crate::domain::UnixMillis;
-use crate::engine::{Command, Event, Snapshot};
+use crate::engine::{Answered, Command, Event, Query, Snapshot};
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Msg {
     /// A press; releases and repeats-as-release are filtered before.
     Key(KeyEvent),
@@ -18,19 +18,26 @@ pub enum Msg {
     Resize,
     Snapshot(Arc<Snapshot>),
     Event(Event),
+    /// The library has answered.
+    Answered(Answered),
     Tick(UnixMillis),
     /// The engine is gone: nothing that is asked will happen. `again`: it only made room for the next one.
     EngineGone {
         why: String,
         again: bool,
     },
-    /// Another engine is there, in this process.
-    Attached(u32),
+    /// Another engine is there.
+    Attached {
+        process: u32,
+        snapshot: Arc<Snapshot>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     Send(Command),
+    /// Asks the library; the answer comes as a message.
+    Ask(Query),
     Quit,
     /// Finds the next engine, or starts it.
     Reconnect,

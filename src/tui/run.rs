@@ -3,9 +3,7 @@
 //! Owns waiting and pacing: a key is drawn at once, background news at most 30 times a second, nothing when nothing
 //! changed. What a message means is `app`'s.
 
-use std::fmt;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crossterm::event::{Event as TermEvent, EventStream, KeyEventKind};
@@ -14,17 +12,16 @@ use thiserror::Error;
 use tokio::select;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::TuiOptions;
 use super::app::App;
 use super::keys::is_suspend;
 use super::msg::{Effect, Msg};
+use super::reconnect::{found, gone};
 use super::terminal::Screen;
 use crate::domain::{Clock as _, SystemClock};
-use crate::engine::EngineHandle;
-use crate::engine::remote::{Farewell, Link};
+use crate::engine::{EngineHandle, Reading};
 
 /// 30 frames a second: smooth enough for curves, cheap beside a training run on the same cores.
 const FRAME: Duration = Duration::from_millis(33);
@@ -35,41 +32,9 @@ pub enum TuiError {
     Terminal(#[from] io::Error),
 }
 
-/// Finds the workspace's engine or starts one; blocks.
-#[derive(Clone)]
-pub struct Reconnect(Arc<dyn Fn() -> Result<EngineHandle, String> + Send + Sync>);
-
-impl Reconnect {
-    pub fn new(find: impl Fn() -> Result<EngineHandle, String> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(find))
-    }
-}
-
-impl fmt::Debug for Reconnect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Reconnect")
-    }
-}
-
-/// What became of looking for an engine; waits for ever while nobody looks.
-async fn found(looking: &mut Option<JoinHandle<Result<EngineHandle, String>>>) -> Result<EngineHandle, String> {
-    let Some(task) = looking else { return std::future::pending().await };
-    let found = task.await;
-    *looking = None;
-    found.unwrap_or_else(|error| Err(error.to_string()))
-}
-
-/// Why the engine is gone.
-fn gone(handle: &EngineHandle) -> Msg {
-    match handle.link().map(Link::farewell) {
-        Some(Farewell { why, again }) => Msg::EngineGone { why, again },
-        None => Msg::EngineGone { why: "the engine has ended unexpectedly; its log is in .stratos/logs".into(), again: false },
-    }
-}
-
 /// Runs the console until the operator quits or the process is asked to end. The engine works on: it saves and ends by itself
 /// once it has nothing to do.
-pub async fn run(mut handle: EngineHandle, options: TuiOptions) -> Result<(), TuiError> {
+pub async fn run(mut handle: EngineHandle, mut reading: Reading, options: TuiOptions) -> Result<(), TuiError> {
     let mut ends = Ends::new()?;
     let mut snapshot = handle.snapshot();
     let mut events = handle.events();
@@ -78,10 +43,14 @@ pub async fn run(mut handle: EngineHandle, options: TuiOptions) -> Result<(), Tu
     let mut screen = Screen::enter()?;
     let mut keys = EventStream::new();
     let first = snapshot.borrow_and_update().clone();
-    let mut app = App::new(first, options.theme);
+    let mut app = App::new(first, options.theme).with_keys(options.keymap);
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    app.update(Msg::Tick(SystemClock.now()));
+    for effect in app.update(Msg::Tick(SystemClock.now())) {
+        if let Effect::Ask(query) = effect {
+            reading.ask(query);
+        }
+    }
     screen.draw(&app)?;
     let mut drawn = Instant::now();
     let mut dirty = false;
@@ -123,8 +92,7 @@ pub async fn run(mut handle: EngineHandle, options: TuiOptions) -> Result<(), Tu
                     (snapshot, events, engine_lives) = (next.snapshot(), next.events(), true);
                     let process = next.link().map_or_else(std::process::id, |link| link.greeting.pid);
                     handle = next;
-                    app.update(Msg::Attached(process));
-                    Some(Msg::Snapshot(snapshot.borrow_and_update().clone()))
+                    Some(Msg::Attached { process, snapshot: snapshot.borrow_and_update().clone() })
                 }
                 Err(why) => Some(Msg::EngineGone { why, again: false }),
             },
@@ -140,21 +108,29 @@ pub async fn run(mut handle: EngineHandle, options: TuiOptions) -> Result<(), Tu
                     Some(gone(&handle))
                 }
             },
+            Some(answered) = reading.answered() => {
+                // What was asked by a key is part of the key's answer.
+                urgent = true;
+                Some(Msg::Answered(answered))
+            }
             _ = tick.tick(), if app.wants_tick() => Some(Msg::Tick(SystemClock.now())),
         };
         let Some(msg) = msg else { continue };
+        let mut effects = Vec::new();
         if matches!(msg, Msg::Resize) {
             // Also when it ends at the size it began with: what the terminal did in between is not known.
             screen.fresh()?;
         }
         if matches!(msg, Msg::Key(_) | Msg::Event(_)) {
             // Messages that this one makes count their time from now.
-            app.update(Msg::Tick(SystemClock.now()));
+            effects.extend(app.update(Msg::Tick(SystemClock.now())));
         }
-        for effect in app.update(msg) {
+        effects.extend(app.update(msg));
+        for effect in effects {
             match effect {
                 Effect::Quit => return Ok(()),
                 Effect::Copy(text) => Screen::copy(&text)?,
+                Effect::Ask(query) => reading.ask(query),
                 Effect::Send(command) => {
                     if !handle.send(command) && !app.engine_gone() {
                         app.update(gone(&handle));
@@ -162,7 +138,7 @@ pub async fn run(mut handle: EngineHandle, options: TuiOptions) -> Result<(), Tu
                 }
                 Effect::Reconnect => {
                     if let Some(find) = options.reconnect.clone().filter(|_| looking.is_none()) {
-                        looking = Some(tokio::task::spawn_blocking(move || (find.0)()));
+                        looking = Some(find.look());
                     }
                 }
             }

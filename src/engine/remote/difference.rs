@@ -20,6 +20,7 @@ pub enum Part {
     Complete(bool),
     Workspace(WorkspaceView),
     Phases(Vec<PhaseView>),
+    Revisions([u64; 8]),
     Job(Option<JobView>),
     Approval(Option<ApprovalRequest>),
     Profiles(Arc<Vec<ProfileView>>),
@@ -53,6 +54,7 @@ pub fn between(old: &Snapshot, new: &Snapshot) -> Vec<Part> {
         complete,
         workspace,
         phases,
+        revisions,
         job,
         approval,
         profiles,
@@ -76,6 +78,7 @@ pub fn between(old: &Snapshot, new: &Snapshot) -> Vec<Part> {
     };
     tell(*workspace != old.workspace, &|| Part::Workspace(workspace.clone()));
     tell(*phases != old.phases, &|| Part::Phases(phases.clone()));
+    tell(*revisions != old.revisions, &|| Part::Revisions(*revisions));
     tell(*job != old.job, &|| Part::Job(job.clone()));
     tell(*approval != old.approval, &|| Part::Approval(approval.clone()));
     tell(!Arc::ptr_eq(profiles, &old.profiles), &|| Part::Profiles(profiles.clone()));
@@ -109,6 +112,7 @@ pub fn apply(snapshot: &mut Snapshot, parts: Vec<Part>) -> Result<(), String> {
             Part::Complete(complete) => snapshot.complete = complete,
             Part::Workspace(workspace) => snapshot.workspace = workspace,
             Part::Phases(phases) => snapshot.phases = phases,
+            Part::Revisions(revisions) => snapshot.revisions = revisions,
             Part::Job(job) => snapshot.job = job,
             Part::Approval(approval) => snapshot.approval = approval,
             Part::Profiles(profiles) => snapshot.profiles = profiles,

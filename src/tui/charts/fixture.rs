@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
-
 use crate::domain::{ArticleId, Digest, Finding, PairKey, Phase, PhaseState, ProfileId, UnixMillis};
 use crate::engine::{
     AuditItem, AuditView, DeployView, FindingView, JobState, JobView, MemoryView, MetricRow, PhaseView, PredictionView,
     ReleaseView, SanityRow, Snapshot, TrainView, ValidateView, Verdict,
 };
-use crate::tui::tabs::{Look, TABS, TabState};
-use crate::tui::theme::Theme;
+use crate::tui::tabs::TabState;
+use crate::tui::testing::Stage;
 
 pub const NOW: UnixMillis = UnixMillis(1_750_000_002_000);
 
@@ -153,11 +150,7 @@ pub fn with_finding(snapshot: &mut Snapshot, phase: Phase, overridden: Option<&s
 
 /// The tab of `phase` as text.
 pub fn drawn(phase: Phase, snapshot: &Snapshot, tab: &TabState, size: (u16, u16)) -> String {
-    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
-    let theme = Theme::default();
-    let look = Look { snapshot, tab, theme: &theme, now: NOW };
-    terminal.draw(|frame| (TABS[phase.index()].draw)(frame, frame.area(), &look)).unwrap();
-    terminal.backend().to_string()
+    Stage { now: NOW, ..Stage::of(snapshot, tab) }.text(phase, size)
 }
 
 /// Draws at every size that matters; panics if a word is missing at 80×24 or 120×40, or if a control character is drawn.

@@ -3,11 +3,13 @@
 //! Owns how a think block is laid out for reading: article, teacher, student, in that order. Verdicts are given in the
 //! shell and kept by the engine.
 
+mod actions;
+
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 
-use super::{Look, TabState};
+use super::{Look, Tab, TabState, wants_nothing};
 use crate::domain::{Phase, one_line, safe_text};
 use crate::engine::{AuditItem, Snapshot, Verdict};
 use crate::tui::charts::parts::{empty, fit, height, line, list, matches, notices, number, pane, prose, row_width, span, split};
@@ -22,7 +24,14 @@ const SIDE_BY_SIDE: u16 = 64;
 /// Rows from which the article has a pane of its own above them.
 const SMALLEST_STACK: u16 = 14;
 
-pub fn rows(snapshot: &Snapshot, tab: &TabState) -> usize {
+pub const TAB: Tab = Tab { phase: Phase::Audit, pages: &["think blocks"], actions: actions::ACTIONS, rows, draw, wants: wants_nothing };
+
+/// What this tab remembers for itself.
+#[derive(Debug, Default)]
+pub struct State;
+
+pub fn rows(look: &Look<'_>) -> usize {
+    let (snapshot, tab) = (look.snapshot, look.tab);
     shown(snapshot, tab).count()
 }
 
@@ -157,7 +166,9 @@ pub(super) fn labelled(text: &str, look: &Look<'_>) -> Vec<Line<'static>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tui::charts::fixture::{NOW, busy, expect, nothing, with_finding};
+    use crate::tui::tabs::TabState;
+    use crate::tui::testing::Stage;
+    use crate::tui::charts::fixture::{busy, expect, nothing, with_finding};
     use crate::tui::theme::Theme;
 
     #[test]
@@ -187,7 +198,8 @@ mod tests {
     #[test]
     fn the_names_of_the_steps_are_emphasised_also_right_after_the_think_mark() {
         let (snapshot, tab, theme) = (busy(), TabState::default(), Theme::default());
-        let look = Look { snapshot: &snapshot, tab: &tab, theme: &theme, now: NOW };
+        let stage = Stage::of(&snapshot, &tab);
+        let look = stage.look();
         let lines = labelled("<think>PROFILE: x\nnot a MATCH: here\nMATCH: y", &look);
         assert_eq!(lines.iter().map(|l| l.spans.len()).collect::<Vec<_>>(), [3, 1, 3]);
         assert_eq!(lines[0].spans[1].content, "PROFILE:");
@@ -197,7 +209,7 @@ mod tests {
     #[test]
     fn a_filter_or_a_selection_that_fits_nothing_draws_a_sentence() {
         let tab = TabState { filter: "zzz".into(), selected: 7, ..TabState::default() };
-        assert_eq!(rows(&busy(), &tab), 0);
+        assert_eq!(Stage::of(&busy(), &tab).rows(TAB.phase), 0);
         expect(Phase::Audit, &busy(), &tab, &["nothing matches the filter"]);
     }
 

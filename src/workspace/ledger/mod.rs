@@ -11,6 +11,7 @@ mod predictions;
 mod probes;
 mod releases;
 mod requests;
+mod scores;
 mod seals;
 mod sources;
 mod submissions;
@@ -24,6 +25,7 @@ pub use predictions::{EvaluationRow, StoredPrediction};
 pub use probes::ProbeAnswer;
 pub use releases::ReleaseRow;
 pub use requests::{NewRequest, Past, RequestRow, RequestState};
+pub use scores::{BriefScore, NamedScore};
 pub use seals::{Opening, SealRecord};
 pub use sources::{Origin, Upserted};
 pub use submissions::{Cancel, SubmissionRow, SubmissionState};
@@ -67,6 +69,16 @@ impl Ledger {
         db.pragma_update(None, "cache_size", -48_000).map_err(wrap)?;
         migrate(&mut db).map_err(wrap)?;
         Ok(Self { db, file: file.to_owned() })
+    }
+
+    /// A connection for looking only: whatever it is asked, nothing changes. Small caches, since a front end holds it.
+    pub fn open_to_read(file: &Path) -> Result<Self, WorkspaceError> {
+        let ledger = Self::open(file)?;
+        ledger.run(|db| {
+            db.pragma_update(None, "query_only", true)?;
+            db.pragma_update(None, "cache_size", -4_000)
+        })?;
+        Ok(ledger)
     }
 
     /// Runs `work` and says which ledger failed.
