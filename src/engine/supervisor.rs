@@ -102,6 +102,8 @@ impl Supervisor {
             view_read: UnixMillis::default(),
             workspace,
         };
+        // A front end that goes on from another engine's counts must not take these for the same.
+        supervisor.snapshot.revisions = [u64::try_from(supervisor.clock.now().0).unwrap_or_default(); 8];
         supervisor.snapshot.workspace = views::workspace(&supervisor.workspace, &supervisor.ledger)?;
         supervisor.refresh_states()?;
         supervisor.refresh_view(Phase::Profiles)?;
