@@ -20,6 +20,7 @@ use super::keys::is_suspend;
 use super::msg::{Effect, Msg};
 use super::reconnect::{found, gone};
 use super::terminal::Screen;
+use super::toasts::Toast;
 use crate::domain::{Clock as _, SystemClock};
 use crate::engine::{EngineHandle, Reading};
 
@@ -44,6 +45,9 @@ pub async fn run(mut handle: EngineHandle, mut reading: Reading, options: TuiOpt
     let mut keys = EventStream::new();
     let first = snapshot.borrow_and_update().clone();
     let mut app = App::new(first, options.theme).with_keys(options.keymap);
+    if handle.link().is_some_and(|link| link.outdated) {
+        app.say(Toast::error("this engine began before stratos.toml or the recipe was changed; the next one reads them"));
+    }
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     for effect in app.update(Msg::Tick(SystemClock.now())) {
@@ -132,8 +136,8 @@ pub async fn run(mut handle: EngineHandle, mut reading: Reading, options: TuiOpt
                 Effect::Copy(text) => Screen::copy(&text)?,
                 Effect::Ask(query) => reading.ask(query),
                 Effect::Send(command) => {
-                    if !handle.send(command) && !app.engine_gone() {
-                        app.update(gone(&handle));
+                    if !handle.send(command) {
+                        app.say(Toast::error("not done: there is no engine; press E to find or start one"));
                     }
                 }
                 Effect::Reconnect => {

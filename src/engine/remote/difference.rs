@@ -171,3 +171,179 @@ fn append<T>(list: &mut Vec<T>, from: usize, end: Vec<T>) -> Result<(), String> 
     list.extend(end);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::protocol::{Frames, FromEngine, frame};
+    use super::*;
+    use crate::domain::{Phase, UnixMillis};
+    use crate::engine::{JobState, Level};
+
+    /// One thing that an engine does to its snapshot.
+    #[derive(Debug, Clone)]
+    enum Change {
+        Complete(bool),
+        Recipe(String),
+        Revision(usize),
+        Job(Option<u64>),
+        Approval(Option<usize>),
+        Articles(usize),
+        Rejects(Vec<(String, usize)>),
+        Report(Vec<String>),
+        Step(f64),
+        EvalLoss(f64),
+        NewRun,
+        Verdict(String),
+        Kept(usize),
+        Served(Option<String>),
+        Log(String),
+        LogIsCut,
+        Memory(u64),
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
+        let number = || any::<f64>().prop_filter("the same as itself", |n| n.is_finite());
+        prop_oneof![
+            any::<bool>().prop_map(Change::Complete),
+            any::<String>().prop_map(Change::Recipe),
+            (0_usize..8).prop_map(Change::Revision),
+            any::<Option<u64>>().prop_map(Change::Job),
+            any::<Option<usize>>().prop_map(Change::Approval),
+            any::<usize>().prop_map(Change::Articles),
+            any::<Vec<(String, usize)>>().prop_map(Change::Rejects),
+            any::<Vec<String>>().prop_map(Change::Report),
+            number().prop_map(Change::Step),
+            number().prop_map(Change::EvalLoss),
+            Just(Change::NewRun),
+            any::<String>().prop_map(Change::Verdict),
+            any::<usize>().prop_map(Change::Kept),
+            any::<Option<String>>().prop_map(Change::Served),
+            any::<String>().prop_map(Change::Log),
+            Just(Change::LogIsCut),
+            any::<u64>().prop_map(Change::Memory),
+        ]
+    }
+
+    fn make(snapshot: &mut Snapshot, change: Change) {
+        match change {
+            Change::Complete(complete) => snapshot.complete = complete,
+            Change::Recipe(recipe) => snapshot.workspace.recipe = recipe,
+            Change::Revision(at) => snapshot.revisions[at] += 1,
+            Change::Job(done) => {
+                snapshot.job = done.map(|done| JobView {
+                    id: 1,
+                    phase: Phase::Train,
+                    state: JobState::Failed { reason: "r".into(), next: "n".into() },
+                    done,
+                    total: 0,
+                    unit: "steps".into(),
+                    message: String::new(),
+                    started: UnixMillis(1),
+                    heartbeat: UnixMillis(2),
+                    then: vec![Phase::Audit],
+                });
+            }
+            Change::Approval(rows) => {
+                snapshot.approval =
+                    rows.map(|rows| ApprovalRequest::Dataset { dataset: crate::domain::Digest::of("d"), rows, how: "a".into() });
+            }
+            Change::Articles(total) => Arc::make_mut(&mut snapshot.articles).total = total,
+            Change::Rejects(rejects) => Arc::make_mut(&mut snapshot.distill).rejects = rejects,
+            Change::Report(report) => Arc::make_mut(&mut snapshot.dataset).report = report,
+            Change::Step(loss) => Arc::make_mut(&mut snapshot.train).loss.push((1, loss)),
+            Change::EvalLoss(loss) => Arc::make_mut(&mut snapshot.train).eval_loss.push((2, loss)),
+            Change::NewRun => snapshot.train = Arc::new(TrainView { run: Some("r".into()), ..TrainView::default() }),
+            Change::Verdict(verdict) => Arc::make_mut(&mut snapshot.validate).verdict = verdict,
+            Change::Kept(kept) => Arc::make_mut(&mut snapshot.audit).kept = kept,
+            Change::Served(served) => Arc::make_mut(&mut snapshot.deploy).served = served,
+            Change::Log(text) => {
+                Arc::make_mut(&mut snapshot.log).push(LogLine { at: UnixMillis(3), level: Level::Warn, text });
+            }
+            Change::LogIsCut => {
+                let lines = Arc::make_mut(&mut snapshot.log);
+                lines.drain(..lines.len() / 2);
+            }
+            Change::Memory(used) => snapshot.memory.used = used,
+        }
+    }
+
+    /// As it crosses the socket.
+    fn sent(parts: Vec<Part>) -> Vec<Part> {
+        let mut frames = Frames::default();
+        frames.push(&frame(&FromEngine::State(parts)).expect("a frame"));
+        match frames.take().expect("readable") {
+            Some(FromEngine::State(parts)) => parts,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_difference_applied_to_the_old_snapshot_gives_the_new_one(
+            rounds in proptest::collection::vec(proptest::collection::vec(change(), 0..6), 1..12)
+        ) {
+            let (mut here, mut there) = (Snapshot::default(), Snapshot::default());
+            for round in rounds {
+                let before = here.clone();
+                round.into_iter().for_each(|change| make(&mut here, change));
+                apply(&mut there, sent(between(&before, &here))).expect("fits");
+                prop_assert_eq!(&there, &here);
+            }
+        }
+    }
+
+    #[test]
+    fn what_did_not_change_is_not_sent() {
+        let mut old = Snapshot::default();
+        make(&mut old, Change::Report(vec!["TOTALS".into()]));
+        assert!(between(&old, &old.clone()).is_empty());
+        let mut new = old.clone();
+        make(&mut new, Change::Memory(7));
+        assert!(matches!(between(&old, &new)[..], [Part::Memory(_)]));
+    }
+
+    #[test]
+    fn a_step_of_a_long_run_crosses_as_one_point_and_a_log_line_as_one_line() {
+        let mut old = Snapshot::default();
+        for step in 0..100_000 {
+            Arc::make_mut(&mut old.train).loss.push((step, 0.5));
+        }
+        make(&mut old, Change::Log("first".into()));
+        let mut new = old.clone();
+        make(&mut new, Change::Step(f64::NAN));
+        make(&mut new, Change::Log("second".into()));
+        let parts = between(&old, &new);
+        assert!(frame(&FromEngine::State(parts.clone())).expect("a frame").len() < 1_000);
+        apply(&mut old, sent(parts)).expect("fits");
+        assert_eq!((old.train.loss.len(), old.log.len()), (100_001, 2));
+        assert!(old.train.loss[100_000].1.is_nan());
+    }
+
+    #[test]
+    fn a_difference_of_another_snapshot_is_an_error_and_no_panic() {
+        let lines = Part::LogGrown { from: 3, lines: Vec::new() };
+        assert!(apply(&mut Snapshot::default(), vec![lines]).is_err());
+        let curves = Part::TrainGrown { view: Box::default(), loss: 1, eval_loss: 0 };
+        assert!(apply(&mut Snapshot::default(), vec![curves]).is_err());
+    }
+
+    #[test]
+    fn every_number_of_training_may_be_none() {
+        let nan = f64::NAN;
+        let train = TrainView {
+            loss: vec![(1, nan)],
+            eval_loss: vec![(1, nan)],
+            lr: nan,
+            grad_norm: nan,
+            tokens_per_second: nan,
+            best: Some((1, nan)),
+            seconds_per_step: nan,
+            ..TrainView::default()
+        };
+        let mut there = Snapshot::default();
+        apply(&mut there, sent(vec![Part::Train(Arc::new(train))])).expect("fits");
+        assert!(there.train.grad_norm.is_nan() && there.train.best.is_some_and(|(_, loss)| loss.is_nan()));
+    }
+}

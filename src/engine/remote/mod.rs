@@ -64,3 +64,6 @@ impl RemoteError {
         Self::Socket { act, path: path.to_owned(), source, remedy }
     }
 }
+
+#[cfg(test)]
+mod tests;

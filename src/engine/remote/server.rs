@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener as Blocking;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -128,8 +128,46 @@ struct Door {
     handle: EngineHandle,
     path: PathBuf,
     signals: mpsc::UnboundedReceiver<&'static str>,
-    /// Process by the number of its connection; consoles and commands alike.
-    clients: Arc<Mutex<HashMap<u64, u32>>>,
+    guests: Guests,
+}
+
+/// The front ends that are attached, by the number of their connection: which process each is. `None`: the door is closed, and
+/// who comes now is told so instead of being let in to an engine that ends.
+#[derive(Clone)]
+struct Guests(Arc<Mutex<Option<HashMap<u64, u32>>>>);
+
+impl Guests {
+    fn open() -> Self {
+        Self(Arc::new(Mutex::new(Some(HashMap::new()))))
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<HashMap<u64, u32>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self) -> usize {
+        self.held().as_ref().map_or(0, HashMap::len)
+    }
+
+    /// False: the door is closed.
+    fn enter(&self, number: u64, process: u32) -> bool {
+        self.held().as_mut().map(|guests| guests.insert(number, process)).is_some()
+    }
+
+    /// True: it was inside.
+    fn leave(&self, number: u64) -> bool {
+        self.held().as_mut().is_some_and(|guests| guests.remove(&number).is_some())
+    }
+
+    /// Closes the door if nobody is inside.
+    fn close_if_empty(&self) -> bool {
+        let mut held = self.held();
+        let empty = held.as_ref().is_none_or(HashMap::is_empty);
+        if empty {
+            *held = None;
+        }
+        empty
+    }
 }
 
 /// The job in words, if one is live.
@@ -161,11 +199,7 @@ impl Door {
                 });
             }
         }
-        Ok(Self { listener, greeting, handle, path, signals, clients: Arc::default() })
-    }
-
-    fn attached(&self) -> usize {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner).len()
+        Ok(Self { listener, greeting, handle, path, signals, guests: Guests::open() })
     }
 
     async fn serve(mut self, mut closing: mpsc::UnboundedReceiver<Farewell>) {
@@ -181,17 +215,17 @@ impl Door {
             if !live && let Some(farewell) = ending.take() {
                 break farewell;
             }
-            let idle = background && !live && self.attached() == 0;
+            let idle = background && !live && self.guests.count() == 0;
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
                         number += 1;
-                        let clients = self.clients.clone();
+                        let guests = self.guests.clone();
                         let mut greeting = self.greeting.clone();
                         greeting.busy = busy(&snapshot.borrow());
-                        greeting.clients = self.attached();
+                        greeting.clients = self.guests.count();
                         let client = Client {
-                            number, stream, handle: self.handle.clone(), knock: knock.clone(), goodbye: goodbye.clone(), clients,
+                            number, stream, handle: self.handle.clone(), knock: knock.clone(), goodbye: goodbye.clone(), guests,
                         };
                         tasks.spawn(client.serve(greeting));
                     }
@@ -222,6 +256,9 @@ impl Door {
                     Err(_) => return,
                 },
                 () = sleep_until(leave_at), if idle => {
+                    if !self.guests.close_if_empty() {
+                        continue;
+                    }
                     tracing::info!("nobody is attached and nothing is to do: the engine ends");
                     break Farewell { why: "the engine ended: nobody was attached and it had nothing to do".into(), again: true };
                 }
@@ -257,7 +294,7 @@ struct Client {
     handle: EngineHandle,
     knock: mpsc::UnboundedSender<Knock>,
     goodbye: watch::Receiver<Option<Farewell>>,
-    clients: Arc<Mutex<HashMap<u64, u32>>>,
+    guests: Guests,
 }
 
 impl Client {
@@ -268,8 +305,7 @@ impl Client {
         {
             tracing::warn!(number, "front end: {error}");
         }
-        let held = self.clients.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
-        if held.is_some() {
+        if self.guests.leave(number) {
             let _ = self.knock.send(Knock::Left(number));
         }
     }
@@ -290,7 +326,7 @@ impl Client {
             Wish::EndNow => {
                 tracing::warn!("process {} ends the engine at once", hello.pid);
                 // As a kill would: everything that counts is on disk, and the next run goes on from there.
-                std::process::exit(0);
+                std::process::exit(130);
             }
             Wish::End => self.await_end(format!("'stratos engine stop' (process {})", hello.pid), false).await,
             Wish::GiveWay => {
@@ -305,7 +341,10 @@ impl Client {
                 self.refuse(&format!("this engine is {}; the front end is another build", greeting.program())).await
             }
             Wish::Attach => {
-                self.clients.lock().unwrap_or_else(PoisonError::into_inner).insert(self.number, hello.pid);
+                if !self.guests.enter(self.number, hello.pid) {
+                    let farewell = Farewell { why: "the engine is ending".into(), again: true };
+                    return self.write(&frame(&FromEngine::Farewell(farewell))?).await;
+                }
                 let _ = self.knock.send(Knock::Joined(self.number, hello.pid));
                 self.attached(frames).await
             }
