@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use color_eyre::eyre::{Result, bail};
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::domain::{Digest, SystemClock, safe_text};
+use crate::domain::{Clock as _, Digest, SystemClock, safe_text};
 use crate::engine::remote::{self, Farewell, Found, Kind, Link};
 use crate::engine::{Command, Engine, EngineHandle, Errand, Event, Level, MaskView, PlanView, Snapshot, Taken};
 use crate::workspace::{Workspace, WorkspaceError};
@@ -188,6 +188,7 @@ fn conduct_and_hear(
         if let Some(note) = handle.link().filter(|_| output == Output::Bars).map(whose) {
             eprintln!("{note}");
         }
+        let began = SystemClock.now();
         asked(&handle, command).await?;
         let complete = loop {
             tokio::select! {
@@ -212,7 +213,9 @@ fn conduct_and_hear(
             }
         };
         bars.clear();
-        let snapshot = settled(&handle).await?;
+        let mut snapshot = settled(&handle).await?;
+        // An engine that works here already has said more than this command's news.
+        Arc::make_mut(&mut Arc::make_mut(&mut snapshot).log).retain(|line| line.at >= began);
         // An evaluation or a probe off the path prints its own record.
         if !evaluates {
             finish(&snapshot, complete, output)?;

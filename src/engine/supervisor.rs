@@ -277,6 +277,10 @@ impl Supervisor {
             return Ok(());
         }
         self.snapshot.approval = None;
+        if plan.errand.is_some() {
+            // Another front end's plan would be taken for this one's.
+            self.snapshot.planned = None;
+        }
         self.run = Some(plan);
         self.refresh_states()?;
         self.advance()
