@@ -240,7 +240,8 @@ fn console(root: &std::path::Path, attach: bool) -> Result<ExitCode> {
     let keymap = tui::keymap::Keymap::new(&workspace.config.keys)?;
     let handle = if attach { attach_only(&workspace)? } else { remote::attach_or_start(&workspace)? };
     let reading = Reading::start(&workspace)?;
-    let reconnect = tui::Reconnect::new(move || remote::attach_or_start(&workspace).map_err(|error| error.to_string()));
+    let root = root.to_owned();
+    let reconnect = tui::Reconnect::new(move || way(&root).map_err(|error| error.to_string()));
     let options = tui::TuiOptions { theme, keymap, reconnect: Some(reconnect) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(tui::run(handle, reading, options));
@@ -248,6 +249,12 @@ fn console(root: &std::path::Path, attach: bool) -> Result<ExitCode> {
     runtime.shutdown_background();
     ended?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The way to the next engine. The workspace is read again: its settings may be why the last one is gone.
+fn way(root: &std::path::Path) -> Result<tui::Way> {
+    let workspace = open(root)?;
+    Ok((remote::attach_or_start(&workspace)?, Reading::start(&workspace)?))
 }
 
 fn attach_only(workspace: &Workspace) -> Result<EngineHandle, RemoteError> {

@@ -13,6 +13,8 @@ use common::{Workspace, json_lines, text};
 use serde_json::Value;
 use terminal::{Console, signal};
 
+/// The titles stand close on this screen: "4✓Dataset".
+const SIZE: (u16, u16) = (24, 90);
 const RIGHT: &str = "\u{1b}[C";
 
 /// A workspace whose engine, if one is left, ends with it.
@@ -32,7 +34,7 @@ impl Place {
     }
 
     fn console_with(&self, environment: &[(&str, &str)]) -> Console {
-        Console::start(&self.0, (24, 100), false, environment, &[])
+        Console::start(&self.0, SIZE, false, environment, &[])
     }
 
     fn engine(&self) -> Option<Value> {
@@ -104,7 +106,7 @@ fn a_job_that_was_left_running_is_found_again_and_a_killed_console_leaves_it_too
     second.signal("KILL");
     second.gone();
 
-    let mut third = Console::start(&place.0, (24, 100), false, &[], &["attach"]);
+    let mut third = Console::start(&place.0, SIZE, false, &[], &["attach"]);
     third.wait_for("Train paused");
     assert_eq!(place.pid(), engine);
     third.signal("TERM");
@@ -215,7 +217,7 @@ fn a_headless_run_is_watched_by_a_console_which_goes_on_when_it_ends() {
     let mut run = place.0.command(&["run", "--yes", "--to", "train", "--json"]).stdout(Stdio::piped()).spawn().expect("starts");
     let mut lines = BufReader::new(run.stdout.take().expect("piped")).lines().map_while(Result::ok);
     assert!(lines.any(|line| line.contains("\"event\":\"step\"")), "never trained");
-    let mut console = Console::start(&place.0, (24, 100), false, &[], &["attach"]);
+    let mut console = Console::start(&place.0, SIZE, false, &[], &["attach"]);
     console.wait_for("Train running");
     assert_eq!(place.pid(), run.id());
     console.press("p");

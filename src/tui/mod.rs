@@ -30,7 +30,7 @@ pub mod theme;
 pub mod toasts;
 mod widgets;
 
-pub use reconnect::Reconnect;
+pub use reconnect::{Reconnect, Way};
 pub use run::{TuiError, run};
 use theme::{Theme, ThemeError};
 

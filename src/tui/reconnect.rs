@@ -8,18 +8,21 @@ use std::sync::Arc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::msg::Msg;
-use crate::engine::EngineHandle;
+use crate::engine::{EngineHandle, Reading};
 use crate::engine::remote::{Farewell, Link};
 
+/// The way to an engine, and a library that has read the same settings.
+pub type Way = (EngineHandle, Reading);
+
 /// A search that goes on.
-pub type Looking = JoinHandle<Result<EngineHandle, String>>;
+pub type Looking = JoinHandle<Result<Way, String>>;
 
 /// Finds the workspace's engine or starts one; blocks.
 #[derive(Clone)]
-pub struct Reconnect(Arc<dyn Fn() -> Result<EngineHandle, String> + Send + Sync>);
+pub struct Reconnect(Arc<dyn Fn() -> Result<Way, String> + Send + Sync>);
 
 impl Reconnect {
-    pub fn new(find: impl Fn() -> Result<EngineHandle, String> + Send + Sync + 'static) -> Self {
+    pub fn new(find: impl Fn() -> Result<Way, String> + Send + Sync + 'static) -> Self {
         Self(Arc::new(find))
     }
 
@@ -36,7 +39,7 @@ impl fmt::Debug for Reconnect {
 }
 
 /// What came of a search; waits for ever while there is none.
-pub async fn found(looking: &mut Option<Looking>) -> Result<EngineHandle, String> {
+pub async fn found(looking: &mut Option<Looking>) -> Result<Way, String> {
     let Some(task) = looking else { return std::future::pending().await };
     let found = task.await;
     *looking = None;

@@ -92,7 +92,8 @@ pub async fn run(mut handle: EngineHandle, mut reading: Reading, options: TuiOpt
                 Some(gone(&handle))
             },
             next = found(&mut looking) => match next {
-                Ok(next) => {
+                Ok((next, library)) => {
+                    reading = library;
                     (snapshot, events, engine_lives) = (next.snapshot(), next.events(), true);
                     let process = next.link().map_or_else(std::process::id, |link| link.greeting.pid);
                     handle = next;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::{Engine, EngineHandle};
-use super::client::dial;
+use super::client::{attach, dial};
 use super::protocol::{Greeting, Kind, Wish, build, settings};
 use super::server::Server;
 use super::{RemoteError, place};
@@ -97,12 +97,16 @@ pub fn attach_or_start(workspace: &Workspace) -> Result<EngineHandle, RemoteErro
         if let Found::Attached(handle) = find(workspace)? {
             return Ok(handle);
         }
-        if let Some(holder) = start(workspace)? {
-            // Somebody holds the workspace who does not listen, or not yet.
-            if Instant::now() > until {
-                return Err(WorkspaceError::Locked { holder }.into());
+        match start(workspace)? {
+            // Not by `find`: should stratos.toml change at this moment, this engine is the one that has read it.
+            None => {
+                if let Some(handle) = attach(workspace)? {
+                    return Ok(handle);
+                }
             }
-            std::thread::sleep(AGAIN);
+            // Somebody holds the workspace who does not listen, or not yet.
+            Some(holder) if Instant::now() > until => return Err(WorkspaceError::Locked { holder }.into()),
+            Some(_) => std::thread::sleep(AGAIN),
         }
     }
 }
