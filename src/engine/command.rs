@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::errand::Errand;
 use super::event::Event;
-use crate::domain::{Article, Digest, PairKey, Phase, ProfileId, SourceType, Usd};
+use crate::domain::{Article, ArticleId, Digest, PairKey, Phase, Profile, ProfileId, SourceType, Usd};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "command")]
@@ -66,6 +66,19 @@ pub enum Command {
         verdict: Verdict,
         note: String,
     },
+    /// Stores a reader: a new one, or another text of one that is there.
+    SaveProfile {
+        profile: Box<Profile>,
+    },
+    /// Takes a reader out of the workspace; what was bought for it stays.
+    RemoveProfile {
+        id: ProfileId,
+    },
+    /// Gives articles another source type.
+    SetSourceType {
+        articles: Vec<ArticleId>,
+        source_type: SourceType,
+    },
     ImportArticles {
         path: PathBuf,
         limit: Option<usize>,
@@ -110,6 +123,9 @@ impl Command {
             Self::Resume => "resume",
             Self::Stop => "stop",
             Self::Judge { .. } => "judge",
+            Self::SaveProfile { .. } => "save reader",
+            Self::RemoveProfile { .. } => "remove reader",
+            Self::SetSourceType { .. } => "set source type",
             Self::ImportArticles { .. } => "import articles",
             Self::ImportProfiles { .. } => "import profiles",
             Self::ShowMask { .. } => "show mask",

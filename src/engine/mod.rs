@@ -25,6 +25,7 @@ mod runs;
 mod scoring;
 mod sealing;
 mod snapshot;
+mod sources_edit;
 mod state;
 mod subject;
 mod supervisor;
@@ -45,8 +46,8 @@ pub use event::{ApprovalRequest, Event, Level};
 pub use export::{Exported, export_dataset};
 pub use labels::{LabelSourceView, label_sources, quarantined};
 pub use library::{
-    Answer, Answered, ArticleIndex, ArticleSort, ArticleView, Brief, Found, Library, Neighbour, Query, RELEVANT, ReaderScore,
-    Reading,
+    Answer, Answered, ArticleIndex, ArticleSort, ArticleView, Brief, DraftView, Found, Library, Neighbour, Query, RELEVANT,
+    ReaderScore, Reading,
 };
 pub use probes::{Drawn, Judged, ProbeError, ProbeMaterial, Told, draw, probe};
 pub use report::{ReportError, last_probes, write_report};

@@ -24,6 +24,8 @@ pub struct Snapshot {
     /// Counts up whenever a phase's rows may have changed: what the library answered before is then old.
     pub revisions: [u64; 8],
     pub job: Option<JobView>,
+    /// Jobs that have ended since the engine began, newest last.
+    pub jobs: Arc<Vec<JobView>>,
     /// What the engine waits for, if it does.
     pub approval: Option<ApprovalRequest>,
     pub profiles: Arc<Vec<ProfileView>>,

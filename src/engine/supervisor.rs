@@ -20,6 +20,9 @@ use crate::workspace::{Ledger, PhaseRecord, Workspace, WorkspaceError};
 /// Lines of log that a snapshot carries.
 const LOG_LINES: usize = 500;
 
+/// Ended jobs that a snapshot carries.
+const JOBS_KEPT: usize = 50;
+
 /// How often memory is looked at while a job runs; never when idle.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -233,6 +236,9 @@ impl Supervisor {
                 Ok(())
             }
             Command::Judge { pair, verdict, note } => self.judge(pair, verdict, note),
+            Command::SaveProfile { profile } => self.save_profile(&profile),
+            Command::RemoveProfile { id } => self.remove_profile(&id),
+            Command::SetSourceType { articles, source_type } => self.set_source_type(&articles, source_type),
             Command::ImportArticles { path, limit } => {
                 let import = super::imports::articles(&mut self.ledger, &path, limit)?;
                 self.imported(Phase::Articles, import)
@@ -476,8 +482,15 @@ impl Supervisor {
     }
 
     fn set_job_state(&mut self, state: JobState) {
+        let now = self.clock.now();
         if let Some(view) = &mut self.snapshot.job {
-            view.state = state;
+            (view.state, view.heartbeat) = (state, now);
+            if !view.state.is_live() {
+                let jobs = Arc::make_mut(&mut self.snapshot.jobs);
+                jobs.push(view.clone());
+                let surplus = jobs.len().saturating_sub(JOBS_KEPT);
+                jobs.drain(..surplus);
+            }
         }
     }
 

@@ -108,7 +108,7 @@ impl Action {
 const BEFORE_THE_TABS: usize = 8;
 
 /// What can be done on every tab, in the order of the help and of the footer.
-static EVERYWHERE: [Action; 33] = [
+static EVERYWHERE: [Action; 35] = [
     free("approve", &[Chord::char('a')], "approve", "Read and approve what the engine waits for.", acts::approve)
         .shown()
         .when(acts::can_approve),
@@ -175,6 +175,8 @@ static EVERYWHERE: [Action; 33] = [
     free("tab-6", &[Chord::char('6')], "validate", "Validate: how good the student is.", |app| acts::go(app, 5)),
     free("tab-7", &[Chord::char('7')], "audit", "Audit: think blocks to read and judge.", |app| acts::go(app, 6)),
     free("tab-8", &[Chord::char('8')], "deploy", "Deploy: releases, and scoring with one.", |app| acts::go(app, 7)),
+    free("log", &[Chord::char('L')], "log", "Jobs, and all the engine said: levels, filter, follow.", acts::log).shown(),
+    free("welcome", &[Chord::key(KeyCode::F(1))], "welcome", "The eight phases in one screen.", acts::welcome),
     free("help", &[Chord::char('?')], "help", "This list; type to search it.", acts::help).shown(),
     free("palette", &[Chord::char(':')], "commands", "Find an action by its name and do it.", acts::palette).shown(),
     free("quit", &[Chord::char('q'), Chord::ctrl('c')], "quit", "Leave; asks first while a job runs.", acts::quit).shown(),

@@ -10,14 +10,15 @@ use crossterm::event::KeyEvent;
 use super::keymap::Keymap;
 use super::keys::is_interrupt;
 use super::msg::{Effect, Msg};
-use super::overlays::{Overlay, Step, approval::Approval};
+use super::overlays::{Overlay, Step, approval::Approval, welcome::Welcome};
+use super::session::Session;
 use super::shelf::Shelf;
 use super::tabs::{Look, Own, TABS, Tab, TabState};
 use super::theme::Theme;
 use super::toasts::{Toast, Toasts, told};
 use super::{actions, acts};
-use crate::domain::{Digest, Phase, UnixMillis};
-use crate::engine::{Command, JobState, JobView, Snapshot};
+use crate::domain::{Digest, Phase, UnixMillis, safe_text};
+use crate::engine::{ArticleSort, Command, JobState, JobView, Snapshot};
 
 /// Scrolling further than any detail is long would make scrolling back feel dead.
 const MAX_SCROLL: u16 = 2000;
@@ -40,6 +41,8 @@ pub struct App {
     leaving: bool,
     /// Nobody does what is asked; `E` finds or starts the next engine.
     engine_gone: bool,
+    /// The welcome was on the screen, now or in an earlier session.
+    welcomed: bool,
 }
 
 impl App {
@@ -58,6 +61,7 @@ impl App {
             report_seen: None,
             leaving: false,
             engine_gone: false,
+            welcomed: false,
         }
     }
 
@@ -65,6 +69,18 @@ impl App {
     #[must_use]
     pub fn with_keys(mut self, keymap: Keymap) -> Self {
         self.keymap = keymap;
+        self
+    }
+
+    /// Where the operator was the last time.
+    #[must_use]
+    pub fn with_session(mut self, session: &Session) -> Self {
+        self.show_tab(session.tab);
+        for (tab, memory) in self.tabs.iter_mut().zip(&session.tabs) {
+            (tab.page, tab.filter) = (memory.page, memory.filter.clone());
+        }
+        self.own.articles.sort = ArticleSort::ALL.get(session.article_sort).copied().unwrap_or_default();
+        self.welcomed = session.welcomed;
         self
     }
 
@@ -87,6 +103,7 @@ impl App {
                 self.shelf.put(&query, answer);
                 Vec::new()
             }
+            Msg::Edited(edited) => self.edited(edited),
             Msg::Tick(now) => {
                 self.now = now;
                 self.toasts.expire(now);
@@ -110,7 +127,8 @@ impl App {
 
     /// What the tab on the screen has to ask the library now.
     fn wanted(&mut self) -> impl Iterator<Item = Effect> + use<> {
-        let wanted = (self.spec().wants)(&self.look());
+        let mut wanted = (self.spec().wants)(&self.look());
+        wanted.extend(self.overlays.iter().flat_map(Overlay::wants));
         self.shelf.missing(wanted, &self.snapshot.revisions).into_iter().map(Effect::Ask)
     }
 
@@ -136,6 +154,10 @@ impl App {
             Step::Act(action) => return self.perform(action),
             Step::Quit => return vec![Effect::Quit],
             Step::Leave => return self.leave(),
+            Step::Outside(text) => {
+                self.overlays.push(top);
+                return vec![Effect::Edit(text)];
+            }
             Step::Filter(filter) => {
                 self.overlays.push(top);
                 return self.set_filter(filter);
@@ -154,6 +176,16 @@ impl App {
                 Vec::new()
             }
         }
+    }
+
+    /// What the operator's own editor made of the draft goes on in ours, beside what changed.
+    fn edited(&mut self, edited: Result<String, String>) -> Vec<Effect> {
+        match (edited, self.overlays.last_mut()) {
+            (Ok(text), Some(Overlay::Editor(editor))) => *editor = editor.continued(&safe_text(&text)),
+            (Ok(_), _) => {}
+            (Err(why), _) => self.say(Toast::error(why)),
+        }
+        Vec::new()
     }
 
     fn ask(&mut self, command: Command) -> Vec<Effect> {
@@ -197,6 +229,7 @@ impl App {
 
     fn take(&mut self, snapshot: Arc<Snapshot>) -> Vec<Effect> {
         self.snapshot = snapshot;
+        self.greet();
         let wanted = self.snapshot.approval.as_ref();
         let old = |overlay: &Overlay| matches!(overlay, Overlay::Approval(Approval { request, .. }) if Some(request) != wanted);
         if self.overlays.iter().any(old) {
@@ -204,6 +237,15 @@ impl App {
             self.say(Toast::error("what waits for approval has changed; look at it again"));
         }
         if self.leaving && self.live_job().is_none() { vec![Effect::Quit] } else { Vec::new() }
+    }
+
+    /// A workspace in which nothing has run is explained once.
+    fn greet(&mut self) {
+        let fresh = self.snapshot.complete && self.snapshot.phases.iter().all(|phase| phase.headline.is_empty());
+        if fresh && !self.welcomed && self.overlays.is_empty() {
+            self.overlays.push(Overlay::Welcome(Welcome));
+        }
+        self.welcomed |= self.snapshot.complete;
     }
 
     fn set_filter(&mut self, filter: String) -> Vec<Effect> {
@@ -300,6 +342,14 @@ impl App {
 
     pub fn tab(&self) -> &TabState {
         &self.tabs[self.current]
+    }
+
+    pub fn tab_at(&self, index: usize) -> &TabState {
+        &self.tabs[index]
+    }
+
+    pub fn welcomed(&self) -> bool {
+        self.welcomed
     }
 
     pub fn tab_mut(&mut self) -> &mut TabState {

@@ -19,6 +19,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::actions::{self, Action, by_id};
 use super::app::App;
+use super::ascii;
 use super::overlays::{Overlay, row};
 use super::tabs::TABS;
 use super::theme::Role;
@@ -66,6 +67,9 @@ pub fn draw(frame: &mut Frame<'_>, app: &App) {
             overlay.draw(frame, room, app);
         }
     }
+    if app.theme().ascii() {
+        ascii::rewrite(frame.buffer_mut());
+    }
 }
 
 fn width(line: &Line<'_>) -> u16 {
@@ -95,7 +99,8 @@ fn header(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let right = Line::from(right);
     let mut left = vec![Span::styled("StratOS", theme.style(Role::Accent))];
     let mut room = usize::from(area.width.saturating_sub(width(&right))).saturating_sub("StratOS ".len());
-    for part in [&workspace.recipe, &workspace.teacher, &workspace.student] {
+    let name = workspace.root.rsplit('/').find(|part| !matches!(*part, "" | ".")).unwrap_or_default().to_owned();
+    for part in [&workspace.recipe, &workspace.teacher, &workspace.student, &name] {
         if part.is_empty() || room < 8 {
             continue;
         }

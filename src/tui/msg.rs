@@ -20,6 +20,8 @@ pub enum Msg {
     Event(Event),
     /// The library has answered.
     Answered(Answered),
+    /// The operator's own editor has ended.
+    Edited(Result<String, String>),
     Tick(UnixMillis),
     /// The engine is gone: nothing that is asked will happen. `again`: it only made room for the next one.
     EngineGone {
@@ -38,6 +40,8 @@ pub enum Effect {
     Send(Command),
     /// Asks the library; the answer comes as a message.
     Ask(Query),
+    /// Opens this text in the operator's own editor.
+    Edit(String),
     Quit,
     /// Finds the next engine, or starts it.
     Reconnect,

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::msg::Msg;
-use crate::engine::{EngineHandle, Reading};
 use crate::engine::remote::{Farewell, Link};
+use crate::engine::{EngineHandle, Reading};
 
 /// The way to an engine, and a library that has read the same settings.
 pub type Way = (EngineHandle, Reading);

@@ -16,9 +16,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::TuiOptions;
 use super::app::App;
+use super::external;
 use super::keys::is_suspend;
 use super::msg::{Effect, Msg};
 use super::reconnect::{found, gone};
+use super::session::Keeper;
 use super::terminal::Screen;
 use super::toasts::Toast;
 use crate::domain::{Clock as _, SystemClock};
@@ -43,18 +45,15 @@ pub async fn run(mut handle: EngineHandle, mut reading: Reading, options: TuiOpt
     let mut looking = None;
     let mut screen = Screen::enter()?;
     let mut keys = EventStream::new();
+    let mut keeper = Keeper::new(options.session);
     let first = snapshot.borrow_and_update().clone();
-    let mut app = App::new(first, options.theme).with_keys(options.keymap);
+    let mut app = App::new(first, options.theme).with_keys(options.keymap).with_session(keeper.session());
     if handle.link().is_some_and(|link| link.outdated) {
         app.say(Toast::error("this engine began before stratos.toml or the recipe was changed; the next one reads them"));
     }
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    for effect in app.update(Msg::Tick(SystemClock.now())) {
-        if let Effect::Ask(query) = effect {
-            reading.ask(query);
-        }
-    }
+    asks(&reading, app.update(Msg::Tick(SystemClock.now())));
     screen.draw(&app)?;
     let mut drawn = Instant::now();
     let mut dirty = false;
@@ -136,6 +135,14 @@ pub async fn run(mut handle: EngineHandle, mut reading: Reading, options: TuiOpt
                 Effect::Quit => return Ok(()),
                 Effect::Copy(text) => Screen::copy(&text)?,
                 Effect::Ask(query) => reading.ask(query),
+                Effect::Edit(text) => {
+                    // The stream would eat what is typed into the editor.
+                    drop(keys);
+                    let edited = screen.outside(|| external::edit(&text))?;
+                    keys = EventStream::new();
+                    let asked = app.update(Msg::Edited(edited));
+                    asks(&reading, asked);
+                }
                 Effect::Send(command) => {
                     if !handle.send(command) {
                         app.say(Toast::error("not done: there is no engine; press E to find or start one"));
@@ -148,6 +155,7 @@ pub async fn run(mut handle: EngineHandle, mut reading: Reading, options: TuiOpt
                 }
             }
         }
+        keeper.keep(&app);
         dirty = true;
         if urgent {
             screen.draw(&app)?;
@@ -156,6 +164,15 @@ pub async fn run(mut handle: EngineHandle, mut reading: Reading, options: TuiOpt
         }
     }
     Ok(())
+}
+
+/// Of effects that can only be questions to the library.
+fn asks(reading: &Reading, effects: Vec<Effect>) {
+    for effect in effects {
+        if let Effect::Ask(query) = effect {
+            reading.ask(query);
+        }
+    }
 }
 
 /// What of the terminal's events concerns the console.

@@ -80,6 +80,14 @@ impl Screen {
         sent.map(|_| ())
     }
 
+    /// Gives the terminal to another program until it ends.
+    pub fn outside<T>(&mut self, work: impl FnOnce() -> T) -> io::Result<T> {
+        restore();
+        let done = work();
+        self.resume()?;
+        Ok(done)
+    }
+
     /// Puts text on the clipboard of the terminal, which may be far away (OSC 52).
     pub fn copy(text: &str) -> io::Result<()> {
         let mut out = stdout();

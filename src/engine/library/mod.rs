@@ -5,16 +5,18 @@
 //! truth, so a console attached to an engine elsewhere reads the same rows. Never writes.
 
 mod articles;
+mod profiles;
 mod reading;
 
 pub use articles::{ArticleIndex, ArticleSort, ArticleView, Brief, Found, Neighbour, RELEVANT, ReaderScore};
 
+pub use profiles::DraftView;
 pub use reading::{Answered, Reading};
 
 use std::sync::Arc;
 
 use super::job::Failure;
-use crate::domain::{ArticleId, Phase};
+use crate::domain::{ArticleId, Phase, ProfileId};
 use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
 /// A question.
@@ -28,6 +30,8 @@ pub enum Query {
     Article(ArticleId),
     /// Articles that are the same text in other words.
     Neighbours(ArticleId),
+    /// A reader as it is being edited; `saved`: the one it began as.
+    Draft { text: String, saved: Option<ProfileId> },
 }
 
 /// What was asked for, ready to draw: its text is as it was stored, so a view still cleans it.
@@ -37,6 +41,7 @@ pub enum Answer {
     Found(Arc<Found>),
     Article(Arc<ArticleView>),
     Neighbours(Arc<Vec<Neighbour>>),
+    Draft(Arc<DraftView>),
 }
 
 impl Query {
@@ -44,6 +49,7 @@ impl Query {
     pub fn phase(&self) -> Phase {
         match self {
             Self::ArticleIndex | Self::FindArticles { .. } | Self::Article(_) | Self::Neighbours(_) => Phase::Articles,
+            Self::Draft { .. } => Phase::Profiles,
         }
     }
 
@@ -56,7 +62,7 @@ impl Query {
     pub fn kept(&self) -> usize {
         match self {
             Self::ArticleIndex => 1,
-            Self::FindArticles { .. } => 2,
+            Self::FindArticles { .. } | Self::Draft { .. } => 2,
             Self::Article(_) | Self::Neighbours(_) => 32,
         }
     }
@@ -76,12 +82,13 @@ pub struct Library {
     workspace: Arc<Workspace>,
     ledger: Ledger,
     index: Option<Arc<ArticleIndex>>,
+    counter: Option<profiles::Counter>,
 }
 
 impl Library {
     pub fn open(workspace: Arc<Workspace>) -> Result<Self, WorkspaceError> {
         let ledger = workspace.reader()?;
-        Ok(Self { workspace, ledger, index: None })
+        Ok(Self { workspace, ledger, index: None, counter: None })
     }
 
     /// The answer, or in a sentence why there is none.
@@ -92,6 +99,7 @@ impl Library {
                 self.find_articles(filter, *sort, *deep).map(|f| Answer::Found(Arc::new(f)))
             }
             Query::Article(id) => self.article(id).map(|a| Answer::Article(Arc::new(a))),
+            Query::Draft { text, saved } => self.draft(text, saved.as_ref()).map(|d| Answer::Draft(Arc::new(d))),
             Query::Neighbours(id) => self.neighbours(id).map(|n| Answer::Neighbours(Arc::new(n))),
         };
         answer.map_err(|failure| failure.reason)

@@ -22,6 +22,7 @@ pub enum Part {
     Phases(Vec<PhaseView>),
     Revisions([u64; 8]),
     Job(Option<JobView>),
+    Jobs(Arc<Vec<JobView>>),
     Approval(Option<ApprovalRequest>),
     Profiles(Arc<Vec<ProfileView>>),
     Articles(Arc<ArticlesView>),
@@ -56,6 +57,7 @@ pub fn between(old: &Snapshot, new: &Snapshot) -> Vec<Part> {
         phases,
         revisions,
         job,
+        jobs,
         approval,
         profiles,
         articles,
@@ -80,6 +82,7 @@ pub fn between(old: &Snapshot, new: &Snapshot) -> Vec<Part> {
     tell(*phases != old.phases, &|| Part::Phases(phases.clone()));
     tell(*revisions != old.revisions, &|| Part::Revisions(*revisions));
     tell(*job != old.job, &|| Part::Job(job.clone()));
+    tell(!Arc::ptr_eq(jobs, &old.jobs), &|| Part::Jobs(jobs.clone()));
     tell(*approval != old.approval, &|| Part::Approval(approval.clone()));
     tell(!Arc::ptr_eq(profiles, &old.profiles), &|| Part::Profiles(profiles.clone()));
     tell(!Arc::ptr_eq(articles, &old.articles), &|| Part::Articles(articles.clone()));
@@ -114,6 +117,7 @@ pub fn apply(snapshot: &mut Snapshot, parts: Vec<Part>) -> Result<(), String> {
             Part::Phases(phases) => snapshot.phases = phases,
             Part::Revisions(revisions) => snapshot.revisions = revisions,
             Part::Job(job) => snapshot.job = job,
+            Part::Jobs(jobs) => snapshot.jobs = jobs,
             Part::Approval(approval) => snapshot.approval = approval,
             Part::Profiles(profiles) => snapshot.profiles = profiles,
             Part::Articles(articles) => snapshot.articles = articles,

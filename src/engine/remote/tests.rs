@@ -35,7 +35,7 @@ impl World {
         attach(&self.workspace).expect("no error").expect("an engine")
     }
 
-    fn socket(&self) -> std::path::PathBuf {
+    fn socket(&self) -> PathBuf {
         place::socket(&self.workspace).expect("a place")
     }
 

@@ -5,10 +5,10 @@ use std::path::Path;
 use super::super::command::Verdict;
 use super::super::errand::Errand;
 use super::super::event::{ApprovalRequest, Event, Level};
-use super::super::{imports, views};
+use super::super::{imports, sources_edit, views};
 use super::{RunPlan, Supervisor};
 use crate::distill::Approval;
-use crate::domain::{Digest, PairKey, Phase, Usd, one_line};
+use crate::domain::{ArticleId, Digest, PairKey, Phase, Profile, ProfileId, SourceType, Usd, one_line};
 use crate::workspace::{Cancel, Override, Review, SubmissionState, WorkspaceError};
 use std::sync::Arc;
 
@@ -122,6 +122,30 @@ impl Supervisor {
         self.ledger.put_review(&Review { pair, trace, verdict: verdict.into(), note }, self.clock.now())?;
         self.refresh_states()?;
         self.refresh_view(Phase::Audit)
+    }
+
+    pub(super) fn save_profile(&mut self, profile: &Profile) -> Result<(), WorkspaceError> {
+        sources_edit::save_profile(&self.workspace, &mut self.ledger, profile)?;
+        self.edited(Phase::Profiles, format!("reader {} is saved", profile.id))
+    }
+
+    pub(super) fn remove_profile(&mut self, id: &ProfileId) -> Result<(), WorkspaceError> {
+        let text = match sources_edit::remove_profile(&self.workspace, &mut self.ledger, id)? {
+            Some(_) => format!("reader {id} is removed"),
+            None => format!("there is no reader {id}"),
+        };
+        self.edited(Phase::Profiles, text)
+    }
+
+    pub(super) fn set_source_type(&mut self, ids: &[ArticleId], kind: SourceType) -> Result<(), WorkspaceError> {
+        let changed = sources_edit::set_source_type(&self.workspace, &mut self.ledger, ids, kind)?;
+        self.edited(Phase::Articles, format!("{changed} articles are now {kind}"))
+    }
+
+    fn edited(&mut self, phase: Phase, text: String) -> Result<(), WorkspaceError> {
+        self.emit(Event::Log { level: Level::Info, text });
+        self.refresh_states()?;
+        self.refresh_view(phase)
     }
 
     pub(super) fn imported(&mut self, phase: Phase, import: Event) -> Result<(), WorkspaceError> {

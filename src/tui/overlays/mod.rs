@@ -4,12 +4,16 @@
 
 pub mod approval;
 pub mod confirm;
+pub mod editor;
 pub mod filter;
 pub mod help;
 pub mod input;
+pub mod log;
 pub mod palette;
+pub mod path;
 pub mod reason;
 pub mod score;
+pub mod welcome;
 
 use crossterm::event::KeyEvent;
 use ratatui::Frame;
@@ -20,7 +24,7 @@ use ratatui::widgets::{Block, BorderType, Clear};
 use super::actions::Action;
 use super::app::App;
 use super::theme::{Role, Theme};
-use crate::engine::Command;
+use crate::engine::{Command, Query};
 
 /// What the shell does after a dialog heard a key.
 #[derive(Debug, Clone)]
@@ -35,6 +39,8 @@ pub enum Step {
     Leave,
     /// Closes and quits; the engine works on.
     Quit,
+    /// Stays, and hands the text to the operator's own editor.
+    Outside(String),
     /// Sets the tab's filter and stays.
     Filter(String),
     /// Sets the tab's filter back and closes.
@@ -50,6 +56,10 @@ pub enum Overlay {
     Confirm(confirm::Confirm),
     Filter(filter::Filter),
     Reason(reason::Reason),
+    Editor(editor::Editor),
+    Path(path::PathPrompt),
+    Log(log::LogPane),
+    Welcome(welcome::Welcome),
     Score(score::Score),
 }
 
@@ -62,6 +72,10 @@ impl Overlay {
             Self::Confirm(confirm) => confirm.key(key),
             Self::Filter(filter) => filter.key(key),
             Self::Reason(reason) => reason.key(key),
+            Self::Editor(editor) => editor.key(key, app),
+            Self::Path(path) => path.key(key),
+            Self::Log(log) => log.key(key, app),
+            Self::Welcome(_) => welcome::Welcome::key(key, app),
             Self::Score(score) => score.key(key),
         }
     }
@@ -75,9 +89,21 @@ impl Overlay {
             Self::Confirm(_) => {}
             Self::Filter(filter) => return filter.paste(text),
             Self::Reason(reason) => reason.input.paste(text),
+            Self::Editor(editor) => editor.paste(text),
+            Self::Path(path) => path.input.paste(text),
+            Self::Log(log) => log.input.paste(text),
+            Self::Welcome(_) => {}
             Self::Score(score) => score.paste(text),
         }
         Step::Stay
+    }
+
+    /// What it needs from the library to be drawn.
+    pub fn wants(&self) -> Vec<Query> {
+        match self {
+            Self::Editor(editor) => vec![editor.query()],
+            _ => Vec::new(),
+        }
     }
 
     pub fn draw(&self, frame: &mut Frame<'_>, area: Rect, app: &App) {
@@ -88,6 +114,10 @@ impl Overlay {
             Self::Confirm(confirm) => confirm.draw(frame, area, app.theme()),
             Self::Filter(filter) => filter.draw(frame, area, app.theme()),
             Self::Reason(reason) => reason.draw(frame, area, app.theme()),
+            Self::Editor(editor) => editor.draw(frame, area, app),
+            Self::Path(path) => path.draw(frame, area, app.theme()),
+            Self::Log(log) => log.draw(frame, area, app),
+            Self::Welcome(_) => welcome::Welcome::draw(frame, area, app),
             Self::Score(score) => score.draw(frame, area, app.theme()),
         }
     }

@@ -20,7 +20,7 @@ use ratatui::text::Line;
 
 use super::common::{empty_list, findings, next_step, sentence};
 use super::{Look, Tab};
-use crate::domain::{ArticleId, Phase, one_line};
+use crate::domain::{ArticleId, Phase, SourceType, one_line};
 use crate::engine::{Answer, ArticleIndex, ArticleSort, Query};
 use crate::tui::theme::Role;
 use crate::tui::widgets::list::List;
@@ -112,6 +112,12 @@ pub fn rows(look: &Look<'_>) -> usize {
 pub fn selected_id(look: &Look<'_>) -> Option<ArticleId> {
     let shown = shown(look)?;
     ArticleId::new(shown.index.id(shown.at(look.tab.selected)?)).ok()
+}
+
+/// Its source type.
+pub fn selected_type(look: &Look<'_>) -> Option<SourceType> {
+    let shown = shown(look)?;
+    shown.at(look.tab.selected).map(|row| shown.index.kind(row))
 }
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {

@@ -13,6 +13,7 @@ use crate::domain::{Phase, UnixMillis};
 use crate::engine::{Query, Snapshot};
 
 mod common;
+pub use common::age;
 #[cfg(test)]
 mod tests_a;
 
