@@ -20,6 +20,7 @@ mod prism;
 mod profile;
 pub mod recipe;
 mod render;
+mod review;
 mod text;
 mod tokens;
 mod trace;
@@ -40,6 +41,10 @@ pub use prism::{Prism, Signal, SignalKind, Weight};
 pub use profile::{Motivation, Profile, ProfileError, ProfileRow, Seniority};
 pub use recipe::Recipe;
 pub use render::{ChatMessage, Form, Renderer, Role, StudentPrompt, TeacherPrompt, WriterRequest};
+pub use review::{
+    Author, MarkedSpan, OPERATOR, Reading, Remedy, ReviewAct, ReviewEntry, ReviewSubject, Round, SpanError, Verdict, checked_spans,
+    clear_span, mark_span,
+};
 pub use text::{one_line, safe_text, word_count};
 pub use tokens::{Tokens, estimate_tokens};
 pub use trace::{ErrorKind, Flag, Reject, Trace, examine};

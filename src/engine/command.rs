@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::audit::Judgement;
 use super::errand::Errand;
-use crate::domain::{Article, Digest, PairKey, Phase, ProfileId, SourceType, Usd};
+use crate::domain::{Article, Author, Digest, PairKey, Phase, ProfileId, Remedy, SourceType, Usd};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "command")]
@@ -58,11 +59,24 @@ pub enum Command {
     Resume,
     /// Finishes the current unit of work, saves, and ends the job.
     Stop,
-    /// Keeps or rejects a trace after reading its think block. A rejected trace leaves the dataset at its next build.
+    /// Says what is right or wrong with a think block after reading it. A rejected trace of the teacher's leaves the
+    /// dataset at its next build, unless another remedy is chosen.
     Judge {
+        judgement: Judgement,
+    },
+    /// Chooses what becomes of a rejected trace.
+    Remedy {
         pair: PairKey,
-        verdict: Verdict,
-        note: String,
+        choice: Remedy,
+    },
+    /// Takes the newest verdict or remedy back, of one pair or of all; it stays in the history.
+    UndoVerdict {
+        pair: Option<PairKey>,
+        author: Option<Author>,
+    },
+    /// Writes every verdict to a file, CSV or JSON lines by its ending.
+    ExportVerdicts {
+        path: PathBuf,
     },
     ImportArticles {
         path: PathBuf,
@@ -108,6 +122,9 @@ impl Command {
             Self::Resume => "resume",
             Self::Stop => "stop",
             Self::Judge { .. } => "judge",
+            Self::Remedy { .. } => "remedy",
+            Self::UndoVerdict { .. } => "undo",
+            Self::ExportVerdicts { .. } => "export verdicts",
             Self::ImportArticles { .. } => "import articles",
             Self::ImportProfiles { .. } => "import profiles",
             Self::ShowMask { .. } => "show mask",
@@ -130,12 +147,4 @@ impl Consent {
     pub fn yes(ceiling: Option<Usd>) -> Self {
         Self { spend_up_to: Some(ceiling.unwrap_or(Usd::ZERO)), dataset: true }
     }
-}
-
-/// A reviewer's verdict on a think block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    Keep,
-    Reject,
 }

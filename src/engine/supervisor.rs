@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
+use super::audit::AuditDesk;
 use super::command::{Command, Consent};
 use super::errand::Errand;
 use super::event::{ApprovalRequest, Event, Level};
@@ -52,6 +53,8 @@ struct LiveJob {
 
 /// What the operator decides stands in a file of its own.
 mod decisions;
+/// And what she says of think blocks in another.
+mod reviews;
 
 pub(super) struct Supervisor {
     workspace: Arc<Workspace>,
@@ -69,6 +72,8 @@ pub(super) struct Supervisor {
     standings: Vec<Standing>,
     jobs_started: u64,
     memory: memory::Gauge,
+    /// What there is to audit, as it was last read.
+    desk: AuditDesk,
     /// When the running phase's view was last read from the ledger.
     view_read: UnixMillis,
 }
@@ -96,6 +101,7 @@ impl Supervisor {
             standings: Vec::new(),
             jobs_started: 0,
             memory: memory::Gauge::new(),
+            desk: AuditDesk::default(),
             view_read: UnixMillis::default(),
             workspace,
         };
@@ -210,7 +216,10 @@ impl Supervisor {
                 self.ask_job(JobState::Stopping, JobControl::stop);
                 Ok(())
             }
-            Command::Judge { pair, verdict, note } => self.judge(pair, verdict, note),
+            Command::Judge { judgement } => self.judge(judgement),
+            Command::Remedy { pair, choice } => self.remedy(&pair, choice),
+            Command::UndoVerdict { pair, author } => self.undo_verdict(pair.as_ref(), author),
+            Command::ExportVerdicts { path } => self.export_verdicts(&path),
             Command::ImportArticles { path, limit } => {
                 let import = super::imports::articles(&mut self.ledger, &path, limit)?;
                 self.imported(Phase::Articles, import)
@@ -497,6 +506,7 @@ impl Supervisor {
     }
 
     fn refresh_view(&mut self, phase: Phase) -> Result<(), WorkspaceError> {
-        views::refresh(phase, &mut self.snapshot, &self.workspace, &self.ledger, &self.standings)
+        let Self { snapshot, workspace, ledger, standings, desk, .. } = self;
+        views::refresh(phase, snapshot, workspace, ledger, standings, desk)
     }
 }
