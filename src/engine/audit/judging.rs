@@ -199,20 +199,14 @@ fn fix(
     Ok(Remedy::Fix { score: rounded, reason, keeps_think: block.is_some_and(keeps) })
 }
 
-/// What was taken back.
-pub(in super::super) struct Undone {
-    pub subject: ReviewSubject,
-    pub words: String,
-}
-
-/// Takes the newest row back, of one pair or of all.
+/// Takes the newest row back, of one pair or of all; gives what to say of it.
 pub(in super::super) fn undo(
     desk: &AuditDesk,
     ledger: &mut Ledger,
     pair: Option<&PairKey>,
     author: Option<Author>,
     at: UnixMillis,
-) -> Result<Undone, JudgeError> {
+) -> Result<String, JudgeError> {
     let entry = desk.book.undoable(pair, author).ok_or(JudgeError::NothingToUndo)?;
     ledger.add_review(&entry.subject, &ReviewAct::Undone { entry: entry.id }, at)?;
     let what = match &entry.act {
@@ -222,5 +216,5 @@ pub(in super::super) fn undo(
         ReviewAct::Undone { .. } => "an undoing".into(),
     };
     let ReviewSubject { pair, author, .. } = &entry.subject;
-    Ok(Undone { subject: entry.subject.clone(), words: format!("{pair}: {what} on the {author}'s block is taken back") })
+    Ok(format!("{pair}: {what} on the {author}'s block is taken back"))
 }

@@ -12,7 +12,7 @@ pub use answers::{
     AuditBlock, AuditHead, AuditIndex, AuditQueue, AuditReading, AuditResults, AuditRow, AuditStanding, AuditText,
 };
 pub use judging::{JudgeError, Judgement};
-pub(super) use judging::{Undone, judge, remedy, undo};
+pub(super) use judging::{judge, remedy, undo};
 pub(super) use load::{dataset_effects, effects, returned};
 pub use write::AuditExportError;
 pub(super) use write::write_verdicts;

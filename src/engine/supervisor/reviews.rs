@@ -27,7 +27,7 @@ impl Supervisor {
         self.desk.refresh(&self.workspace, &self.ledger)?;
         let at = self.clock.now();
         let taken = audit::undo(&self.desk, &mut self.ledger, pair, author, at);
-        self.reviewed(taken.map(|undone| undone.words))
+        self.reviewed(taken)
     }
 
     pub(super) fn export_verdicts(&mut self, path: &Path) -> Result<(), WorkspaceError> {
