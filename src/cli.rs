@@ -28,7 +28,7 @@ use clap::{Args, Parser, Subcommand};
 use color_eyre::eyre::Result;
 
 use crate::domain::{Phase, SystemClock, Usd};
-use crate::engine::{Command, Consent, Engine, Errand};
+use crate::engine::{Command, Consent, Engine, Errand, Reading};
 use crate::headless::{self, Output};
 use crate::tui;
 use crate::workspace::Workspace;
@@ -229,9 +229,11 @@ fn console(root: &std::path::Path) -> Result<ExitCode> {
         &workspace.config.theme,
         crate::workspace::shipped_theme(workspace.root(), &workspace.config.theme)?.as_deref(),
     )?;
+    let keymap = tui::keymap::Keymap::new(&workspace.config.keys)?;
+    let reading = Reading::start(&workspace)?;
     let (engine, handle) = Engine::start(workspace, Arc::new(SystemClock))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(tui::run(handle, tui::TuiOptions { theme }));
+    let ended = runtime.block_on(tui::run(handle, reading, tui::TuiOptions { theme, keymap }));
     drop(runtime);
     engine.join();
     ended?;

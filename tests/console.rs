@@ -14,7 +14,7 @@ use stratos::engine::{
     ApprovalRequest, AuditItem, AuditView, Command, Event, ExampleView, FindingView, JobState, JobView, Level, PhaseView,
     Snapshot, Verdict,
 };
-use stratos::tui::actions::{ACTIONS, HELP_WIDTH};
+use stratos::tui::actions::{self, HELP_WIDTH};
 use stratos::tui::app::App;
 use stratos::tui::chrome;
 use stratos::tui::msg::{Effect, Msg};
@@ -151,7 +151,7 @@ fn screen(app: &App) -> String {
 fn no_key_means_two_things_on_one_tab() {
     for phase in Phase::ALL {
         let mut seen = BTreeSet::new();
-        for action in ACTIONS.iter().filter(|action| action.valid_on(phase)) {
+        for action in actions::all().filter(|action| action.valid_on(phase)) {
             for key in action.keys {
                 assert!(seen.insert(key.to_string()), "{key} is twice on {phase}: {}", action.id);
             }
@@ -161,9 +161,9 @@ fn no_key_means_two_things_on_one_tab() {
 
 #[test]
 fn every_action_has_an_id_of_its_own_a_key_and_a_sentence_that_fits() {
-    let ids: BTreeSet<&str> = ACTIONS.iter().map(|action| action.id).collect();
-    assert_eq!(ids.len(), ACTIONS.len());
-    for action in &ACTIONS {
+    let ids: BTreeSet<&str> = actions::all().map(|action| action.id).collect();
+    assert_eq!(ids.len(), actions::all().count());
+    for action in actions::all() {
         assert!(!action.keys.is_empty(), "{} has no key", action.id);
         assert!(action.help.ends_with('.'), "{}: no sentence", action.id);
         assert!(action.help.chars().count() <= HELP_WIDTH, "{}: too long for 80 columns", action.id);

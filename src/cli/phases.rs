@@ -1,16 +1,17 @@
 //! Subcommands of the eight phases: each sends the command its tab would send.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Subcommand;
-use color_eyre::eyre::{Result, bail};
+use color_eyre::eyre::{Result, bail, eyre};
 
 use super::PhaseArgs;
 use super::articles::PolariseArgs;
 use crate::domain::{Digest, Phase, ProfileId};
-use crate::engine::{Command, Consent};
+use crate::engine::{Answer, ArticleSort, Command, Consent, Library, Query};
 use crate::headless::{self, Output, say};
 use crate::workspace::Workspace;
 
@@ -33,9 +34,13 @@ pub enum Profiles {
 
 #[derive(Debug, Subcommand)]
 pub enum Articles {
+    /// List them; ● takes part
     List {
         #[arg(long)]
         json: bool,
+        /// As on tab 2: `source:official band:critical profile:texas_nurse lang:en is:selected`, and words
+        #[arg(long)]
+        filter: Option<String>,
     },
     /// Import a file of articles (JSON lines or an array)
     Import {
@@ -88,19 +93,46 @@ pub fn articles(workspace: &Arc<Workspace>, act: Articles) -> Result<ExitCode> {
     match act {
         Articles::Polarise(args) => super::articles::polarise(workspace, &args),
         Articles::Import { file, limit } => headless::tell(workspace, Command::ImportArticles { path: file, limit }),
-        Articles::List { json } => {
-            let snapshot = headless::look(workspace)?;
-            if json {
-                say(&serde_json::to_string(&snapshot.articles.rows)?);
-            } else {
-                for (index, article) in snapshot.articles.rows.iter().enumerate() {
-                    let mark = if index < snapshot.articles.selected { "●" } else { " " };
-                    say(&headless::clean(&format!("{mark} {:<14} {:<8} {}", article.id, article.source_type, article.title)));
-                }
-            }
+        Articles::List { json, filter } => {
+            list_articles(workspace, json, filter)?;
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// As tab 2 shows them, or whole as JSON.
+fn list_articles(workspace: &Arc<Workspace>, json: bool, filter: Option<String>) -> Result<()> {
+    let mut library = Library::open(workspace.clone())?;
+    let query = Query::FindArticles { filter: filter.unwrap_or_default(), sort: ArticleSort::Order, deep: true };
+    let (Answer::ArticleIndex(index), Answer::Found(found)) =
+        (ask(&mut library, &Query::ArticleIndex)?, ask(&mut library, &query)?)
+    else {
+        bail!("the library answered something else")
+    };
+    if let Some(remark) = &found.remark {
+        bail!("{remark}");
+    }
+    let rows: Vec<usize> = found.rows.iter().map(|row| *row as usize).collect();
+    if json {
+        let wanted: HashSet<&str> = rows.iter().map(|row| index.id(*row)).collect();
+        let mut articles = Vec::new();
+        workspace.ledger()?.each_article(|article| {
+            if wanted.contains(article.id.as_str()) {
+                articles.push(article);
+            }
+        })?;
+        say(&serde_json::to_string(&articles)?);
+        return Ok(());
+    }
+    for row in rows {
+        let mark = if index.takes_part(row) { "●" } else { " " };
+        say(&headless::clean(&format!("{mark} {:<14} {:<8} {}", index.id(row), index.kind(row), index.title(row))));
+    }
+    Ok(())
+}
+
+fn ask(library: &mut Library, query: &Query) -> Result<Answer> {
+    library.answer(query).map_err(|why| eyre!(why))
 }
 
 /// Whether `prefix` names `digest`: at least eight digits, so that a typo does not approve something else.

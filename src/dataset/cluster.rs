@@ -132,9 +132,7 @@ pub fn cluster<'a>(articles: impl IntoIterator<Item = &'a Article>) -> Clusters 
         if let Some(key) = title_key(row) {
             sets.join(*titles.entry(key).or_insert(i), i, Some(JoinReason::SameTitle));
         }
-        let mut text = title_words(row);
-        text.extend(keys::words(&row.summary));
-        texts.push(keys::shingles(&text));
+        texts.push(shingles_of(row));
     }
 
     near::near_pairs(
@@ -147,6 +145,38 @@ pub fn cluster<'a>(articles: impl IntoIterator<Item = &'a Article>) -> Clusters 
         },
     );
     sets.finish()
+}
+
+/// What one article is compared with others by, made once.
+pub struct Likeness {
+    url: Option<String>,
+    title: Option<String>,
+    shingles: Vec<u64>,
+}
+
+impl Likeness {
+    pub fn to(article: &Article) -> Self {
+        Self { url: keys::canonical_url(&article.url), title: title_key(article), shingles: shingles_of(article) }
+    }
+
+    /// Why another article is the same one, by the rules of [`cluster`]; `None`: it is not.
+    pub fn of(&self, other: &Article) -> Option<JoinReason> {
+        if self.url.is_some() && self.url == keys::canonical_url(&other.url) {
+            return Some(JoinReason::SameUrl);
+        }
+        if self.title.is_some() && self.title == title_key(other) {
+            return Some(JoinReason::SameTitle);
+        }
+        let theirs = shingles_of(other);
+        let similarity = near::similarity(&self.shingles, &theirs)?;
+        Some(JoinReason::NearText { similarity })
+    }
+}
+
+fn shingles_of(article: &Article) -> Vec<u64> {
+    let mut text = title_words(article);
+    text.extend(keys::words(&article.summary));
+    keys::shingles(&text)
 }
 
 /// What two articles with the same title share: the title, or where it is too short to tell, title and summary. `None`:

@@ -34,7 +34,7 @@ mod tokens;
 
 pub use balance::{Balance, TargetOutcome, balance};
 pub use build::{Dataset, DatasetError, QuarantineReason, Quarantined, Sources, build, by_preference};
-pub use cluster::{ClusterId, Clusters, Join, JoinReason, cluster};
+pub use cluster::{ClusterId, Clusters, Join, JoinReason, Likeness, cluster};
 pub use contrastive::{ContrastivePair, ScoredRow};
 pub use example::{Example, Provenance, Selection, Side, SourcedTrace};
 pub use export::{ExportError, ExportedRow, read_examples, write_examples};

@@ -10,6 +10,13 @@ use std::collections::HashMap;
 pub const NUMERATOR: usize = 3;
 pub const DENOMINATOR: usize = 5;
 
+/// Jaccard similarity of two sorted sets, if it makes them the same text.
+pub fn similarity(a: &[u64], b: &[u64]) -> Option<f64> {
+    let shared = intersection(a, b);
+    let union = a.len() + b.len() - shared;
+    (union > 0 && shared * DENOMINATOR >= union * NUMERATOR).then(|| shared as f64 / union as f64)
+}
+
 /// Calls `found(a, b, shared, union)` with `a < b` for every near pair. `known(a, b)` says that a pair is already
 /// joined and need not be verified; such pairs are not reported.
 pub fn near_pairs<S>(

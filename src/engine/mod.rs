@@ -15,6 +15,7 @@ mod imports;
 mod job;
 mod label_import;
 mod labels;
+mod library;
 mod memory;
 mod phases;
 mod probes;
@@ -47,6 +48,10 @@ pub use evaluation::{
 pub use event::{ApprovalRequest, Event, Level};
 pub use export::{Exported, export_dataset};
 pub use labels::{LabelSourceView, label_sources, quarantined};
+pub use library::{
+    Answer, Answered, ArticleIndex, ArticleSort, ArticleView, Brief, Found, Library, Neighbour, Query, RELEVANT, ReaderScore,
+    Reading,
+};
 pub use probes::{Drawn, Judged, ProbeError, ProbeMaterial, Told, draw, probe};
 pub use report::{ReportError, last_probes, write_report};
 pub use runs::{CompareRunsError, compare_stored};

@@ -9,7 +9,7 @@ use super::event::{ApprovalRequest, Level};
 use super::labels::LabelSourceView;
 use super::sealing::SealView;
 use crate::distill::{Estimate, Receipt};
-use crate::domain::{Article, Digest, PairKey, Phase, PhaseState, Profile, ProfileId, UnixMillis, Usd};
+use crate::domain::{Digest, PairKey, Phase, PhaseState, Profile, UnixMillis, Usd};
 use crate::guards::Finding;
 
 /// Everything there is to see.
@@ -19,6 +19,8 @@ pub struct Snapshot {
     pub complete: bool,
     pub workspace: WorkspaceView,
     pub phases: Vec<PhaseView>,
+    /// Counts up whenever a phase's rows may have changed: what the library answered before is then old.
+    pub revisions: [u64; 8],
     pub job: Option<JobView>,
     /// What the engine waits for, if it does.
     pub approval: Option<ApprovalRequest>,
@@ -158,15 +160,12 @@ pub struct ProfileView {
     pub remarks: Vec<String>,
 }
 
-#[derive(Debug, Clone, Default, Serialize)]
+/// How many articles there are; the articles themselves are the library's.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct ArticlesView {
-    /// Selected articles first, each group in id order.
-    pub rows: Vec<Article>,
+    pub total: usize,
+    /// How many take part in this workspace's runs.
     pub selected: usize,
-    /// Teacher's scores of an article, by row of `rows`: (reader, score).
-    pub scores: Vec<Vec<(ProfileId, f64)>>,
-    /// Names of the profiles in `scores`, for a heat strip.
-    pub readers: Vec<ProfileId>,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]

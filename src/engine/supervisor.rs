@@ -419,6 +419,10 @@ impl Supervisor {
                 self.ledger.record_phase(&record)?;
                 self.refresh_states()?;
                 self.refresh_view(phase)?;
+                if matches!(phase, Phase::Distill | Phase::Validate) {
+                    // There are other think blocks to read now.
+                    self.refresh_view(Phase::Audit)?;
+                }
                 self.emit(Event::PhaseDone { phase, headline, seconds });
                 self.set_job_state(JobState::Done);
                 return self.advance();

@@ -1,14 +1,16 @@
 //! The action table: every key the console knows outside dialogs, once.
 //!
-//! Owns ids, keys, labels, help sentences and where an action is valid; feeds dispatch, footer, help and palette. What
-//! an action does and when it can is `acts`' own.
+//! Owns ids, keys, labels, help sentences and where an action is valid; feeds dispatch, footer, help, palette, the
+//! config's `[keys]` and the docs. A tab adds its own lines (`tabs/<tab>/actions.rs`); what an action does and when it can
+//! is `acts`' own, or the tab's.
 
-use crossterm::event::{KeyCode, KeyEvent};
+use crossterm::event::KeyCode;
 
 use super::acts;
 use super::app::App;
 use super::keys::Chord;
 use super::msg::Effect;
+use super::tabs::TABS;
 use crate::domain::Phase;
 
 /// Where an action is valid.
@@ -45,11 +47,6 @@ impl Action {
         }
     }
 
-    /// "j ↓"
-    pub fn keys_text(&self) -> String {
-        self.keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-    }
-
     /// Whether it can be done on this tab at this moment, and why not.
     pub fn ready(&self, app: &App) -> Result<(), String> {
         match self.on {
@@ -59,13 +56,14 @@ impl Action {
     }
 }
 
-/// The action a key means on a tab.
-pub fn find(key: &KeyEvent, phase: Phase) -> Option<&'static Action> {
-    ACTIONS.iter().find(|action| action.valid_on(phase) && action.keys.iter().any(|chord| chord.matches(key)))
+/// Every action: the tabs' own first where they stand in the footer, then those that are valid everywhere.
+pub fn all() -> impl Iterator<Item = &'static Action> {
+    let own = TABS.iter().flat_map(|tab| tab.actions);
+    EVERYWHERE[..BEFORE_THE_TABS].iter().chain(own).chain(&EVERYWHERE[BEFORE_THE_TABS..])
 }
 
 pub fn by_id(id: &str) -> Option<&'static Action> {
-    ACTIONS.iter().find(|action| action.id == id)
+    all().find(|action| action.id == id)
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "stands where other actions say why they cannot be done")]
@@ -74,7 +72,7 @@ fn always(_: &App) -> Result<(), String> {
 }
 
 /// An action that is valid everywhere and can always be done.
-const fn free(
+pub const fn free(
     id: &'static str,
     keys: &'static [Chord],
     label: &'static str,
@@ -85,24 +83,32 @@ const fn free(
 }
 
 impl Action {
-    const fn shown(mut self) -> Self {
+    /// In the footer while it is enabled.
+    #[must_use]
+    pub const fn shown(mut self) -> Self {
         self.footer = true;
         self
     }
 
-    const fn when(mut self, enabled: fn(&App) -> Result<(), String>) -> Self {
+    #[must_use]
+    pub const fn when(mut self, enabled: fn(&App) -> Result<(), String>) -> Self {
         self.enabled = enabled;
         self
     }
 
-    const fn on(mut self, phase: Phase) -> Self {
+    /// On one tab alone.
+    #[must_use]
+    pub const fn on(mut self, phase: Phase) -> Self {
         self.on = Where::Tab(phase);
         self
     }
 }
 
-/// In the order of the help and of the footer.
-pub static ACTIONS: [Action; 38] = [
+/// Of [`EVERYWHERE`], those that come before the tabs' own in the footer and the help: what drives the job.
+const BEFORE_THE_TABS: usize = 7;
+
+/// What can be done on every tab, in the order of the help and of the footer.
+static EVERYWHERE: [Action; 32] = [
     free("approve", &[Chord::char('a')], "approve", "Read and approve what the engine waits for.", acts::approve)
         .shown()
         .when(acts::can_approve),
@@ -129,30 +135,6 @@ pub static ACTIONS: [Action; 38] = [
     )
     .shown()
     .when(acts::can_override),
-    free("look", &[Chord::char('b')], "look", "Look at the open batches once; nothing new is sent.", acts::look_at_batches)
-        .shown()
-        .when(acts::can_look_at_batches)
-        .on(Phase::Distill),
-    free("cancel", &[Chord::char('x')], "cancel", "Cancel the open batches; asks first.", acts::cancel_batches)
-        .shown()
-        .when(acts::can_cancel_batches)
-        .on(Phase::Distill),
-    free("mask", &[Chord::char('m')], "mask", "Show which tokens of the selected example are trained.", acts::show_mask)
-        .shown()
-        .when(acts::can_mask)
-        .on(Phase::Dataset),
-    free("keep", &[Chord::char('y')], "keep", "Keep the selected trace: its think block is sound.", acts::keep)
-        .shown()
-        .when(acts::can_judge)
-        .on(Phase::Audit),
-    free("reject", &[Chord::char('x')], "reject", "Reject the trace; the dataset's next build leaves it out.", acts::reject)
-        .shown()
-        .when(acts::can_judge)
-        .on(Phase::Audit),
-    free("score", &[Chord::char('n')], "score", "Score an article of your own with the served model.", acts::score)
-        .shown()
-        .when(acts::can_score)
-        .on(Phase::Deploy),
     free("filter", &[Chord::char('/')], "filter", "Filter the rows as you type; enter keeps, esc reverts.", acts::filter).shown(),
     free("page-next", &[Chord::char(']')], "next page", "Next page of this tab.", acts::page_next).shown().when(acts::can_turn),
     free("page-previous", &[Chord::char('[')], "previous page", "Previous page of this tab.", acts::page_previous)

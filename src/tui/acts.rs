@@ -6,23 +6,21 @@ use super::app::App;
 use super::msg::Effect;
 use super::overlays::{
     Overlay, Step, approval::Approval, confirm::Confirm, filter, help as help_list, palette as command_list, reason::Reason,
-    score::Score,
 };
-use super::select::{selected_audit, selected_example};
-use super::tabs::TABS;
+use super::select::selected_example;
+use super::tabs::{TABS, audit};
 use crate::domain::Phase;
-use crate::engine::{BatchView, Command, Consent, Errand, FindingView, JobState, Snapshot, Verdict};
+use crate::engine::{Command, Consent, FindingView, JobState};
 
-type Effects = Vec<Effect>;
-type Ready = Result<(), String>;
+pub type Effects = Vec<Effect>;
+pub type Ready = Result<(), String>;
 
 /// Rows that a page key moves by: half of the body at 80×24.
 const PAGE: i32 = 10;
-/// The Dataset tab's pages that `m` works from and goes to.
+/// The Dataset tab's page of examples.
 const EXAMPLES_PAGE: usize = 2;
-const MASK_PAGE: usize = 4;
 
-fn need(condition: bool, why: &str) -> Ready {
+pub fn need(condition: bool, why: &str) -> Ready {
     if condition { Ok(()) } else { Err(why.into()) }
 }
 
@@ -207,39 +205,6 @@ pub fn approve(app: &mut App) -> Effects {
     }
 }
 
-// Batches at the provider.
-
-/// Batches that have not ended: what they hold is not bought again.
-pub fn open_batches(snapshot: &Snapshot) -> Vec<&BatchView> {
-    snapshot.distill.batches.iter().filter(|batch| batch.ended.is_none()).collect()
-}
-
-pub fn can_cancel_batches(app: &App) -> Ready {
-    need(!open_batches(app.snapshot()).is_empty(), "no batch is open")
-}
-
-/// Asks first: the plan's approval goes with its batches.
-pub fn cancel_batches(app: &mut App) -> Effects {
-    let count = open_batches(app.snapshot()).len();
-    let (which, them) = if count == 1 { ("the open batch", "it") } else { ("all open batches", "them") };
-    let question = format!(
-        "This cancels {which} ({count}). What the provider has answered by then is billed, kept and imported. The plan's \
-         approval ends with {them}: to go on, the rest is planned anew and needs a new approval."
-    );
-    let cancel = Step::Send(Command::CancelBatches { submission: None });
-    let answers = vec![("keep waiting".into(), Step::Close), ("cancel the batches".into(), cancel)];
-    app.open(Overlay::Confirm(Confirm::new("Cancel open batches?", question, answers)))
-}
-
-pub fn can_look_at_batches(app: &App) -> Ready {
-    can_cancel_batches(app)?;
-    can_run(app)
-}
-
-pub fn look_at_batches(_: &mut App) -> Effects {
-    vec![Effect::Send(Command::Errand { errand: Errand::Tend })]
-}
-
 /// Failed stop guards of this tab that nobody has overridden.
 fn stopped_by(app: &App) -> Vec<FindingView> {
     let phase = app.phase();
@@ -256,54 +221,12 @@ pub fn override_guard(app: &mut App) -> Effects {
     app.open(Overlay::Reason(Reason::new(findings)))
 }
 
-pub fn can_mask(app: &App) -> Ready {
-    need(app.tab().page == EXAMPLES_PAGE, "select an example on page 'examples' first")?;
-    need(selected_example(app.snapshot(), app.tab()).is_some(), "no example is selected")
-}
-
-pub fn show_mask(app: &mut App) -> Effects {
-    let Some(example) = selected_example(app.snapshot(), app.tab()).map(|e| e.id.clone()) else { return Vec::new() };
-    app.show_page(MASK_PAGE);
-    vec![Effect::Send(Command::ShowMask { example })]
-}
-
-pub fn can_judge(app: &App) -> Ready {
-    need(selected_audit(app.snapshot(), app.tab()).is_some(), "no think block is selected")
-}
-
-pub fn keep(app: &mut App) -> Effects {
-    judge(app, Verdict::Keep)
-}
-
-pub fn reject(app: &mut App) -> Effects {
-    judge(app, Verdict::Reject)
-}
-
-/// Judges the selected trace and goes to the next.
-fn judge(app: &mut App, verdict: Verdict) -> Effects {
-    let Some(pair) = selected_audit(app.snapshot(), app.tab()).map(|item| item.pair.clone()) else { return Vec::new() };
-    app.tab_mut().detail = false;
-    app.shift(1);
-    vec![Effect::Send(Command::Judge { pair, verdict, note: String::new() })]
-}
-
-pub fn can_score(app: &App) -> Ready {
-    need(app.snapshot().deploy.served.is_some(), "no model is served yet; press r to make a release")?;
-    need(!app.snapshot().profiles.is_empty(), "there is no reader; run tab 1 first")
-}
-
-pub fn score(app: &mut App) -> Effects {
-    let readers = app.snapshot().profiles.iter().map(|view| (view.profile.id.clone(), view.profile.role.clone())).collect();
-    app.open(Overlay::Score(Score::new(readers)))
-}
-
 /// The selected row as text; only where the shell knows which row that is.
 fn selected_text(app: &App) -> Option<String> {
     match app.phase() {
         Phase::Dataset if app.tab().page == EXAMPLES_PAGE => selected_example(app.snapshot(), app.tab()).map(|e| e.id.clone()),
         Phase::Dataset if app.tab().page == 0 => Some(app.snapshot().dataset.report.join("\n")).filter(|text| !text.is_empty()),
-        Phase::Audit => selected_audit(app.snapshot(), app.tab())
-            .map(|item| format!("{}\n{}\n\n{}\n{}", item.pair, item.title, item.teacher_think, item.teacher_reason)),
+        Phase::Audit => audit::selected_text(&app.look()),
         _ => None,
     }
 }
@@ -314,87 +237,4 @@ pub fn can_copy(app: &App) -> Ready {
 
 pub fn copy(app: &mut App) -> Effects {
     selected_text(app).map(Effect::Copy).into_iter().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-
-    use super::*;
-    use crate::domain::{Digest, UnixMillis};
-    use crate::engine::{DistillView, JobView};
-    use crate::tui::msg::Msg;
-    use crate::tui::theme::Theme;
-
-    /// On tab 3, with batches that have ended at these times.
-    fn app(ended: &[Option<UnixMillis>], job: Option<JobView>) -> App {
-        let batch = |ended: &Option<UnixMillis>| BatchView {
-            id: 1,
-            plan: Digest::of("plan"),
-            remote: "b".into(),
-            state: "submitted".into(),
-            note: String::new(),
-            requests: 2,
-            answered: 0,
-            attempt: 1,
-            created: UnixMillis(0),
-            ended: *ended,
-            watched: None,
-            expires: None,
-        };
-        let distill = DistillView { batches: ended.iter().map(batch).collect(), ..DistillView::default() };
-        let snapshot = Snapshot { distill: Arc::new(distill), job, ..Snapshot::default() };
-        let mut app = App::new(Arc::new(snapshot), Theme::default());
-        app.show_tab(2);
-        app
-    }
-
-    fn press(app: &mut App, code: KeyCode) -> Effects {
-        app.update(Msg::Key(KeyEvent::new(code, KeyModifiers::NONE)))
-    }
-
-    fn running() -> JobView {
-        JobView {
-            id: 1,
-            phase: Phase::Distill,
-            state: JobState::Running,
-            done: 0,
-            total: 0,
-            unit: String::new(),
-            message: String::new(),
-            started: UnixMillis(0),
-            heartbeat: UnixMillis(0),
-            then: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn open_batches_are_cancelled_after_a_question_whose_first_answer_keeps_them() {
-        let mut app = app(&[None, Some(UnixMillis(1))], Some(running()));
-        assert!(press(&mut app, KeyCode::Char('x')).is_empty());
-        let Some(Overlay::Confirm(confirm)) = app.overlays().last() else { unreachable!("a question") };
-        for words in ["billed, kept and imported", "needs a new approval"] {
-            assert!(confirm.question.contains(words), "{}", confirm.question);
-        }
-        assert!(press(&mut app, KeyCode::Enter).is_empty());
-        press(&mut app, KeyCode::Char('x'));
-        press(&mut app, KeyCode::Right);
-        assert_eq!(press(&mut app, KeyCode::Enter), [Effect::Send(Command::CancelBatches { submission: None })]);
-    }
-
-    #[test]
-    fn without_an_open_batch_there_is_nothing_to_cancel_or_to_look_at() {
-        let mut app = app(&[Some(UnixMillis(1))], None);
-        assert!(press(&mut app, KeyCode::Char('x')).is_empty() && app.overlays().is_empty());
-        assert!(press(&mut app, KeyCode::Char('b')).is_empty());
-    }
-
-    #[test]
-    fn batches_are_looked_at_only_while_no_job_runs() {
-        let look = [Effect::Send(Command::Errand { errand: Errand::Tend })];
-        assert_eq!(press(&mut app(&[None], None), KeyCode::Char('b')), look);
-        assert!(press(&mut app(&[None], Some(running())), KeyCode::Char('b')).is_empty());
-    }
 }

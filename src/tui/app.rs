@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use crossterm::event::KeyEvent;
 
+use super::keymap::Keymap;
 use super::keys::is_interrupt;
 use super::msg::{Effect, Msg};
 use super::overlays::{Overlay, Step, approval::Approval};
-use super::tabs::{Look, TABS, Tab, TabState};
+use super::shelf::Shelf;
+use super::tabs::{Look, Own, TABS, Tab, TabState, audit};
 use super::theme::Theme;
 use super::toasts::{Toast, Toasts, told};
 use super::{actions, acts};
@@ -24,7 +26,10 @@ const MAX_SCROLL: u16 = 2000;
 pub struct App {
     snapshot: Arc<Snapshot>,
     theme: Theme,
+    keymap: Keymap,
     tabs: [TabState; 8],
+    own: Own,
+    shelf: Shelf,
     current: usize,
     overlays: Vec<Overlay>,
     toasts: Toasts,
@@ -40,7 +45,10 @@ impl App {
         Self {
             snapshot,
             theme,
+            keymap: Keymap::default(),
             tabs: Default::default(),
+            own: Own::default(),
+            shelf: Shelf::default(),
             current: 0,
             overlays: Vec::new(),
             toasts: Toasts::default(),
@@ -50,8 +58,15 @@ impl App {
         }
     }
 
+    /// With the operator's own keys.
+    #[must_use]
+    pub fn with_keys(mut self, keymap: Keymap) -> Self {
+        self.keymap = keymap;
+        self
+    }
+
     pub fn update(&mut self, msg: Msg) -> Vec<Effect> {
-        let effects = match msg {
+        let mut effects = match msg {
             Msg::Key(key) => self.key(&key),
             Msg::Paste(text) => match self.overlays.last_mut().map(|top| top.paste(&text)) {
                 Some(Step::Filter(filter)) => self.set_filter(filter),
@@ -63,6 +78,10 @@ impl App {
                 if let Some(toast) = told(&event, self.now) {
                     self.toasts.add(toast);
                 }
+                Vec::new()
+            }
+            Msg::Answered((query, answer)) => {
+                self.shelf.put(&query, answer);
                 Vec::new()
             }
             Msg::Tick(now) => {
@@ -79,7 +98,14 @@ impl App {
         if self.phase() == Phase::Dataset && self.tab().page == 0 && self.overlays.is_empty() {
             self.report_seen.clone_from(&self.snapshot.dataset.digest);
         }
+        effects.extend(self.wanted());
         effects
+    }
+
+    /// What the tab on the screen has to ask the library now.
+    fn wanted(&mut self) -> impl Iterator<Item = Effect> + use<> {
+        let wanted = (self.spec().wants)(&self.look());
+        self.shelf.missing(wanted, &self.snapshot.revisions).into_iter().map(Effect::Ask)
     }
 
     fn key(&mut self, key: &KeyEvent) -> Vec<Effect> {
@@ -90,7 +116,7 @@ impl App {
             let step = top.key(key, self);
             return self.step(top, step);
         }
-        match actions::find(key, self.phase()) {
+        match self.keymap.find(key, self.phase()) {
             Some(action) => self.perform(action),
             None => Vec::new(),
         }
@@ -108,6 +134,8 @@ impl App {
                 return self.set_filter(filter);
             }
             Step::Revert(filter) => return self.set_filter(filter),
+            Step::Noted(note) => return audit::take_note(self, note),
+            Step::Marked(marks) => return audit::take_marks(self, marks),
         }
         Vec::new()
     }
@@ -158,11 +186,13 @@ impl App {
     }
 
     fn clamp(&mut self) {
-        for (tab, state) in TABS.iter().zip(&mut self.tabs) {
-            state.page = state.page.min(tab.pages.len().saturating_sub(1));
-            state.selected = state.selected.min((tab.rows)(&self.snapshot, state).saturating_sub(1));
-            state.scroll = state.scroll.min(MAX_SCROLL);
-        }
+        let pages = self.spec().pages.len();
+        let tab = self.tab_mut();
+        tab.page = tab.page.min(pages.saturating_sub(1));
+        tab.scroll = tab.scroll.min(MAX_SCROLL);
+        let rows = self.rows();
+        let tab = self.tab_mut();
+        tab.selected = tab.selected.min(rows.saturating_sub(1));
     }
 
     /// Moves the selection, or scrolls where there are no rows or the details have the focus.
@@ -245,11 +275,27 @@ impl App {
 
     /// Rows that can be selected on this tab.
     pub fn rows(&self) -> usize {
-        (self.spec().rows)(&self.snapshot, self.tab())
+        (self.spec().rows)(&self.look())
     }
 
     pub fn look(&self) -> Look<'_> {
-        Look { snapshot: &self.snapshot, tab: self.tab(), theme: &self.theme, now: self.now }
+        Look { snapshot: &self.snapshot, tab: self.tab(), own: &self.own, shelf: &self.shelf, theme: &self.theme, now: self.now }
+    }
+
+    pub fn own(&self) -> &Own {
+        &self.own
+    }
+
+    pub fn own_mut(&mut self) -> &mut Own {
+        &mut self.own
+    }
+
+    pub fn shelf(&self) -> &Shelf {
+        &self.shelf
+    }
+
+    pub fn keymap(&self) -> &Keymap {
+        &self.keymap
     }
 
     pub fn overlays(&self) -> &[Overlay] {

@@ -17,7 +17,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Clear;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::actions::{ACTIONS, Action, by_id};
+use super::actions::{self, Action, by_id};
 use super::app::App;
 use super::overlays::{Overlay, row};
 use super::tabs::TABS;
@@ -213,10 +213,10 @@ fn toasts(frame: &mut Frame<'_>, body: Rect, app: &App) {
 
 fn footer(frame: &mut Frame<'_>, area: Rect, app: &App) {
     // These two are never crowded out: everything else can be found from them.
-    let always: Vec<&Action> = ["help", "palette"].into_iter().filter_map(by_id).collect();
+    let always: Vec<&'static Action> = ["help", "palette"].into_iter().filter_map(by_id).collect();
     let right = hints(always.iter().copied(), app, area.width);
     let room = area.width.saturating_sub(width(&right) + 1);
-    let enabled = ACTIONS.iter().filter(|a| a.footer && a.ready(app).is_ok() && !always.iter().any(|b| b.id == a.id));
+    let enabled = actions::all().filter(|a| a.footer && a.ready(app).is_ok() && !always.iter().any(|b| b.id == a.id));
     let left = hints(enabled, app, room);
     both(frame, area, left, right);
 }
@@ -226,7 +226,7 @@ fn hints(actions: impl Iterator<Item = &'static Action>, app: &App, room: u16) -
     let theme = app.theme();
     let mut line = Line::default();
     for action in actions {
-        let Some(key) = action.keys.first() else { continue };
+        let Some(key) = app.keymap().of(action).first() else { continue };
         let (key, label) = (key.to_string(), format!(" {}  ", action.label));
         if line.width() + key.width() + label.width() > usize::from(room) {
             break;

@@ -50,10 +50,57 @@ impl fmt::Display for Chord {
             KeyCode::PageDown => "pgdn".to_owned(),
             KeyCode::Home => "home".to_owned(),
             KeyCode::End => "end".to_owned(),
+            KeyCode::Left => "←".to_owned(),
+            KeyCode::Right => "→".to_owned(),
+            KeyCode::F(number) => format!("f{number}"),
             other => format!("{other:?}").to_lowercase(),
         };
         f.pad(&format!("{ctrl}{name}"))
     }
+}
+
+impl std::str::FromStr for Chord {
+    type Err = ();
+
+    /// As [`Display`](fmt::Display) writes it, with words for the arrows too.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (ctrl, name) = text.strip_prefix("ctrl-").map_or((false, text), |rest| (true, rest));
+        let mut letters = name.chars();
+        let code = match (letters.next(), letters.next()) {
+            (Some('↑'), None) => KeyCode::Up,
+            (Some('↓'), None) => KeyCode::Down,
+            (Some('←'), None) => KeyCode::Left,
+            (Some('→'), None) => KeyCode::Right,
+            (Some(letter), None) if !letter.is_control() && letter != ' ' => KeyCode::Char(letter),
+            _ => named(name)?,
+        };
+        Ok(Self { code, ctrl })
+    }
+}
+
+fn named(name: &str) -> Result<KeyCode, ()> {
+    Ok(match name {
+        "space" => KeyCode::Char(' '),
+        "enter" => KeyCode::Enter,
+        "esc" => KeyCode::Esc,
+        "tab" => KeyCode::Tab,
+        "shift-tab" => KeyCode::BackTab,
+        "up" => KeyCode::Up,
+        "down" => KeyCode::Down,
+        "left" => KeyCode::Left,
+        "right" => KeyCode::Right,
+        "pgup" => KeyCode::PageUp,
+        "pgdn" => KeyCode::PageDown,
+        "home" => KeyCode::Home,
+        "end" => KeyCode::End,
+        "delete" => KeyCode::Delete,
+        "insert" => KeyCode::Insert,
+        "backspace" => KeyCode::Backspace,
+        other => match other.strip_prefix('f').and_then(|number| number.parse().ok()) {
+            Some(number @ 1..=12) => KeyCode::F(number),
+            _ => return Err(()),
+        },
+    })
 }
 
 /// A key as a dialog understands it; everything else is text for its input.
@@ -86,6 +133,20 @@ pub fn dialog(key: &KeyEvent) -> DialogKey {
         KeyCode::Right => DialogKey::Right,
         _ => DialogKey::Other,
     }
+}
+
+/// The letter a key types, if it types one.
+pub fn letter(key: &KeyEvent) -> Option<char> {
+    let plain = !key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
+    match key.code {
+        KeyCode::Char(letter) if plain => Some(letter),
+        _ => None,
+    }
+}
+
+/// Alt-Enter: a line feed where Enter alone ends the dialog.
+pub fn is_line_feed(key: &KeyEvent) -> bool {
+    key.code == KeyCode::Enter && key.modifiers.contains(KeyModifiers::ALT) || Chord::ctrl('j').matches(key)
 }
 
 /// Ctrl-C works in every dialog.

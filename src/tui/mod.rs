@@ -14,13 +14,17 @@ mod acts;
 pub mod app;
 mod charts;
 pub mod chrome;
+pub mod keymap;
 pub mod keys;
 pub mod msg;
 pub mod overlays;
 mod run;
 mod select;
+pub mod shelf;
 pub mod tabs;
 mod terminal;
+#[cfg(test)]
+pub mod testing;
 pub mod theme;
 pub mod toasts;
 mod widgets;
@@ -32,6 +36,7 @@ use theme::{Theme, ThemeError};
 #[derive(Debug, Clone, Default)]
 pub struct TuiOptions {
     pub theme: Theme,
+    pub keymap: keymap::Keymap,
 }
 
 /// A theme by name; `file` is the workspace's own text of it. `NO_COLOR` set to anything takes the colours away.

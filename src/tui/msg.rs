@@ -7,9 +7,9 @@ use std::sync::Arc;
 use crossterm::event::KeyEvent;
 
 use crate::domain::UnixMillis;
-use crate::engine::{Command, Event, Snapshot};
+use crate::engine::{Answered, Command, Event, Query, Snapshot};
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Msg {
     /// A press; releases and repeats-as-release are filtered before.
     Key(KeyEvent),
@@ -18,6 +18,8 @@ pub enum Msg {
     Resize,
     Snapshot(Arc<Snapshot>),
     Event(Event),
+    /// The library has answered.
+    Answered(Answered),
     Tick(UnixMillis),
     /// The engine's thread is gone; nothing that is asked will happen.
     EngineGone,
@@ -26,6 +28,8 @@ pub enum Msg {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     Send(Command),
+    /// Asks the library; the answer comes as a message.
+    Ask(Query),
     Quit,
     /// Puts text on the clipboard of the operator's terminal (OSC 52).
     Copy(String),

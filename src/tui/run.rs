@@ -20,7 +20,7 @@ use super::keys::is_suspend;
 use super::msg::{Effect, Msg};
 use super::terminal::Screen;
 use crate::domain::{Clock as _, SystemClock};
-use crate::engine::EngineHandle;
+use crate::engine::{EngineHandle, Reading};
 
 /// 30 frames a second: smooth enough for curves, cheap beside a training run on the same cores.
 const FRAME: Duration = Duration::from_millis(33);
@@ -33,7 +33,7 @@ pub enum TuiError {
 
 /// Runs the console until the operator quits or the process is asked to end. The engine's job, if one runs, saves and
 /// ends when the handle is gone.
-pub async fn run(handle: EngineHandle, options: TuiOptions) -> Result<(), TuiError> {
+pub async fn run(handle: EngineHandle, mut reading: Reading, options: TuiOptions) -> Result<(), TuiError> {
     let mut ends = Ends::new()?;
     let mut snapshot = handle.snapshot();
     let mut events = handle.events();
@@ -41,10 +41,14 @@ pub async fn run(handle: EngineHandle, options: TuiOptions) -> Result<(), TuiErr
     let mut screen = Screen::enter()?;
     let mut keys = EventStream::new();
     let first = snapshot.borrow_and_update().clone();
-    let mut app = App::new(first, options.theme);
+    let mut app = App::new(first, options.theme).with_keys(options.keymap);
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    app.update(Msg::Tick(SystemClock.now()));
+    for effect in app.update(Msg::Tick(SystemClock.now())) {
+        if let Effect::Ask(query) = effect {
+            reading.ask(query);
+        }
+    }
     screen.draw(&app)?;
     let mut drawn = Instant::now();
     let mut dirty = false;
@@ -93,21 +97,29 @@ pub async fn run(handle: EngineHandle, options: TuiOptions) -> Result<(), TuiErr
                     Some(Msg::EngineGone)
                 }
             },
+            Some(answered) = reading.answered() => {
+                // What was asked by a key is part of the key's answer.
+                urgent = true;
+                Some(Msg::Answered(answered))
+            }
             _ = tick.tick(), if app.wants_tick() => Some(Msg::Tick(SystemClock.now())),
         };
         let Some(msg) = msg else { continue };
+        let mut effects = Vec::new();
         if matches!(msg, Msg::Resize) {
             // Also when it ends at the size it began with: what the terminal did in between is not known.
             screen.fresh()?;
         }
         if matches!(msg, Msg::Key(_) | Msg::Event(_)) {
             // Messages that this one makes count their time from now.
-            app.update(Msg::Tick(SystemClock.now()));
+            effects.extend(app.update(Msg::Tick(SystemClock.now())));
         }
-        for effect in app.update(msg) {
+        effects.extend(app.update(msg));
+        for effect in effects {
             match effect {
                 Effect::Quit => return Ok(()),
                 Effect::Copy(text) => Screen::copy(&text)?,
+                Effect::Ask(query) => reading.ask(query),
                 Effect::Send(command) => {
                     if !handle.send(command) {
                         app.update(Msg::EngineGone);

@@ -18,6 +18,9 @@ pub struct Config {
     pub seed: u64,
     /// Name of a file in `themes/`, or of a shipped theme.
     pub theme: String,
+    /// The console's keys where they differ from its own: names of actions and lists of keys.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub keys: BTreeMap<String, Vec<String>>,
     pub teacher: TeacherChoice,
     /// Further teachers by name, for second opinions.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -105,6 +108,7 @@ impl Default for Config {
             recipe: "stratos-v19".into(),
             seed: 19,
             theme: "dark".into(),
+            keys: BTreeMap::new(),
             teacher: TeacherChoice::default(),
             teachers: BTreeMap::new(),
             student: StudentChoice::default(),

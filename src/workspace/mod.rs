@@ -102,6 +102,11 @@ impl Workspace {
         Ledger::open(&dir.join("ledger.sqlite"))
     }
 
+    /// The ledger for looking only.
+    pub fn reader(&self) -> Result<Ledger, WorkspaceError> {
+        Ledger::open_to_read(&self.state_dir("")?.join("ledger.sqlite"))
+    }
+
     /// Where raw answers are kept.
     pub fn raw_store(&self) -> Result<RawStore, WorkspaceError> {
         Ok(RawStore::new(self.state_dir("raw")?))

@@ -29,7 +29,11 @@ pub(in super::super) fn write_verdicts(desk: &AuditDesk, workspace: &Workspace, 
     if rows.is_empty() {
         return Err(AuditExportError::Empty);
     }
-    atomic_write(&workspace.root().join(path), export(&rows, format)?.as_bytes())?;
+    let path = workspace.root().join(path);
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir).map_err(|e| WorkspaceError::io("make", dir, e))?;
+    }
+    atomic_write(&path, export(&rows, format)?.as_bytes())?;
     Ok(rows.len())
 }
 

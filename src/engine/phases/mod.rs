@@ -12,6 +12,8 @@ mod profiles;
 mod train;
 mod validate;
 
+use std::collections::HashSet;
+
 use super::errand::Errand;
 use super::job::{Failure, JobContext, PhaseEnd};
 use super::state::Standing;
@@ -67,18 +69,23 @@ fn takes_origin(select: &Select, origin: &String) -> bool {
 
 /// The articles that take part, in stored order; a seeded sample where there are more than `max_articles`.
 pub(super) fn selected_articles(stored: Vec<(Article, String)>, select: &Select, seed: u64) -> Vec<Article> {
-    let takes = |origin: &String| takes_origin(select, origin);
-    let mut rows: Vec<Article> = stored.into_iter().filter(|(_, origin)| takes(origin)).map(|(a, _)| a).collect();
-    if select.max_articles > 0 && rows.len() > select.max_articles {
-        let draw = |a: &Article| crate::domain::Digester::new().field(seed.to_le_bytes()).field(a.id.as_str()).finish();
-        let mut drawn: Vec<(Digest, usize)> = rows.iter().enumerate().map(|(i, a)| (draw(a), i)).collect();
-        drawn.sort();
-        drawn.truncate(select.max_articles);
-        let mut keep: Vec<usize> = drawn.into_iter().map(|(_, i)| i).collect();
-        keep.sort_unstable();
-        rows = keep.into_iter().map(|i| rows[i].clone()).collect();
+    let origins = stored.iter().map(|(article, origin)| (article.id.as_str().to_owned(), origin.clone())).collect();
+    let drawn = drawn_articles(origins, select, seed);
+    stored.into_iter().map(|(article, _)| article).filter(|article| drawn.contains(article.id.as_str())).collect()
+}
+
+/// Ids of the articles that take part, from all ids with their origins.
+pub(super) fn drawn_articles(origins: Vec<(String, String)>, select: &Select, seed: u64) -> HashSet<String> {
+    let ids = origins.into_iter().filter(|(_, origin)| takes_origin(select, origin)).map(|(id, _)| id);
+    if select.max_articles == 0 {
+        return ids.collect();
     }
-    rows
+    let draw = |id: String| (crate::domain::Digester::new().field(seed.to_le_bytes()).field(&id).finish(), id);
+    let mut drawn: Vec<(Digest, String)> = ids.map(draw).collect();
+    // Where there are no more than asked for, all of them are first.
+    drawn.sort();
+    drawn.truncate(select.max_articles);
+    drawn.into_iter().map(|(_, id)| id).collect()
 }
 
 /// Stores what the recipe ships, for whoever matches with it before the first two phases have run.

@@ -32,9 +32,10 @@ pub(super) fn refresh(
     standings: &[Standing],
     desk: &mut AuditDesk,
 ) -> Result<(), WorkspaceError> {
+    snapshot.revisions[phase.index()] += 1;
     match phase {
         Phase::Profiles => snapshot.profiles = Arc::new(sources::profiles(workspace, ledger)?),
-        Phase::Articles => snapshot.articles = Arc::new(sources::articles(workspace, ledger, standings)?),
+        Phase::Articles => snapshot.articles = Arc::new(sources::articles(workspace, ledger)?),
         Phase::Distill => {
             snapshot.distill = Arc::new(distill::view(workspace, ledger, standings)?);
             snapshot.workspace = self::workspace(workspace, ledger)?;
@@ -43,7 +44,7 @@ pub(super) fn refresh(
             let mask = snapshot.dataset.mask.clone();
             snapshot.dataset = Arc::new(dataset::view(workspace, ledger, standings, mask)?);
             // The traces are all there now: the articles' heat strips can be filled.
-            snapshot.articles = Arc::new(sources::articles(workspace, ledger, standings)?);
+            snapshot.revisions[Phase::Articles.index()] += 1;
         }
         Phase::Train => {
             if snapshot.train.run.is_none() {

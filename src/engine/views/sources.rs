@@ -1,11 +1,10 @@
 //! Views of tabs 1 and 2: readers and articles.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
-use super::super::phases::{current_traces, selected_articles, selected_profiles};
+use super::super::phases::{drawn_articles, selected_profiles};
 use super::super::snapshot::{ArticlesView, ProfileView};
-use super::super::state::Standing;
-use crate::domain::{ArticleId, Profile, ProfileId, word_count};
+use crate::domain::{Profile, ProfileId, word_count};
 use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
 pub(super) fn profiles(workspace: &Workspace, ledger: &Ledger) -> Result<Vec<ProfileView>, WorkspaceError> {
@@ -37,19 +36,9 @@ fn remarks(profile: &Profile) -> Vec<String> {
     remarks
 }
 
-pub(super) fn articles(workspace: &Workspace, ledger: &Ledger, standings: &[Standing]) -> Result<ArticlesView, WorkspaceError> {
-    let stored = ledger.articles()?;
-    let config = &workspace.config;
-    let mut rows = selected_articles(stored.clone(), &config.select, config.seed);
-    let selected = rows.len();
-    let taken: HashSet<ArticleId> = rows.iter().map(|a| a.id.clone()).collect();
-    rows.extend(stored.into_iter().map(|(a, _)| a).filter(|a| !taken.contains(&a.id)));
-    let readers: Vec<ProfileId> = selected_profiles(ledger.profiles()?, &config.select).into_iter().map(|p| p.id).collect();
-    let mut by_article: BTreeMap<ArticleId, Vec<(ProfileId, f64)>> = BTreeMap::new();
-    for stored in current_traces(workspace, ledger, standings)? {
-        let pair = stored.trace.pair;
-        by_article.entry(pair.article).or_default().push((pair.profile, stored.trace.answer.score));
-    }
-    let scores = rows.iter().map(|a| by_article.remove(&a.id).unwrap_or_default()).collect();
-    Ok(ArticlesView { rows, selected, scores, readers })
+pub(super) fn articles(workspace: &Workspace, ledger: &Ledger) -> Result<ArticlesView, WorkspaceError> {
+    let origins = ledger.article_origins()?;
+    let total = origins.len();
+    let selected = drawn_articles(origins, &workspace.config.select, workspace.config.seed).len();
+    Ok(ArticlesView { total, selected })
 }

@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
-
 use crate::domain::{ArticleId, Digest, Finding, PairKey, Phase, PhaseState, ProfileId, UnixMillis};
 use crate::engine::{
-    AuditItem, AuditView, DeployView, FindingView, JobState, JobView, MemoryView, MetricRow, PhaseView, PredictionView,
-    ReleaseView, SanityRow, Snapshot, TrainView, ValidateView, Verdict,
+    DeployView, FindingView, JobState, JobView, MemoryView, MetricRow, PhaseView, PredictionView,
+    ReleaseView, SanityRow, Snapshot, TrainView, ValidateView,
 };
-use crate::tui::tabs::{Look, TABS, TabState};
-use crate::tui::theme::Theme;
+use crate::tui::tabs::TabState;
+use crate::tui::testing::Stage;
 
 pub const NOW: UnixMillis = UnixMillis(1_750_000_002_000);
 
@@ -104,28 +101,6 @@ pub fn busy() -> Snapshot {
         seconds_per_step: 2.0,
     });
     snapshot.validate = Arc::new(validated());
-    let item = |title: &str, verdict, output: Option<&str>| AuditItem {
-        pair: pair(),
-        title: title.into(),
-        summary: "The ministry asks for pumps.".into(),
-        role: "Process engineer".into(),
-        teacher_score: 8.5,
-        teacher_think: "PROFILE: engineer in Kuwait\nRECOGNISE: a tender\nSIGNALS: pumps\nSTRONGEST: tender\nMATCH: direct"
-            .into(),
-        teacher_reason: "A tender in the reader's field.".into(),
-        student_score: output.map(|_| 2.0),
-        student_output: output.map(Into::into),
-        verdict,
-    };
-    snapshot.audit = Arc::new(AuditView {
-        items: vec![
-            item("Tender for pumps", None, Some("<think>\u{1b}[31mPROFILE: nobody\nMATCH: none</think>\nSCORE: 2.0")),
-            item("Football cup", Some(Verdict::Keep), None),
-            item("Bank holiday", Some(Verdict::Reject), None),
-        ],
-        kept: 1,
-        rejected: 1,
-    });
     let release = |name: &str, live| ReleaseView {
         name: name.into(),
         created: NOW,
@@ -153,11 +128,7 @@ pub fn with_finding(snapshot: &mut Snapshot, phase: Phase, overridden: Option<&s
 
 /// The tab of `phase` as text.
 pub fn drawn(phase: Phase, snapshot: &Snapshot, tab: &TabState, size: (u16, u16)) -> String {
-    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
-    let theme = Theme::default();
-    let look = Look { snapshot, tab, theme: &theme, now: NOW };
-    terminal.draw(|frame| (TABS[phase.index()].draw)(frame, frame.area(), &look)).unwrap();
-    terminal.backend().to_string()
+    Stage { now: NOW, ..Stage::of(snapshot, tab) }.text(phase, size)
 }
 
 /// Draws at every size that matters; panics if a word is missing at 80×24 or 120×40, or if a control character is drawn.

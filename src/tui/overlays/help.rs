@@ -11,8 +11,9 @@ use ratatui::widgets::Paragraph;
 use super::input::Input;
 use super::{Step, popup, row};
 use crate::domain::Phase;
-use crate::tui::actions::{ACTIONS, Action, Where};
+use crate::tui::actions::{self, Action, Where};
 use crate::tui::app::App;
+use crate::tui::keymap::Keymap;
 use crate::tui::keys::{DialogKey, dialog};
 use crate::tui::theme::{Role, Theme};
 
@@ -24,7 +25,7 @@ pub struct Help {
 
 impl Help {
     pub fn key(&mut self, key: &KeyEvent) -> Step {
-        let end = ACTIONS.len() as u16;
+        let end = actions::all().count() as u16;
         match dialog(key) {
             DialogKey::Esc | DialogKey::Enter => return Step::Close,
             DialogKey::Down => self.scroll = (self.scroll + 1).min(end),
@@ -38,10 +39,10 @@ impl Help {
     }
 
     /// Actions that every typed word occurs in.
-    fn found(&self) -> Vec<&'static Action> {
+    fn found(&self, keymap: &Keymap) -> Vec<&'static Action> {
         let wanted = self.input.text().to_lowercase();
-        let text = |a: &Action| format!("{} {} {} {}", a.id, a.keys_text(), a.label, a.help).to_lowercase();
-        ACTIONS.iter().filter(|action| wanted.split_whitespace().all(|word| text(action).contains(word))).collect()
+        let text = |a: &'static Action| format!("{} {} {} {}", a.id, keymap.text(a), a.label, a.help).to_lowercase();
+        actions::all().filter(|action| wanted.split_whitespace().all(|word| text(action).contains(word))).collect()
     }
 
     pub fn draw(&self, frame: &mut Frame<'_>, area: Rect, app: &App) {
@@ -51,7 +52,8 @@ impl Help {
         let skip = 8.min(search.width);
         frame.render_widget(Line::styled("search:", theme.style(Role::Dim)), search);
         self.input.draw(frame, Rect { x: search.x + skip, width: search.width - skip, ..search }, theme, true);
-        let lines: Vec<Line<'_>> = self.found().into_iter().map(|action| line(action, app.phase(), theme)).collect();
+        let lines: Vec<Line<'_>> =
+            self.found(app.keymap()).into_iter().map(|action| line(action, app.phase(), app.keymap(), theme)).collect();
         let list = Rect { y: inside.y + 1.min(inside.height), height: inside.height.saturating_sub(2), ..inside };
         let furthest = (lines.len() as u16).saturating_sub(list.height);
         let more = furthest > 0;
@@ -61,14 +63,14 @@ impl Help {
     }
 }
 
-fn line(action: &Action, here: Phase, theme: &Theme) -> Line<'static> {
+fn line(action: &'static Action, here: Phase, keymap: &Keymap, theme: &Theme) -> Line<'static> {
     let role = if action.valid_on(here) { Role::Text } else { Role::Dim };
     let place = match action.on {
         Where::Anywhere => String::new(),
         Where::Tab(phase) => format!(" [tab {}]", phase.index() + 1),
     };
     Line::from(vec![
-        Span::styled(format!("{:<12} ", action.keys_text()), theme.style(Role::Key)),
+        Span::styled(format!("{:<12} ", keymap.text(action)), theme.style(Role::Key)),
         Span::styled(action.help, theme.style(role)),
         Span::styled(place, theme.style(Role::Dim)),
     ])

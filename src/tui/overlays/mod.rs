@@ -5,8 +5,11 @@
 pub mod approval;
 pub mod confirm;
 pub mod filter;
+pub mod fix;
 pub mod help;
 pub mod input;
+pub mod marks;
+pub mod note;
 pub mod palette;
 pub mod reason;
 pub mod score;
@@ -20,6 +23,7 @@ use ratatui::widgets::{Block, BorderType, Clear};
 use super::actions::Action;
 use super::app::App;
 use super::theme::{Role, Theme};
+use crate::domain::MarkedSpan;
 use crate::engine::Command;
 
 /// What the shell does after a dialog heard a key.
@@ -37,6 +41,10 @@ pub enum Step {
     Filter(String),
     /// Sets the tab's filter back and closes.
     Revert(String),
+    /// Closes, and keeps a note on the think block that is read.
+    Noted(String),
+    /// The same for marks in it.
+    Marked(Vec<MarkedSpan>),
 }
 
 #[derive(Debug, Clone)]
@@ -49,6 +57,9 @@ pub enum Overlay {
     Filter(filter::Filter),
     Reason(reason::Reason),
     Score(score::Score),
+    Note(note::Note),
+    Marks(marks::Marks),
+    Fix(fix::Fix),
 }
 
 impl Overlay {
@@ -61,6 +72,9 @@ impl Overlay {
             Self::Filter(filter) => filter.key(key),
             Self::Reason(reason) => reason.key(key),
             Self::Score(score) => score.key(key),
+            Self::Note(note) => note.key(key),
+            Self::Marks(marks) => marks.key(key),
+            Self::Fix(fix) => fix.key(key),
         }
     }
 
@@ -74,6 +88,9 @@ impl Overlay {
             Self::Filter(filter) => return filter.paste(text),
             Self::Reason(reason) => reason.input.paste(text),
             Self::Score(score) => score.paste(text),
+            Self::Note(note) => note.paste(text),
+            Self::Marks(_) => {}
+            Self::Fix(fix) => fix.paste(text),
         }
         Step::Stay
     }
@@ -87,6 +104,9 @@ impl Overlay {
             Self::Filter(filter) => filter.draw(frame, area, app.theme()),
             Self::Reason(reason) => reason.draw(frame, area, app.theme()),
             Self::Score(score) => score.draw(frame, area, app.theme()),
+            Self::Note(note) => note.draw(frame, area, app.theme()),
+            Self::Marks(marks) => marks.draw(frame, area, app.theme()),
+            Self::Fix(fix) => fix.draw(frame, area, app.theme()),
         }
     }
 }

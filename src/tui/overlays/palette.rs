@@ -9,7 +9,7 @@ use ratatui::text::{Line, Span};
 
 use super::input::Input;
 use super::{Step, popup, row};
-use crate::tui::actions::{ACTIONS, Action};
+use crate::tui::actions::{self, Action};
 use crate::tui::app::App;
 use crate::tui::keys::{DialogKey, dialog};
 use crate::tui::theme::Role;
@@ -62,7 +62,7 @@ impl Palette {
             let style = theme.style(if nth == chosen { Role::Selected } else { role });
             let line = Line::from(vec![
                 Span::styled(format!("{mark} {:<14}", action.id), style),
-                Span::styled(format!("{:<11} ", action.keys_text()), theme.style(Role::Key)),
+                Span::styled(format!("{:<11} ", app.keymap().text(action)), theme.style(Role::Key)),
                 Span::styled(note, theme.style(role)),
             ]);
             frame.render_widget(line, row(inside, (nth - first + 1) as u16));
@@ -72,8 +72,7 @@ impl Palette {
 
 /// Actions whose id or label has the letters in this order, tightest match first.
 fn found(wanted: &str) -> Vec<&'static Action> {
-    let mut hits: Vec<(usize, &'static Action)> = ACTIONS
-        .iter()
+    let mut hits: Vec<(usize, &'static Action)> = actions::all()
         .filter_map(|action| {
             let best = [action.id, action.label].iter().filter_map(|text| spread(wanted, text)).min()?;
             Some((best, action))
@@ -105,6 +104,6 @@ mod tests {
         assert_eq!(found("pau").first().map(|a| a.id), Some("pause"));
         assert_eq!(found("rall").first().map(|a| a.id), Some("run-all"));
         assert!(found("zzz").is_empty());
-        assert_eq!(found("").len(), ACTIONS.len());
+        assert_eq!(found("").len(), actions::all().count());
     }
 }

@@ -1,122 +1,188 @@
-//! The Articles tab: what is judged, and how each reader's teacher scored it.
+//! The Articles tab: what is judged, and how each reader's scores differ on it.
 //!
-//! Owns the list, its filter and the page of one article. Plain words of the filter are looked for in title, source and
-//! summary; `source:official` asks for a source type, `profile:texas_nurse` for articles that score at least
-//! [`RELEVANT`] for that reader. Every term must hold; the beginning of a type or reader is enough while it is typed.
+//! Owns the list, its order and marks, and the page of one article. The list is the library's index, so that it is as fluid
+//! at 200,000 articles as at ten; a filter is looked for in titles at once and in summaries a moment later.
+//!
+//! ```text
+//! ┌ Articles 3/118 ───────────────┐┌ a0003 ──────────────┐
+//! │› ●✓ Title   Gazette  ·░█  off ││ title, text, scores  │
+//! ```
+
+mod actions;
+mod detail;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
-use super::common::{empty_list, findings, list_title, matches, next_step};
-use super::{Look, TabState};
-use crate::domain::{Article, Phase, one_line, safe_text};
-use crate::engine::{ArticlesView, Snapshot};
+use super::common::{empty_list, findings, next_step, sentence};
+use super::{Look, Tab};
+use crate::domain::{ArticleId, Phase, one_line};
+use crate::engine::{Answer, ArticleIndex, ArticleSort, Query};
 use crate::tui::theme::Role;
 use crate::tui::widgets::list::List;
 use crate::tui::widgets::{heat, pane, text};
 
-/// From this score on an article counts as relevant to a reader: just above the middle of the scale.
-const RELEVANT: f64 = 5.5;
+pub const TAB: Tab =
+    Tab { phase: Phase::Articles, pages: &["articles"], actions: actions::ACTIONS, rows, draw, wants };
 
-fn hit(view: &ArticlesView, index: usize, filter: &str) -> bool {
-    let article = &view.rows[index];
-    filter.split_whitespace().all(|term| {
-        if let Some(kind) = term.strip_prefix("source:") {
-            article.source_type.to_string().starts_with(kind)
-        } else if let Some(reader) = term.strip_prefix("profile:") {
-            let scores = view.scores.get(index).map_or(&[][..], Vec::as_slice);
-            reader.is_empty()
-                || scores.iter().any(|(id, score)| *score >= RELEVANT && id.as_str().to_lowercase().starts_with(reader))
-        } else {
-            matches(term, &[&article.title, &article.source, &article.summary])
+/// What this tab remembers for itself.
+#[derive(Debug, Default)]
+pub struct State {
+    pub sort: ArticleSort,
+    /// Marked by their ids, so that marks outlive a filter.
+    pub marks: BTreeSet<String>,
+}
+
+/// The index and the rows of it that are shown, in order.
+struct Shown<'a> {
+    index: &'a Arc<ArticleIndex>,
+    /// `None`: all of them, as stored.
+    rows: Option<&'a [u32]>,
+    remark: Option<&'a str>,
+    /// What is shown is not yet what was asked for.
+    waits: bool,
+}
+
+impl Shown<'_> {
+    fn len(&self) -> usize {
+        self.rows.map_or(self.index.len(), <[u32]>::len)
+    }
+
+    /// Row of the index at a place of the list.
+    fn at(&self, place: usize) -> Option<usize> {
+        let row = match self.rows {
+            Some(rows) => *rows.get(place)? as usize,
+            None => place,
+        };
+        // Rows were found in an index that may be older than this one.
+        (row < self.index.len()).then_some(row)
+    }
+}
+
+fn shown<'a>(look: &Look<'a>) -> Option<Shown<'a>> {
+    let Some(Answer::ArticleIndex(index)) = look.shelf.get(&Query::ArticleIndex) else { return None };
+    let wanted = searches(look);
+    if wanted.is_empty() {
+        return Some(Shown { index, rows: None, remark: None, waits: false });
+    }
+    let waits = wanted.iter().any(|query| look.shelf.waits(query));
+    // The deep search where it is there, else the quick one, else what was found last.
+    let found = wanted.iter().rev().find_map(|query| look.shelf.get(query)).or_else(|| look.shelf.newest_like(&wanted[0]));
+    match found {
+        Some(Answer::Found(found)) => {
+            Some(Shown { index, rows: Some(&found.rows), remark: found.remark.as_deref(), waits })
         }
-    })
+        _ => Some(Shown { index, rows: None, remark: None, waits: true }),
+    }
 }
 
-/// Indices of the rows that pass the filter.
-fn shown(snapshot: &Snapshot, tab: &TabState) -> Vec<usize> {
-    let view = &snapshot.articles;
-    (0..view.rows.len()).filter(|index| hit(view, *index, &tab.filter)).collect()
+/// The searches that the filter and the order ask for, the quick one first.
+fn searches(look: &Look<'_>) -> Vec<Query> {
+    let (filter, sort) = (look.tab.filter.trim().to_owned(), look.own.articles.sort);
+    if filter.is_empty() && sort == ArticleSort::Order {
+        return Vec::new();
+    }
+    let find = |deep| Query::FindArticles { filter: filter.clone(), sort, deep };
+    // Only a plain word can stand in a summary.
+    let words = filter.split_whitespace().any(|term| !term.contains(':'));
+    if words { vec![find(false), find(true)] } else { vec![find(false)] }
 }
 
-pub fn rows(snapshot: &Snapshot, tab: &TabState) -> usize {
-    shown(snapshot, tab).len()
+fn wants(look: &Look<'_>) -> Vec<Query> {
+    let mut wants = vec![Query::ArticleIndex];
+    wants.extend(searches(look));
+    if let Some(id) = selected_id(look) {
+        wants.push(Query::Article(id.clone()));
+        if look.tab.detail {
+            wants.push(Query::Neighbours(id));
+        }
+    }
+    wants
+}
+
+pub fn rows(look: &Look<'_>) -> usize {
+    shown(look).map_or(0, |shown| shown.len())
+}
+
+/// Id of the article that is selected.
+pub fn selected_id(look: &Look<'_>) -> Option<ArticleId> {
+    let shown = shown(look)?;
+    ArticleId::new(shown.index.id(shown.at(look.tab.selected)?)).ok()
 }
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
     let area = findings(frame, area, look, Phase::Articles);
-    let view = &look.snapshot.articles;
-    let found = shown(look.snapshot, look.tab);
-    if found.is_empty() {
-        let run = "There are no articles yet: run this phase to read the recipe's own, or import some with 'stratos articles import FILE'.";
-        return empty_list(frame, area, look, "Articles", &next_step(look.snapshot, Phase::Articles, run, run));
+    let Some(shown) = shown(look) else {
+        let words = look.shelf.failed(&Query::ArticleIndex).unwrap_or("Reading the articles…");
+        return sentence(frame, area, look, "Articles", &one_line(words, 400));
+    };
+    if shown.len() == 0 && !shown.waits {
+        let run = "There are no articles yet: run this phase to read the recipe's own, or import a file of your own.";
+        let words = shown.remark.map_or_else(|| next_step(look.snapshot, Phase::Articles, run, run), |r| one_line(r, 300));
+        return empty_list(frame, area, look, "Articles", &words);
     }
     let (left, right) = pane::list_and_detail(area, look.tab.detail);
-    let selected = look.tab.selected.min(found.len() - 1);
     if let Some(left) = left {
-        let title = list_title("Articles", look, found.len(), view.rows.len());
-        let title = format!("{title} · {} selected", view.selected);
-        let inner = pane::pane(frame, left, look.theme, &title, !look.tab.detail);
-        let list = List { header: "", total: found.len(), selected };
-        list.draw(frame, inner, look.theme, |index, columns| row(look, found[index], columns));
+        let inner = pane::pane(frame, left, look.theme, &title(look, &shown), !look.tab.detail);
+        let list = List { header: "", total: shown.len(), selected: look.tab.selected };
+        list.draw(frame, inner, look.theme, |place, columns| match shown.at(place) {
+            Some(row) => line(look, shown.index, row, columns),
+            None => Line::default(),
+        });
     }
     if let Some(right) = right {
-        let article = &view.rows[found[selected]];
-        let inner = pane::pane(frame, right, look.theme, article.id.as_str(), look.tab.detail);
-        let lines = detail(look, article, found[selected], inner.width.into());
-        text::page(frame, inner, look.theme, lines, look.tab.scroll);
+        detail::draw(frame, right, look);
     }
 }
 
-fn row(look: &Look<'_>, index: usize, columns: usize) -> Line<'static> {
-    let view = &look.snapshot.articles;
-    let article = &view.rows[index];
-    // Selected articles come first in the view.
-    let selected = index < view.selected;
-    let mark = if selected { "● " } else { "○ " };
-    let source = if columns >= 48 { 16 } else { 0 };
-    let title = columns.saturating_sub(2 + source + 2 + 8 + 2);
-    let title = text::pad(&one_line(&article.title, 300), title);
-    let source = text::pad(&one_line(&article.source, 60), source);
-    let line = format!("{mark}{title}  {source}  {:<8}", article.source_type);
-    Line::styled(text::cut(&line, columns), look.theme.style(if selected { Role::Text } else { Role::Dim }))
+fn title(look: &Look<'_>, shown: &Shown<'_>) -> String {
+    let at = if shown.len() == 0 { 0 } else { look.tab.selected.min(shown.len() - 1) + 1 };
+    let mut title = format!("Articles {at}/{}", shown.len());
+    if shown.len() < shown.index.len() {
+        title = format!("{title} of {}", shown.index.len());
+    }
+    title = format!("{title} · {} selected", look.snapshot.articles.selected);
+    let own = &look.own.articles;
+    if own.sort != ArticleSort::Order {
+        title = format!("{title} · by {}", own.sort.label());
+    }
+    if !own.marks.is_empty() {
+        title = format!("{title} · {} marked", own.marks.len());
+    }
+    if shown.waits {
+        title.push_str(" · searching…");
+    }
+    title
 }
 
-fn detail(look: &Look<'_>, article: &Article, index: usize, columns: usize) -> Vec<Line<'static>> {
-    let (theme, view) = (look.theme, &look.snapshot.articles);
-    let mut lines = text::wrapped(theme, Role::Strong, &one_line(&article.title, 1000), columns);
-    let or_dash = |value: &str| if value.is_empty() { "—".to_owned() } else { one_line(value, 1000) };
-    let source = format!("{} ({})", or_dash(&article.source), article.source_type);
-    lines.extend(text::field_wrapped(theme, "source", &source, columns));
-    if let Some(published) = &article.published {
-        lines.extend(text::field_wrapped(theme, "published", &one_line(published, 60), columns));
+/// Columns of a source and of a source type.
+const SOURCE: usize = 14;
+const KIND: usize = 8;
+
+/// "●✓ Title   Gazette   ·░█   official": takes part, marked, title, source, one glyph for each reader's score, type.
+fn line(look: &Look<'_>, index: &ArticleIndex, row: usize, columns: usize) -> Line<'static> {
+    let part = if index.takes_part(row) { "●" } else { "○" };
+    let mark = if look.own.articles.marks.contains(index.id(row)) { "✓" } else { " " };
+    let strip: String = index.scores(row).map(|score| score.map_or(' ', heat::glyph)).collect();
+    let strip = if columns >= 40 { strip } else { String::new() };
+    let strip_width = if strip.is_empty() { 0 } else { text::width(&strip) + 2 };
+    let source = if columns >= 56 { SOURCE + 2 } else { 0 };
+    let room = columns.saturating_sub(3 + source + strip_width + KIND + 2);
+    let mut line = format!("{part}{mark} {}", text::pad(&one_line(index.title(row), 300), room));
+    if source > 0 {
+        line = format!("{line}  {}", text::pad(&one_line(index.source(row), 60), SOURCE));
     }
-    for (name, value) in [("category", article.category.clone()), ("keywords", article.keywords.join(", "))] {
-        if !value.is_empty() {
-            lines.extend(text::field_wrapped(theme, name, &one_line(&value, 300), columns));
-        }
+    if strip_width > 0 {
+        line = format!("{line}  {strip}");
     }
-    lines.extend(text::field_wrapped(theme, "url", &or_dash(&article.url), columns));
-    if !article.traits.is_empty() {
-        lines.extend(text::field_wrapped(theme, "traits", &one_line(&article.traits.join(", "), 400), columns));
-    }
-    lines.push(Line::default());
-    lines.extend(text::wrapped(theme, Role::Text, &safe_text(&article.summary), columns));
-    lines.push(Line::default());
-    lines.extend(scores(look, view, index, columns));
-    lines
+    line = format!("{line}  {:<KIND$}", index.kind(row));
+    let role = if index.takes_part(row) { Role::Text } else { Role::Dim };
+    Line::styled(text::cut(&line, columns), look.theme.style(role))
 }
 
-fn scores(look: &Look<'_>, view: &ArticlesView, index: usize, columns: usize) -> Vec<Line<'static>> {
-    let known = view.scores.get(index).map_or(&[][..], Vec::as_slice);
-    if known.is_empty() {
-        let words = "No scores yet: the teacher gives them in Distill.";
-        return text::wrapped(look.theme, Role::Dim, words, columns);
-    }
-    let of = |reader| known.iter().find(|(id, _)| id == reader).map(|(_, score)| *score);
-    let cells: Vec<(&str, Option<f64>)> = view.readers.iter().map(|reader| (reader.as_str(), of(reader))).collect();
-    let mut lines = vec![Line::styled("Teacher's scores", look.theme.style(Role::Strong))];
-    lines.extend(heat::strip(look.theme, &cells, columns));
-    lines
-}
+#[cfg(test)]
+mod tests;

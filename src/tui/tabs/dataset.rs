@@ -2,13 +2,15 @@
 //!
 //! Owns five pages: report, bands, examples, order, mask. The statistics and the mask are computed by the engine.
 
+mod actions;
+
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthChar;
 
 use super::common::{empty_list, findings, list_title, matches, next_step, sentence};
-use super::{Look, TabState};
+use super::{Look, Tab, TabState, wants_nothing};
 use crate::domain::{Phase, one_line, safe_text};
 use crate::engine::{DatasetView, ExampleView, MaskView, Snapshot};
 use crate::tui::theme::{Role, Theme};
@@ -25,7 +27,14 @@ fn examples<'a>(snapshot: &'a Snapshot, tab: &TabState) -> Vec<&'a ExampleView> 
     snapshot.dataset.examples.iter().filter(hit).collect()
 }
 
-pub fn rows(snapshot: &Snapshot, tab: &TabState) -> usize {
+pub const TAB: Tab = Tab { phase: Phase::Dataset, pages: &["report", "bands", "examples", "order", "mask"], actions: actions::ACTIONS, rows, draw, wants: wants_nothing };
+
+/// What this tab remembers for itself.
+#[derive(Debug, Default)]
+pub struct State;
+
+pub fn rows(look: &Look<'_>) -> usize {
+    let (snapshot, tab) = (look.snapshot, look.tab);
     if tab.page == EXAMPLES { examples(snapshot, tab).len() } else { 0 }
 }
 

@@ -2,17 +2,26 @@
 //!
 //! Owns the layout of these. Scoring and serving are the engine's.
 
+mod actions;
+
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
-use super::{Look, TabState};
+use super::{Look, Tab, TabState, wants_nothing};
 use crate::domain::{Phase, UnixMillis};
 use crate::engine::{ReleaseView, Snapshot};
 use crate::tui::charts::parts::{empty, fact, fit, line, list, matches, notices, pane, prose, row_width, span, split};
 use crate::tui::theme::Role;
 
-pub fn rows(snapshot: &Snapshot, tab: &TabState) -> usize {
+pub const TAB: Tab = Tab { phase: Phase::Deploy, pages: &["releases"], actions: actions::ACTIONS, rows, draw, wants: wants_nothing };
+
+/// What this tab remembers for itself.
+#[derive(Debug, Default)]
+pub struct State;
+
+pub fn rows(look: &Look<'_>) -> usize {
+    let (snapshot, tab) = (look.snapshot, look.tab);
     shown(snapshot, tab).count()
 }
 
@@ -86,6 +95,8 @@ fn date(at: UnixMillis) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tui::tabs::TabState;
+    use crate::tui::testing::Stage;
     use crate::tui::charts::fixture::{busy, expect, nothing, with_finding};
 
     #[test]
@@ -100,8 +111,8 @@ mod tests {
     #[test]
     fn a_filter_counts_what_it_shows() {
         let tab = TabState { filter: "r1".into(), ..TabState::default() };
-        assert_eq!(rows(&busy(), &tab), 1);
-        assert_eq!(rows(&busy(), &TabState::default()), 2);
+        assert_eq!(Stage::of(&busy(), &tab).rows(TAB.phase), 1);
+        assert_eq!(Stage::of(&busy(), &TabState::default()).rows(TAB.phase), 2);
     }
 
     #[test]

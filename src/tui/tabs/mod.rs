@@ -3,26 +3,47 @@
 //! Owns the contract between the shell and a tab. A tab draws what the snapshot holds and says how many rows can be
 //! selected; keys, dialogs and everything that waits are the shell's.
 
-mod articles;
-mod audit;
-mod common;
-mod dataset;
-mod deploy;
-mod distill;
-mod profiles;
-#[cfg(test)]
-mod tests_a;
-mod train;
-mod validate;
-
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
+use super::actions::Action;
+use super::shelf::Shelf;
 use super::theme::Theme;
 use crate::domain::{Phase, UnixMillis};
-use crate::engine::Snapshot;
+use crate::engine::{Query, Snapshot};
 
-/// What the operator did to a tab.
+mod common;
+#[cfg(test)]
+mod tests_a;
+
+/// Every tab is a module and one line here: it has a `TAB` and a `State` of its own.
+macro_rules! tabs {
+    ($($name:ident)*) => {
+        $(pub mod $name;)*
+
+        /// What each tab remembers for itself.
+        #[derive(Debug, Default)]
+        pub struct Own {
+            $(pub $name: $name::State,)*
+        }
+
+        /// All tabs, in the order of their keys 1-8.
+        pub const TABS: [Tab; 8] = [$($name::TAB),*];
+    };
+}
+
+tabs! {
+    profiles
+    articles
+    distill
+    dataset
+    train
+    validate
+    audit
+    deploy
+}
+
+/// What the operator did to a tab, alike on all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TabState {
     /// Selected row among the filtered ones; the shell keeps it below [`Tab::rows`].
@@ -33,8 +54,7 @@ pub struct TabState {
     pub detail: bool,
     /// Lower case; empty = everything.
     pub filter: String,
-    /// Which of a tab's views is shown (Distill: 0 cost, 1 batches, 2 rejects, 3 samples; Dataset: 0 report, 1 bands, 2 examples, 3 order, 4 mask;
-    /// Validate: 0 metrics, 1 sanity, 2 think, 3 worst); others have one.
+    /// Which of the tab's [`Tab::pages`] is shown.
     pub page: usize,
 }
 
@@ -43,6 +63,8 @@ pub struct TabState {
 pub struct Look<'a> {
     pub snapshot: &'a Snapshot,
     pub tab: &'a TabState,
+    pub own: &'a Own,
+    pub shelf: &'a Shelf,
     pub theme: &'a Theme,
     pub now: UnixMillis,
 }
@@ -52,25 +74,17 @@ pub struct Tab {
     pub phase: Phase,
     /// Names of its pages; one name = one page.
     pub pages: &'static [&'static str],
+    /// What can be done on this tab alone.
+    pub actions: &'static [Action],
     /// Rows that can be selected, after the filter.
-    pub rows: fn(&Snapshot, &TabState) -> usize,
+    pub rows: fn(&Look<'_>) -> usize,
     /// Draws the body of the tab.
     pub draw: fn(&mut Frame<'_>, Rect, &Look<'_>),
+    /// What it needs from the library to be drawn as it stands; the shell asks what it does not have.
+    pub wants: fn(&Look<'_>) -> Vec<Query>,
 }
 
-/// All tabs, in the order of their keys 1-8.
-pub const TABS: [Tab; 8] = [
-    Tab { phase: Phase::Profiles, pages: &["readers"], rows: profiles::rows, draw: profiles::draw },
-    Tab { phase: Phase::Articles, pages: &["articles"], rows: articles::rows, draw: articles::draw },
-    Tab { phase: Phase::Distill, pages: &["cost", "batches", "rejects", "samples"], rows: distill::rows, draw: distill::draw },
-    Tab {
-        phase: Phase::Dataset,
-        pages: &["report", "bands", "examples", "order", "mask"],
-        rows: dataset::rows,
-        draw: dataset::draw,
-    },
-    Tab { phase: Phase::Train, pages: &["curves"], rows: train::rows, draw: train::draw },
-    Tab { phase: Phase::Validate, pages: &["metrics", "sanity", "think", "worst"], rows: validate::rows, draw: validate::draw },
-    Tab { phase: Phase::Audit, pages: &["think blocks"], rows: audit::rows, draw: audit::draw },
-    Tab { phase: Phase::Deploy, pages: &["releases"], rows: deploy::rows, draw: deploy::draw },
-];
+/// For tabs that need nothing from the library.
+pub fn wants_nothing(_: &Look<'_>) -> Vec<Query> {
+    Vec::new()
+}

@@ -12,7 +12,7 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 
 use super::common::{empty_list, findings, list_title, matches, next_step};
-use super::{Look, TabState};
+use super::{Look, Tab, TabState, wants_nothing};
 use crate::domain::{Phase, one_line, safe_text};
 use crate::engine::{ProfileView, Snapshot};
 use crate::tui::theme::{Role, Theme};
@@ -24,7 +24,14 @@ fn shown<'a>(snapshot: &'a Snapshot, tab: &TabState) -> Vec<&'a ProfileView> {
     snapshot.profiles.iter().filter(hit).collect()
 }
 
-pub fn rows(snapshot: &Snapshot, tab: &TabState) -> usize {
+pub const TAB: Tab = Tab { phase: Phase::Profiles, pages: &["readers"], actions: &[], rows, draw, wants: wants_nothing };
+
+/// What this tab remembers for itself.
+#[derive(Debug, Default)]
+pub struct State;
+
+pub fn rows(look: &Look<'_>) -> usize {
+    let (snapshot, tab) = (look.snapshot, look.tab);
     shown(snapshot, tab).len()
 }
 

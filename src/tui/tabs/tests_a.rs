@@ -3,48 +3,20 @@
 
 use std::sync::Arc;
 
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
 use ratatui::style::Modifier;
 
-use super::{Look, TABS, TabState};
-use crate::domain::{Digest, Phase, PhaseState, ProfileId, Tokens, UnixMillis};
+use super::TabState;
+use crate::domain::{Digest, Phase, PhaseState, Tokens, UnixMillis};
 use crate::engine::{
-    ArticlesView, Basis, BatchView, DatasetView, DistillView, Estimate, ExampleView, FindingView, Forecast, Kind, MaskView,
-    PhaseView, PlanView, Price, ProfileView, Receipt, ReceiptLine, RejectView, Sample, Snapshot,
+    Basis, BatchView, DatasetView, DistillView, Estimate, ExampleView, FindingView, Forecast, Kind, MaskView, PhaseView,
+    PlanView, Price, ProfileView, Receipt, ReceiptLine, RejectView, Sample, Snapshot,
 };
 use crate::guards::Finding;
-use crate::tui::theme::Theme;
-
-pub(super) const NOW: UnixMillis = UnixMillis(10_000_000);
-
-fn reader(id: &str) -> ProfileId {
-    ProfileId::new(id).expect("id")
-}
+pub(super) use crate::tui::testing::NOW;
+use crate::tui::testing::Stage;
 
 pub(super) fn usd(text: &str) -> crate::domain::Usd {
     text.parse().expect("amount")
-}
-
-fn articles() -> ArticlesView {
-    let row = |id: &str, title: &str, kind: &str| {
-        let json = serde_json::json!({"id": id, "title": title, "summary": "Night shifts in Houston.", "source": "Gazette", "source_type": kind});
-        serde_json::from_value(json).expect("article")
-    };
-    ArticlesView {
-        rows: vec![
-            row("a1", "Hospital opens ward", "official"),
-            row("a2", "\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}Chip plant", "news"),
-            row("a3", "Rumour mill", "blog"),
-        ],
-        selected: 2,
-        scores: vec![
-            vec![(reader("texas_nurse"), 8.5), (reader("kuwait_cpeg"), 0.5)],
-            vec![(reader("texas_nurse"), 2.0)],
-            vec![],
-        ],
-        readers: vec![reader("texas_nurse"), reader("kuwait_cpeg")],
-    }
 }
 
 pub(super) fn distill() -> DistillView {
@@ -187,7 +159,6 @@ pub(super) fn fixture() -> Snapshot {
     Snapshot {
         phases: Phase::ALL.map(|phase| PhaseView { phase, state: PhaseState::Done, headline: String::new() }).to_vec(),
         profiles: Arc::new(vec![profile]),
-        articles: Arc::new(articles()),
         distill: Arc::new(distill()),
         dataset: Arc::new(dataset()),
         findings: Arc::new(vec![finding(Some("looked at both"))]),
@@ -195,33 +166,20 @@ pub(super) fn fixture() -> Snapshot {
     }
 }
 
-pub(super) fn terminal(snapshot: &Snapshot, phase: Phase, tab: &TabState, size: (u16, u16)) -> Terminal<TestBackend> {
-    let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).expect("terminal");
-    let theme = Theme::load("dark", None, true).expect("theme");
-    let look = Look { snapshot, tab, theme: &theme, now: NOW };
-    terminal.draw(|frame| (TABS[phase.index()].draw)(frame, frame.area(), &look)).expect("draws");
-    terminal
-}
-
 pub(super) fn screen(snapshot: &Snapshot, phase: Phase, tab: &TabState, size: (u16, u16)) -> String {
-    terminal(snapshot, phase, tab, size).backend().to_string()
+    Stage::of(snapshot, tab).text(phase, size)
 }
 
 pub(super) fn page(page: usize) -> TabState {
     TabState { page, ..TabState::default() }
 }
 
-fn filter(text: &str) -> TabState {
-    TabState { filter: text.into(), ..TabState::default() }
-}
-
 #[test]
 fn every_page_says_its_piece_at_both_common_sizes() {
     let snapshot = fixture();
     let scrolled = TabState { scroll: 99, ..page(0) };
-    let expected: [(Phase, TabState, &[&str]); 12] = [
+    let expected: [(Phase, TabState, &[&str]); 11] = [
         (Phase::Profiles, page(0), &["› ●! texas_nurse", "night nurse", "description"]),
-        (Phase::Articles, page(0), &["› ● Hospital opens ward", "Articles 1/3", "official"]),
         (
             Phase::Distill,
             page(0),
@@ -271,29 +229,12 @@ fn no_size_and_no_state_panics() {
 #[test]
 fn escape_sequences_in_a_title_or_an_answer_are_harmless() {
     let snapshot = fixture();
-    let title = TabState { selected: 1, ..TabState::default() };
     let answer = TabState { page: 2, detail: true, ..TabState::default() };
-    for (phase, tab, text) in [(Phase::Articles, title, "Chip plant"), (Phase::Distill, answer, "I cannot say")] {
+    for (phase, tab, text) in [(Phase::Distill, answer, "I cannot say")] {
         let drawn = screen(&snapshot, phase, &tab, (80, 24));
         assert!(drawn.contains(text), "{drawn}");
         assert!(!drawn.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'));
     }
-}
-
-#[test]
-fn filters_of_articles_know_source_types_and_readers() {
-    let snapshot = fixture();
-    let count = |text: &str| (TABS[Phase::Articles.index()].rows)(&snapshot, &filter(text));
-    assert_eq!((count(""), count("houston"), count("hospital")), (3, 3, 1));
-    assert_eq!((count("source:official"), count("source:news"), count("source:news hospital")), (1, 1, 0));
-    assert_eq!((count("profile:texas_nurse"), count("profile:kuwait_cpeg"), count("profile:nobody")), (1, 0, 0));
-    assert!(screen(&snapshot, Phase::Articles, &filter("zzz"), (80, 24)).contains("Nothing matches 'zzz'"));
-}
-
-#[test]
-fn the_detail_of_an_article_has_every_readers_score() {
-    let drawn = screen(&fixture(), Phase::Articles, &TabState { detail: true, ..TabState::default() }, (80, 24));
-    assert!(drawn.contains("█  8.5 texas_nurse") && drawn.contains("·  0.5 kuwait_cpeg"), "{drawn}");
 }
 
 #[test]
@@ -312,7 +253,7 @@ fn an_empty_tab_says_why_it_is_locked() {
         phases: Phase::ALL.map(|phase| PhaseView { phase, state: locked.clone(), headline: String::new() }).to_vec(),
         ..Snapshot::default()
     };
-    for (phase, pages) in [(Phase::Profiles, 1), (Phase::Articles, 1), (Phase::Distill, 4), (Phase::Dataset, 5)] {
+    for (phase, pages) in [(Phase::Profiles, 1), (Phase::Distill, 4), (Phase::Dataset, 5)] {
         for number in 0..pages {
             let drawn = screen(&snapshot, phase, &page(number), (80, 24));
             assert!(drawn.contains("is locked: import articles first"), "{phase} {number}:\n{drawn}");
@@ -330,8 +271,8 @@ fn without_a_mask_the_page_says_how_to_get_one() {
 #[test]
 fn the_selection_and_the_trained_tokens_are_seen_without_colour() {
     let snapshot = fixture();
-    let row = terminal(&snapshot, Phase::Dataset, &page(2), (80, 24));
-    assert!(row.backend().buffer()[(5, 2)].modifier.contains(Modifier::REVERSED));
-    let mask = terminal(&snapshot, Phase::Dataset, &page(4), (80, 24));
-    assert!(mask.backend().buffer()[(9, 3)].modifier.contains(Modifier::UNDERLINED));
+    let row = Stage::of(&snapshot, &page(2)).buffer(Phase::Dataset, (80, 24));
+    assert!(row[(5, 2)].modifier.contains(Modifier::REVERSED));
+    let mask = Stage::of(&snapshot, &page(4)).buffer(Phase::Dataset, (80, 24));
+    assert!(mask[(9, 3)].modifier.contains(Modifier::UNDERLINED));
 }

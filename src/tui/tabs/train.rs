@@ -12,7 +12,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 
-use super::{Look, TabState};
+use super::{Look, Tab, wants_nothing};
 use crate::domain::{Phase, one_line};
 use crate::engine::{JobState, JobView, Snapshot, TrainView};
 use crate::tui::charts::parts::{WIDE, empty, fact, fit, line, notices, number, pane, span};
@@ -25,7 +25,13 @@ const STEPS_FOR_ETA: u64 = 10;
 /// Seconds without a sign of life after which the heartbeat is a warning.
 const SILENCE: f64 = 30.0;
 
-pub fn rows(_snapshot: &Snapshot, _tab: &TabState) -> usize {
+pub const TAB: Tab = Tab { phase: Phase::Train, pages: &["curves"], actions: &[], rows, draw, wants: wants_nothing };
+
+/// What this tab remembers for itself.
+#[derive(Debug, Default)]
+pub struct State;
+
+pub fn rows(_: &Look<'_>) -> usize {
     0
 }
 
@@ -175,6 +181,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::tui::tabs::TabState;
     use crate::tui::charts::fixture::{busy, drawn, expect, nothing, with_finding};
 
     const HERE: Phase = Phase::Train;

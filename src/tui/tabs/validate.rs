@@ -7,14 +7,21 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 
 use super::audit::labelled;
-use super::{Look, TabState};
+use super::{Look, Tab, TabState, wants_nothing};
 use crate::domain::{Phase, one_line};
 use crate::engine::{MetricRow, PredictionView, SanityRow, Snapshot};
 use crate::tui::charts::bar;
 use crate::tui::charts::parts::{empty, fit, line, list, matches, notices, number, pane, prose, row_width, span, split};
 use crate::tui::theme::Role;
 
-pub fn rows(snapshot: &Snapshot, tab: &TabState) -> usize {
+pub const TAB: Tab = Tab { phase: Phase::Validate, pages: &["metrics", "sanity", "think", "worst"], actions: &[], rows, draw, wants: wants_nothing };
+
+/// What this tab remembers for itself.
+#[derive(Debug, Default)]
+pub struct State;
+
+pub fn rows(look: &Look<'_>) -> usize {
+    let (snapshot, tab) = (look.snapshot, look.tab);
     match tab.page {
         0 => metrics(snapshot, tab).count(),
         1 => sanity(snapshot, tab).count(),
@@ -194,6 +201,8 @@ fn draw_worst(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tui::tabs::TabState;
+    use crate::tui::testing::Stage;
     use crate::tui::charts::fixture::{busy, drawn, expect, nothing, with_finding};
 
     const HERE: Phase = Phase::Validate;
@@ -217,7 +226,7 @@ mod tests {
             "0.81 against 1.40",
         ];
         expect(HERE, &busy(), &page(0), &words);
-        assert_eq!(rows(&busy(), &page(0)), 2);
+        assert_eq!(Stage::of(&busy(), &page(0)).rows(TAB.phase), 2);
     }
 
     #[test]
@@ -246,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_filter_counts_what_it_shows_on_every_page() {
-        let counts: Vec<usize> = (0..4).map(|p| rows(&busy(), &TabState { filter: "oman".into(), ..page(p) })).collect();
+        let counts: Vec<usize> = (0..4).map(|p| Stage::of(&busy(), &TabState { filter: "oman".into(), ..page(p) }).rows(TAB.phase)).collect();
         assert_eq!(counts, [0, 0, 1, 0]);
     }
 

@@ -12,6 +12,7 @@ mod probes;
 mod releases;
 mod requests;
 mod reviews;
+mod scores;
 mod seals;
 mod sources;
 mod submissions;
@@ -25,6 +26,7 @@ pub use predictions::{EvaluationRow, StoredPrediction};
 pub use probes::ProbeAnswer;
 pub use releases::ReleaseRow;
 pub use requests::{NewRequest, Past, RequestRow, RequestState};
+pub use scores::{BriefScore, NamedScore};
 pub use seals::{Opening, SealRecord};
 pub use sources::{Origin, Upserted};
 pub use submissions::{Cancel, SubmissionRow, SubmissionState};
@@ -69,6 +71,16 @@ impl Ledger {
         db.pragma_update(None, "cache_size", -48_000).map_err(wrap)?;
         migrate(&mut db).map_err(wrap)?;
         Ok(Self { db, file: file.to_owned() })
+    }
+
+    /// A connection for looking only: whatever it is asked, nothing changes. Small caches, since a front end holds it.
+    pub fn open_to_read(file: &Path) -> Result<Self, WorkspaceError> {
+        let ledger = Self::open(file)?;
+        ledger.run(|db| {
+            db.pragma_update(None, "query_only", true)?;
+            db.pragma_update(None, "cache_size", -4_000)
+        })?;
+        Ok(ledger)
     }
 
     /// Runs `work` and says which ledger failed.

@@ -131,6 +131,30 @@ impl Ledger {
         self.run(all)
     }
 
+    /// Calls `take` with one article after the other, in the order they were added: however many there are, one is in memory.
+    pub fn each_article(&self, mut take: impl FnMut(Article)) -> Result<(), WorkspaceError> {
+        self.run(|db| {
+            let mut query = db.prepare("SELECT body FROM article ORDER BY position")?;
+            let mut rows = query.query([])?;
+            while let Some(row) = rows.next()? {
+                // A body that no longer reads was written by another version.
+                if let Ok(article) = serde_json::from_str(row.get_ref(0)?.as_str()?) {
+                    take(article);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Ids of all articles with their origins, in the order they were added.
+    pub fn article_origins(&self) -> Result<Vec<(String, String)>, WorkspaceError> {
+        self.run(|db| {
+            let mut query = db.prepare("SELECT id, origin FROM article ORDER BY position")?;
+            let rows = query.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?;
+            rows.collect()
+        })
+    }
+
     pub fn article(&self, id: &ArticleId) -> Result<Option<Article>, WorkspaceError> {
         let body: Option<String> =
             self.run(|db| db.query_row("SELECT body FROM article WHERE id = ?1", [id.as_str()], |r| r.get(0)).optional())?;

@@ -10,7 +10,7 @@ use super::super::common::{age, empty_list, list_title, matches, next_step};
 use super::super::{Look, TabState};
 use crate::domain::{Phase, UnixMillis, one_line, safe_text};
 use crate::engine::{BatchView, Snapshot};
-use crate::tui::acts::open_batches;
+use super::actions::open_batches;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widgets::list::List;
 use crate::tui::widgets::text::{field_wrapped, wrapped};

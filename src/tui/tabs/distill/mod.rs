@@ -3,6 +3,7 @@
 //! Owns which of its four pages is drawn: cost, batches, rejects, samples, a file each. Prices, counts and receipts are
 //! computed by the engine; nothing here can spend.
 
+mod actions;
 mod batches;
 mod cost;
 mod rejects;
@@ -14,15 +15,21 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 
 use super::common::findings;
-use super::{Look, TabState};
+use super::{Look, Tab, wants_nothing};
 use crate::domain::Phase;
-use crate::engine::Snapshot;
 
 const BATCHES: usize = 1;
 const REJECTS: usize = 2;
 const SAMPLES: usize = 3;
 
-pub fn rows(snapshot: &Snapshot, tab: &TabState) -> usize {
+pub const TAB: Tab = Tab { phase: Phase::Distill, pages: &["cost", "batches", "rejects", "samples"], actions: actions::ACTIONS, rows, draw, wants: wants_nothing };
+
+/// What this tab remembers for itself.
+#[derive(Debug, Default)]
+pub struct State;
+
+pub fn rows(look: &Look<'_>) -> usize {
+    let (snapshot, tab) = (look.snapshot, look.tab);
     match tab.page {
         BATCHES => batches::found(snapshot, tab).len(),
         REJECTS => rejects::found(snapshot, tab).len(),

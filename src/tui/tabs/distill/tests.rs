@@ -2,34 +2,15 @@
 
 use std::sync::Arc;
 
-use ratatui::style::Modifier;
 
 use super::super::TabState;
-use super::super::tests_a::{NOW, distill, fixture, page, screen, terminal, usd};
+use super::super::tests_a::{NOW, distill, fixture, page, screen, usd};
+use crate::tui::testing::Stage;
 use crate::domain::{Phase, UnixMillis};
 use crate::engine::{BatchView, DistillView, Forecast, Snapshot};
 
-/// A screen with its styles: bold (b), dim (d), underlined (u) or reversed (R).
 fn styled(snapshot: &Snapshot, phase: Phase, tab: &TabState, size: (u16, u16)) -> String {
-    let terminal = terminal(snapshot, phase, tab, size);
-    let buffer = terminal.backend().buffer();
-    let (mut text, mut styles) = (String::new(), String::new());
-    for y in 0..size.1 {
-        let line: String = (0..size.0).map(|x| buffer[(x, y)].symbol()).collect();
-        let mark = |x| match buffer[(x, y)].modifier {
-            m if m.contains(Modifier::REVERSED) => 'R',
-            m if m.contains(Modifier::UNDERLINED) => 'u',
-            m if m.contains(Modifier::BOLD) => 'b',
-            m if m.contains(Modifier::DIM) => 'd',
-            _ => '.',
-        };
-        let marks: String = (0..size.0).map(mark).collect();
-        text.push_str(line.trim_end());
-        text.push('\n');
-        styles += format!("{y:>2} {}", marks.trim_end_matches('.')).trim_end();
-        styles.push('\n');
-    }
-    format!("{text}--- styles\n{styles}")
+    Stage::of(snapshot, tab).styled(phase, size)
 }
 
 /// A pilot that nobody approved yet, before anything was measured.

@@ -1,0 +1,119 @@
+//! The library: reads what the workspace holds for a front end, in the front end's own process.
+//!
+//! Owns questions about things that are many (articles, traces, runs) or long (an article, a think block): they never
+//! stand in the [`Snapshot`](super::Snapshot), which crosses a socket many times a second. The ledger on disk is the
+//! truth, so a console attached to an engine elsewhere reads the same rows. Never writes.
+
+mod articles;
+mod audit;
+mod reading;
+
+pub use articles::{ArticleIndex, ArticleSort, ArticleView, Brief, Found, Neighbour, RELEVANT, ReaderScore};
+
+pub use reading::{Answered, Reading};
+
+use std::sync::Arc;
+
+use super::audit::{AuditDesk, AuditIndex, AuditQueue, AuditReading, AuditResults};
+use super::job::Failure;
+use crate::domain::{ArticleId, PairKey, Phase};
+use crate::workspace::{Ledger, Workspace, WorkspaceError};
+
+/// A question.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Query {
+    /// Every article in a few bytes each.
+    ArticleIndex,
+    /// The rows of the index that a filter leaves, in an order. `deep`: words are looked for in the summaries too.
+    FindArticles { filter: String, sort: ArticleSort, deep: bool },
+    /// One article, whole, with every score it has.
+    Article(ArticleId),
+    /// Articles that are the same text in other words.
+    Neighbours(ArticleId),
+    /// The think blocks to be read, in an order, after a filter.
+    AuditQueue(AuditQueue),
+    /// Everything there is to read about one pair.
+    AuditReading(PairKey),
+    /// What the verdicts add up to.
+    AuditResults,
+}
+
+/// What was asked for, ready to draw: its text is as it was stored, so a view still cleans it.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    ArticleIndex(Arc<ArticleIndex>),
+    Found(Arc<Found>),
+    Article(Arc<ArticleView>),
+    Neighbours(Arc<Vec<Neighbour>>),
+    AuditQueue(Arc<AuditIndex>),
+    AuditReading(Arc<AuditReading>),
+    AuditResults(Arc<AuditResults>),
+}
+
+impl Query {
+    /// The phase whose change makes an answer old.
+    pub fn phase(&self) -> Phase {
+        match self {
+            Self::ArticleIndex | Self::FindArticles { .. } | Self::Article(_) | Self::Neighbours(_) => Phase::Articles,
+            Self::AuditQueue(_) | Self::AuditReading(_) | Self::AuditResults => Phase::Audit,
+        }
+    }
+
+    /// Takes seconds where there is much: it waits on a thread of its own, and others do not wait for it.
+    pub fn is_slow(&self) -> bool {
+        matches!(self, Self::Neighbours(_) | Self::FindArticles { deep: true, .. })
+    }
+
+    /// Answers of this kind worth keeping: one that is asked at every letter is soon out of date, and long.
+    pub fn kept(&self) -> usize {
+        match self {
+            Self::ArticleIndex | Self::AuditResults => 1,
+            Self::FindArticles { .. } | Self::AuditQueue(_) => 2,
+            Self::Article(_) | Self::Neighbours(_) | Self::AuditReading(_) => 32,
+        }
+    }
+
+    /// A newer question of the same kind makes this one pointless while it waits: it was asked for a row or a word that the
+    /// operator has left.
+    pub fn is_superseded_by(&self, newer: &Self) -> bool {
+        match (self, newer) {
+            (Self::FindArticles { deep, .. }, Self::FindArticles { deep: newer, .. }) => deep == newer,
+            // The block that is read and the one after it are asked for together.
+            (Self::AuditReading(_), Self::AuditReading(_)) => false,
+            _ => std::mem::discriminant(self) == std::mem::discriminant(newer),
+        }
+    }
+}
+
+/// Answers questions, one at a time; it blocks, so it lives on a thread of its own.
+pub struct Library {
+    workspace: Arc<Workspace>,
+    ledger: Ledger,
+    index: Option<Arc<ArticleIndex>>,
+    desk: AuditDesk,
+}
+
+impl Library {
+    pub fn open(workspace: Arc<Workspace>) -> Result<Self, WorkspaceError> {
+        let ledger = workspace.reader()?;
+        Ok(Self { workspace, ledger, index: None, desk: AuditDesk::default() })
+    }
+
+    /// The answer, or in a sentence why there is none.
+    pub fn answer(&mut self, query: &Query) -> Result<Answer, String> {
+        let answer = match query {
+            Query::ArticleIndex => self.article_index(true).map(Answer::ArticleIndex),
+            Query::FindArticles { filter, sort, deep } => {
+                self.find_articles(filter, *sort, *deep).map(|f| Answer::Found(Arc::new(f)))
+            }
+            Query::Article(id) => self.article(id).map(|a| Answer::Article(Arc::new(a))),
+            Query::Neighbours(id) => self.neighbours(id).map(|n| Answer::Neighbours(Arc::new(n))),
+            Query::AuditQueue(ask) => self.audit_queue(ask).map(|q| Answer::AuditQueue(Arc::new(q))),
+            Query::AuditReading(pair) => self.audit_reading(pair).map(|r| Answer::AuditReading(Arc::new(r))),
+            Query::AuditResults => self.audit_results().map(|r| Answer::AuditResults(Arc::new(r))),
+        };
+        answer.map_err(|failure| failure.reason)
+    }
+}
+
+type Read<T> = Result<T, Failure>;
