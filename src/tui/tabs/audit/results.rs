@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use crate::domain::{Verdict, one_line};
+use crate::domain::one_line;
 use crate::engine::{Answer, AuditResults, AuthorResults, Consistency, FEW_READ, Query, ResultRow, Share};
 use crate::tui::tabs::Look;
 use crate::tui::tabs::common::sentence;
@@ -31,12 +31,16 @@ fn lines(look: &Look<'_>, found: &AuditResults, columns: usize) -> Vec<Line<'sta
     lines
 }
 
-const NAME: usize = 15;
-const COUNT: usize = 5;
-const KIND: usize = 6;
+const COUNT: usize = 4;
+const KIND: usize = 5;
 
-/// Heads of the columns, in the order of [`Verdict::ALL`].
-const HEADS: [&str; 6] = ["✓ ok", "P prof", "A art", "O over", "C cal", "✗ unf"];
+/// Columns of a band's or a reader's name: as many as the rest of the table leaves, up to the longest ids.
+fn name_width(columns: usize) -> usize {
+    columns.saturating_sub(64).clamp(14, 28)
+}
+
+/// Heads of the columns, in the order of `Verdict::ALL`.
+const HEADS: [&str; 6] = ["✓ok", "Prof", "Art", "Over", "Cal", "✗unf"];
 
 fn author_lines(look: &Look<'_>, found: &AuthorResults, columns: usize) -> Vec<Line<'static>> {
     let style = |role| look.theme.style(role);
@@ -45,11 +49,11 @@ fn author_lines(look: &Look<'_>, found: &AuthorResults, columns: usize) -> Vec<L
         return lines;
     }
     let heads: String = HEADS.iter().map(|h| format!(" {}", pad_left(h, KIND))).collect();
-    lines.push(Line::styled(format!("{}{}{heads}  faithful (95 %)", pad("", NAME), pad_left("n", COUNT)), style(Role::Dim)));
-    lines.extend(found.bands.iter().map(|r| row(look, r)));
-    lines.push(row(look, &found.all));
+    lines.push(Line::styled(format!("{}{}{heads}  faithful (95 %)", pad("", name_width(columns)), pad_left("n", COUNT)), style(Role::Dim)));
+    lines.extend(found.bands.iter().map(|r| row(look, r, columns)));
+    lines.push(row(look, &found.all, columns));
     lines.push(Line::styled("by reader", style(Role::Dim)));
-    lines.extend(found.readers.iter().map(|r| row(look, r)));
+    lines.extend(found.readers.iter().map(|r| row(look, r, columns)));
     if let Some((median, n)) = found.seconds {
         lines.push(Line::styled(format!("a reading took {median:.0} s in the middle (n = {n})"), style(Role::Dim)));
     }
@@ -57,13 +61,13 @@ fn author_lines(look: &Look<'_>, found: &AuthorResults, columns: usize) -> Vec<L
     lines
 }
 
-fn row(look: &Look<'_>, found: &ResultRow) -> Line<'static> {
+fn row(look: &Look<'_>, found: &ResultRow, columns: usize) -> Line<'static> {
     let weak = found.faithful().is_none_or(|s| s.weak());
     let role = if weak { Role::Dim } else { Role::Text };
-    let kinds: String = found.kinds.iter().zip(Verdict::ALL).map(|(share, _)| format!(" {}", pad_left(&count(share), KIND))).collect();
+    let kinds: String = found.kinds.iter().map(|share| format!(" {}", pad_left(&count(share), KIND))).collect();
     let n = pad_left(&found.n().to_string(), COUNT);
     Line::from(vec![
-        Span::styled(format!("{}{n}{kinds}", pad(&one_line(&found.name, 40), NAME)), look.theme.style(role)),
+        Span::styled(format!("{}{n}{kinds}", pad(&one_line(&found.name, 40), name_width(columns))), look.theme.style(role)),
         Span::styled(format!("  {}", share_words(found.faithful())), look.theme.style(role)),
     ])
 }
