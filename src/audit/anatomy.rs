@@ -186,7 +186,8 @@ mod tests {
 
     #[test]
     fn steps_signals_weights_and_names_are_told_apart() {
-        let think = "PROFILE: a nurse\nRECOGNISE: hca hires, not HCAX\nSIGNALS: ENTITY STRONG (HCA); PLACE NONE\nMATCH: night shifts";
+        let think =
+            "PROFILE: a nurse\nRECOGNISE: hca hires, not HCAX\nSIGNALS: ENTITY STRONG (HCA); PLACE NONE\nMATCH: night shifts";
         let found = anatomy(think, Some(8.0), Some(&profile()), &bands());
         assert_eq!(found.steps, ["PROFILE", "RECOGNISE", "SIGNALS", "MATCH"]);
         let parts = shown(think, &found.parts);

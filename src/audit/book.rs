@@ -202,7 +202,8 @@ mod tests {
 
     #[test]
     fn a_blind_reading_measures_the_reviewer_and_changes_nothing() {
-        let book = Book::of(entries([judged("a", Verdict::Faithful), blind("a", Verdict::Unfaithful), blind("b", Verdict::Faithful)]));
+        let book =
+            Book::of(entries([judged("a", Verdict::Faithful), blind("a", Verdict::Unfaithful), blind("b", Verdict::Faithful)]));
         assert_eq!(verdict(&book, "a"), Some(Verdict::Faithful));
         assert_eq!(book.repeats().len(), 1, "a blind reading without a first one compares with nothing");
         assert_eq!((book.repeats()[0].first, book.repeats()[0].again), (Verdict::Faithful, Verdict::Unfaithful));

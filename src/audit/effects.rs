@@ -88,13 +88,14 @@ impl Effects {
 mod tests {
     use super::super::book::testing::*;
     use super::*;
-    use crate::domain::{Round, Verdict};
     use crate::domain::ReviewAct;
+    use crate::domain::{Round, Verdict};
 
     #[test]
     fn only_rejected_traces_of_the_teacher_have_effects() {
         let student = (subject("s", Author::Student), ReviewAct::Judged(reading(Round::First, Verdict::Unfaithful)));
-        let acts = [judged("b", Verdict::Unfaithful), judged("a", Verdict::WrongProfile), judged("c", Verdict::Faithful), student];
+        let acts =
+            [judged("b", Verdict::Unfaithful), judged("a", Verdict::WrongProfile), judged("c", Verdict::Faithful), student];
         let effects = Effects::of(&Book::of(entries(acts)));
         let names: Vec<&str> = effects.rejected.iter().map(|(pair, _)| pair.article.as_str()).collect();
         assert_eq!(names, ["a", "b"]);

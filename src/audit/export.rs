@@ -53,8 +53,25 @@ pub struct ExportRow {
 }
 
 const COLUMNS: [&str; 19] = [
-    "article", "profile", "title", "author", "source", "trace", "round", "verdict", "note", "score", "band", "remedy",
-    "fixed_score", "fixed_reason", "spans", "seconds", "drawn", "at", "stands",
+    "article",
+    "profile",
+    "title",
+    "author",
+    "source",
+    "trace",
+    "round",
+    "verdict",
+    "note",
+    "score",
+    "band",
+    "remedy",
+    "fixed_score",
+    "fixed_reason",
+    "spans",
+    "seconds",
+    "drawn",
+    "at",
+    "stands",
 ];
 
 /// The file's text.
@@ -71,7 +88,8 @@ pub fn export(rows: &[ExportRow], format: ExportFormat) -> Result<String, serde_
     text.push_str("\r\n");
     for row in rows {
         let number = |n: Option<f64>| n.map_or_else(String::new, |n| n.to_string());
-        let words = [&row.article, &row.profile, &row.title, &row.author, &row.source, &row.trace, &row.round, &row.verdict, &row.note];
+        let words =
+            [&row.article, &row.profile, &row.title, &row.author, &row.source, &row.trace, &row.round, &row.verdict, &row.note];
         let mut cells: Vec<String> = words.into_iter().map(|t| cell(t)).collect();
         cells.extend([number(row.score), cell(&row.band), cell(&row.remedy), number(row.fixed_score), cell(&row.fixed_reason)]);
         cells.extend([cell(&serde_json::to_string(&row.spans)?), number(row.seconds), cell(&row.drawn)]);

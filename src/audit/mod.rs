@@ -19,8 +19,8 @@ pub use book::{Book, Standing};
 pub use consistency::{Consistency, ENOUGH_REPEATS, cohen_kappa, consistency};
 pub use effects::{Effects, Fixed, SentBack};
 pub use export::{ExportFormat, ExportRow, export};
-pub use filter::{Filter, FilterError, Facts};
-pub use queue::{Basis, Candidate, QueueOrder, Queued, queue};
+pub use filter::{Facts, Filter, FilterError};
+pub use queue::{Basis, Candidate, QueueOrder, Queued, e3, queue};
 pub use repeats::{REPEAT_EVERY, due};
 pub use results::{AuthorResults, FEW_READ, Read, ResultRow, Results, Share, results};
 

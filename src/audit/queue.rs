@@ -3,12 +3,13 @@
 //! Owns the three orders. Whatever the order, the bands take turns, so that fifty read blocks are not fifty of the most
 //! frequent band (guard E3); inside a band the order decides, and a seeded draw where it cannot.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Bands, Digest, Digester, PairKey, one_line};
+use crate::domain::{Bands, Digest, Digester, Finding, PairKey, one_line};
 
 /// Which blocks come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -89,12 +90,18 @@ impl Candidate {
 #[serde(rename_all = "snake_case", tag = "basis")]
 pub enum Basis {
     /// So many pairs have an answer of the student.
-    Gap { asked: usize },
+    Gap {
+        asked: usize,
+    },
     /// So many have a read-out of the student's distribution; the others follow by how near their score is to a band's edge.
-    Readout { rows: usize },
+    Readout {
+        rows: usize,
+    },
     /// No evaluation has a read-out: the nearer a score is to a band's edge, the earlier.
     Edge,
-    Draw { seed: u64 },
+    Draw {
+        seed: u64,
+    },
 }
 
 impl Basis {
@@ -151,6 +158,21 @@ pub fn queue(candidates: &[Candidate], order: QueueOrder, bands: &Bands, seed: u
         places.extend(round.into_iter().map(|(.., i)| *i));
     }
     Queued { order: places, basis }
+}
+
+/// Guard E3: what is read first is no head of a file, but has every band that there is.
+pub fn e3(candidates: &[Candidate], queued: &Queued, bands: &Bands, seed: u64, target: usize) -> Finding {
+    let of = |places: &[usize]| -> BTreeSet<usize> { places.iter().map(|i| bands.index(candidates[*i].teacher)).collect() };
+    let first = &queued.order[..target.min(queued.order.len())];
+    let (there, covered) = (of(&queued.order), of(first));
+    let names = |set: &BTreeSet<usize>| set.iter().map(|i| bands.name(*i)).collect::<Vec<_>>().join(", ");
+    let missing: BTreeSet<usize> = there.difference(&covered).copied().collect();
+    if missing.is_empty() {
+        let n = first.len();
+        return Finding::pass("E3", format!("bands take turns, seed {seed}: the first {n} blocks are of {}", names(&covered)));
+    }
+    let saw = format!("the first {} blocks have none of {}", first.len(), names(&missing));
+    Finding::fail("E3", saw, "Read more blocks, or the missing bands by a filter.")
 }
 
 /// A draw that depends on the seed and the pair alone.
@@ -213,6 +235,14 @@ mod tests {
     }
 
     #[test]
+    fn the_head_of_a_file_is_no_sample() {
+        let all: Vec<Candidate> = (0..60).map(|i| candidate(&format!("a{i}"), if i < 50 { 0.5 } else { 9.5 }, None)).collect();
+        let head = Queued { order: (0..60).collect(), basis: Basis::Draw { seed: 1 } };
+        let finding = e3(&all, &head, &bands(), 1, 50);
+        assert!(finding.failed() && finding.saw.contains("none of from 9"), "{finding:?}");
+    }
+
+    #[test]
     fn a_score_of_no_number_is_queued_all_the_same() {
         let all = [candidate("nan", f64::NAN, None), candidate("a", 1.0, Some(f64::NAN))];
         for order in QueueOrder::ALL {
@@ -247,11 +277,12 @@ mod tests {
         #[test]
         fn the_first_fifty_cover_every_band_that_has_a_block(candidates in any_candidates(), seed in any::<u64>()) {
             let of = |i: &usize| bands().index(candidates[*i].teacher);
-            let present: std::collections::BTreeSet<usize> = (0..candidates.len()).map(|i| of(&i)).collect();
+            let present: BTreeSet<usize> = (0..candidates.len()).map(|i| of(&i)).collect();
             for order in QueueOrder::ALL {
-                let first: std::collections::BTreeSet<usize> =
-                    queue(&candidates, order, &bands(), seed).order.iter().take(50).map(of).collect();
+                let queued = queue(&candidates, order, &bands(), seed);
+                let first: BTreeSet<usize> = queued.order.iter().take(50).map(of).collect();
                 prop_assert_eq!(&first, &present);
+                prop_assert!(!e3(&candidates, &queued, &bands(), seed, 50).failed());
             }
         }
     }

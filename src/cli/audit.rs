@@ -346,7 +346,13 @@ fn result_lines(found: &AuditResults) -> Vec<String> {
         }
         None => {
             let (low, high) = own.equal_interval;
-            format!("{} of {} blind repeats equal ({} to {}); κ is not defined yet", own.equal, own.repeats, percent(low), percent(high))
+            format!(
+                "{} of {} blind repeats equal ({} to {}); κ is not defined yet",
+                own.equal,
+                own.repeats,
+                percent(low),
+                percent(high)
+            )
         }
     });
     lines

@@ -41,13 +41,7 @@ impl Scope {
 
     /// The pairs of `all` that are in scope; `traced` are those with a trace of this teacher under any question,
     /// `sent_back` those whose trace a reviewer sent back.
-    pub fn select(
-        &self,
-        all: Vec<PairKey>,
-        traced: &HashSet<PairKey>,
-        sent_back: &HashSet<PairKey>,
-        seed: u64,
-    ) -> Vec<PairKey> {
+    pub fn select(&self, all: Vec<PairKey>, traced: &HashSet<PairKey>, sent_back: &HashSet<PairKey>, seed: u64) -> Vec<PairKey> {
         let takes = |pair: &PairKey| {
             self.profile.as_ref().is_none_or(|p| *p == pair.profile)
                 && match self.which {

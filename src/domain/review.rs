@@ -34,14 +34,8 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    pub const ALL: [Self; 6] = [
-        Self::Faithful,
-        Self::WrongProfile,
-        Self::WrongArticle,
-        Self::WrongOverlap,
-        Self::WrongCalibration,
-        Self::Unfaithful,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Faithful, Self::WrongProfile, Self::WrongArticle, Self::WrongOverlap, Self::WrongCalibration, Self::Unfaithful];
 
     pub fn id(self) -> &'static str {
         match self {
@@ -323,9 +317,13 @@ pub struct Reading {
 pub enum ReviewAct {
     Judged(Reading),
     /// What is to become of the rejected trace.
-    Remedied { choice: Remedy },
+    Remedied {
+        choice: Remedy,
+    },
     /// An earlier row does not count; it stays in the book.
-    Undone { entry: i64 },
+    Undone {
+        entry: i64,
+    },
 }
 
 /// A row of the audit's book. Rows are added and never changed.

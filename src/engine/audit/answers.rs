@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::{AuditDesk, Item};
 use crate::audit::{
-    Anatomy, Candidate, Consistency, Facts, Filter, Part, QueueOrder, Results, anatomy, names, queue,
+    Anatomy, Candidate, Consistency, Facts, Filter, Part, QueueOrder, Results, TARGET, anatomy, e3, names, queue,
 };
 use crate::domain::{
-    Author, Digest, MarkedSpan, PairKey, Profile, Remedy, ReviewSubject, SourceType, UnixMillis, Verdict, read_tolerant,
+    Author, Digest, Finding, MarkedSpan, PairKey, Profile, Remedy, ReviewSubject, SourceType, UnixMillis, Verdict, read_tolerant,
     split_think,
 };
 use crate::workspace::{Ledger, Workspace, WorkspaceError};
@@ -155,16 +155,7 @@ impl AuditDesk {
     /// The queue as it is asked for.
     pub fn queue(&self, workspace: &Workspace, ask: &AuditQueue) -> AuditIndex {
         let seed = workspace.config.seed;
-        let of_author = |item: &&Item| ask.author == Author::Teacher || item.answer.is_some();
-        let items: Vec<&Item> = self.items.iter().filter(of_author).collect();
-        let candidate = |item: &&Item| Candidate {
-            pair: item.head.pair.clone(),
-            teacher: item.head.teacher,
-            student: item.head.student,
-            student_failed: item.head.student_failed,
-            expected: item.expected,
-        };
-        let candidates: Vec<Candidate> = items.iter().map(candidate).collect();
+        let (items, candidates) = self.candidates(ask.author);
         let queued = queue(&candidates, ask.order, &workspace.recipe.bands, seed);
         let repeat = self.repeat(ask.author, seed);
         let (filter, filter_error) = match Filter::read(&ask.filter) {
@@ -187,6 +178,29 @@ impl AuditDesk {
             }
         }
         index
+    }
+
+    /// The blocks of one author, and what they are ordered by.
+    fn candidates(&self, author: Author) -> (Vec<&Item>, Vec<Candidate>) {
+        let of_author = |item: &&Item| author == Author::Teacher || item.answer.is_some();
+        let items: Vec<&Item> = self.items.iter().filter(of_author).collect();
+        let candidate = |item: &&Item| Candidate {
+            pair: item.head.pair.clone(),
+            teacher: item.head.teacher,
+            student: item.head.student,
+            student_failed: item.head.student_failed,
+            expected: item.expected,
+        };
+        let candidates = items.iter().map(candidate).collect();
+        (items, candidates)
+    }
+
+    /// What guard E3 sees of the queue that the console opens with.
+    pub(in super::super) fn e3(&self, workspace: &Workspace) -> Finding {
+        let (seed, bands) = (workspace.config.seed, &workspace.recipe.bands);
+        let (_, candidates) = self.candidates(Author::Teacher);
+        let queued = queue(&candidates, QueueOrder::default(), bands, seed);
+        e3(&candidates, &queued, bands, seed, TARGET)
     }
 
     fn row(&self, item: &Item, author: Author, repeat: Option<&ReviewSubject>) -> AuditRow {

@@ -139,7 +139,8 @@ pub(in super::super) fn remedy(
         Remedy::Fix { score, reason, .. } => fix(desk, workspace, ledger, &subject, score, &reason)?,
         Remedy::Retry { .. } => {
             let reading = desk.book.standing(&subject).map(|s| s.reading.clone());
-            let (verdict, note) = reading.map_or((Verdict::Unfaithful, String::new()), |r| (r.verdict, one_line(&r.note, REASON_CHARS)));
+            let (verdict, note) =
+                reading.map_or((Verdict::Unfaithful, String::new()), |r| (r.verdict, one_line(&r.note, REASON_CHARS)));
             let colon = if note.is_empty() { "" } else { ": " };
             Remedy::Retry { why: format!("a reviewer found it {verdict}{colon}{note}") }
         }
@@ -154,7 +155,9 @@ pub(in super::super) fn remedy(
                 .to_owned()
         }
         Remedy::Fix { .. } => "; it takes the trace's place at the next build".into(),
-        Remedy::Retry { .. } => "; plan it with 'stratos distill plan --only sent-back'. Nothing is bought before that plan is approved".into(),
+        Remedy::Retry { .. } => {
+            "; plan it with 'stratos distill plan --only sent-back'. Nothing is bought before that plan is approved".into()
+        }
     };
     Ok(format!("{pair}: the trace {}{next}", choice.words()))
 }
@@ -193,9 +196,7 @@ fn fix(
     }
     let reading = desk.reading(workspace, ledger, &subject.pair)?;
     let block = reading.as_ref().and_then(|r| r.block(Author::Teacher)).filter(|b| b.trace == subject.trace);
-    let keeps = |b: &super::AuditBlock| {
-        b.score.is_some_and(|was| argues_for(&b.think, was, rounded, &workspace.recipe.bands))
-    };
+    let keeps = |b: &super::AuditBlock| b.score.is_some_and(|was| argues_for(&b.think, was, rounded, &workspace.recipe.bands));
     Ok(Remedy::Fix { score: rounded, reason, keeps_think: block.is_some_and(keeps) })
 }
 

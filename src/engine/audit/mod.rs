@@ -112,11 +112,7 @@ impl AuditDesk {
             .book
             .standings()
             .into_iter()
-            .map(|(subject, standing)| Read {
-                subject,
-                standing,
-                current: is_todays(subject.author, &standing.reading.source),
-            })
+            .map(|(subject, standing)| Read { subject, standing, current: is_todays(subject.author, &standing.reading.source) })
             .collect();
         let of = |author: Author| {
             let own: Vec<_> = self.book.repeats().iter().filter(|r| r.subject.author == author).cloned().collect();

@@ -62,7 +62,11 @@ impl AuditDesk {
                 note: reading.note.clone(),
                 score: reading.score,
                 band: reading.score.map(|s| bands.name_of(s).to_owned()).unwrap_or_default(),
-                remedy: remedy.filter(|_| subject.author == crate::domain::Author::Teacher).map(Remedy::id).unwrap_or_default().into(),
+                remedy: remedy
+                    .filter(|_| subject.author == crate::domain::Author::Teacher)
+                    .map(Remedy::id)
+                    .unwrap_or_default()
+                    .into(),
                 fixed_score,
                 fixed_reason,
                 spans: reading.spans.clone(),

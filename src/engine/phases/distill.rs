@@ -223,8 +223,7 @@ fn finish(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure>
     let (profiles, articles) = selection(context)?;
     let teacher = wiring::teacher(&workspace)?;
     let returned = audit::returned(&audit::effects(&context.ledger)?);
-    let set =
-        PairSet::new(&workspace.recipe, &workspace.renderer, teacher.as_ref(), &profiles, &articles).returning(returned);
+    let set = PairSet::new(&workspace.recipe, &workspace.renderer, teacher.as_ref(), &profiles, &articles).returning(returned);
     let done = Distilled::of(&set, &context.ledger)?;
     if done.traces.is_empty() {
         return Err(Failure::new("no answer was kept", "Read the rejects in the Distill tab; every raw answer is stored."));

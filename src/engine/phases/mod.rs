@@ -49,7 +49,7 @@ pub(super) fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, 
         Phase::Dataset => dataset::run(context, input),
         Phase::Train => train::run(context, input),
         Phase::Validate => validate::run(context, input),
-        Phase::Audit => audit::run(context),
+        Phase::Audit => audit::run(context, input),
         Phase::Deploy => deploy::run(context),
     }
 }

@@ -34,8 +34,7 @@ use crate::tui::widgets::pane;
 /// The steps of a think block, in their order.
 const LABELS: [&str; 5] = ["PROFILE:", "RECOGNISE:", "SIGNALS:", "STRONGEST:", "MATCH:"];
 
-pub const TAB: Tab =
-    Tab { phase: Phase::Audit, pages: &["queue", "results"], actions: actions::ACTIONS, rows, draw, wants };
+pub const TAB: Tab = Tab { phase: Phase::Audit, pages: &["queue", "results"], actions: actions::ACTIONS, rows, draw, wants };
 
 /// The page of results.
 pub const RESULTS: usize = 1;
@@ -197,10 +196,7 @@ pub fn rows(look: &Look<'_>) -> usize {
 pub fn selected_text(look: &Look<'_>) -> Option<String> {
     let (reading, block) = (reading(look)?, block(look)?);
     let score = block.score.map_or_else(|| "no score".to_owned(), |s| format!("{s:.1}"));
-    Some(format!(
-        "{}\n{}\n\n{}\n{} {score}: {}",
-        reading.pair, reading.title.text, block.think, block.author, block.reason
-    ))
+    Some(format!("{}\n{}\n\n{}\n{} {score}: {}", reading.pair, reading.title.text, block.think, block.author, block.reason))
 }
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {

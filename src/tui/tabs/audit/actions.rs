@@ -19,9 +19,13 @@ use crate::tui::overlays::{Overlay, Step};
 use crossterm::event::KeyCode;
 
 pub const ACTIONS: &[Action] = &[
-    free("audit-faithful", &[Chord::char('y')], "faithful", "Faithful: read right, and the score follows. Then the next.", |app| {
-        judge(app, Verdict::Faithful)
-    })
+    free(
+        "audit-faithful",
+        &[Chord::char('y')],
+        "faithful",
+        "Faithful: read right, and the score follows. Then the next.",
+        |app| judge(app, Verdict::Faithful),
+    )
     .shown()
     .when(can_judge)
     .on(Phase::Audit),
@@ -59,7 +63,10 @@ pub const ACTIONS: &[Action] = &[
         .shown()
         .when(can_undo)
         .on(Phase::Audit),
-    free("audit-note", &[Chord::char('n')], "note", "Write a note to the verdict.", note).shown().when(can_judge).on(Phase::Audit),
+    free("audit-note", &[Chord::char('n')], "note", "Write a note to the verdict.", note)
+        .shown()
+        .when(can_judge)
+        .on(Phase::Audit),
     free("audit-mark", &[Chord::char('m')], "mark", "Mark parts of the block, each with what is wrong there.", mark)
         .shown()
         .when(can_mark)
@@ -98,7 +105,8 @@ pub const ACTIONS: &[Action] = &[
     )
     .when(can_move)
     .on(Phase::Audit),
-    free("audit-order", &[Chord::char('S')], "order", "Next order: disagreement, uncertainty, random.", next_order).on(Phase::Audit),
+    free("audit-order", &[Chord::char('S')], "order", "Next order: disagreement, uncertainty, random.", next_order)
+        .on(Phase::Audit),
     free("audit-fix", &[Chord::char('=')], "fix score", "Give the rejected trace's pair a score of your own.", fix)
         .when(can_remedy)
         .on(Phase::Audit),
@@ -341,7 +349,10 @@ fn next_order(app: &mut App) -> Effects {
 fn can_remedy(app: &App) -> Ready {
     on_queue(app)?;
     let look = app.look();
-    need(look.own.audit.author == Author::Teacher, "only a trace of the teacher's is in the dataset; a student's verdict changes nothing")?;
+    need(
+        look.own.audit.author == Author::Teacher,
+        "only a trace of the teacher's is in the dataset; a student's verdict changes nothing",
+    )?;
     let rejected = block(&look).and_then(|b| b.standing.as_ref()).is_some_and(|s| s.verdict.rejects());
     need(rejected, "the block on the screen is not rejected")
 }

@@ -76,7 +76,11 @@ fn head(look: &Look<'_>, found: &AuditReading, columns: u16) -> Vec<Line<'static
         None => ("·", Role::Strong, "unread".to_owned()),
         Some(s) if s.verdict.rejects() => {
             let remedy = s.remedy.as_ref().map(|r| format!("; it {}", r.words())).unwrap_or_default();
-            (s.verdict.glyph(), Role::Bad, format!("{}{}", s.verdict, if author == Author::Teacher { remedy } else { String::new() }))
+            (
+                s.verdict.glyph(),
+                Role::Bad,
+                format!("{}{}", s.verdict, if author == Author::Teacher { remedy } else { String::new() }),
+            )
         }
         Some(s) => (s.verdict.glyph(), Role::Good, s.verdict.to_string()),
     };

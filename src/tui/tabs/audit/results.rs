@@ -10,7 +10,7 @@ use crate::tui::tabs::Look;
 use crate::tui::tabs::common::sentence;
 use crate::tui::theme::Role;
 use crate::tui::widgets::pane::pane;
-use crate::tui::widgets::text::{page, pad, pad_left, wrapped};
+use crate::tui::widgets::text::{pad, pad_left, page, wrapped};
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
     let Some(Answer::AuditResults(found)) = look.shelf.get(&Query::AuditResults) else {
@@ -49,7 +49,10 @@ fn author_lines(look: &Look<'_>, found: &AuthorResults, columns: usize) -> Vec<L
         return lines;
     }
     let heads: String = HEADS.iter().map(|h| format!(" {}", pad_left(h, KIND))).collect();
-    lines.push(Line::styled(format!("{}{}{heads}  faithful (95 %)", pad("", name_width(columns)), pad_left("n", COUNT)), style(Role::Dim)));
+    lines.push(Line::styled(
+        format!("{}{}{heads}  faithful (95 %)", pad("", name_width(columns)), pad_left("n", COUNT)),
+        style(Role::Dim),
+    ));
     lines.extend(found.bands.iter().map(|r| row(look, r, columns)));
     lines.push(row(look, &found.all, columns));
     lines.push(Line::styled("by reader", style(Role::Dim)));
@@ -111,7 +114,8 @@ mod tests {
 
     #[test]
     fn an_agreement_is_shown_with_its_interval_and_its_number() {
-        let own = Consistency { repeats: 6, equal: 5, kappa: Some(0.75), kappa_interval: Some((0.3, 1.0)), ..Consistency::default() };
+        let own =
+            Consistency { repeats: 6, equal: 5, kappa: Some(0.75), kappa_interval: Some((0.3, 1.0)), ..Consistency::default() };
         let words = consistency_words(&own);
         assert!(words.contains("κ 0.75 (0.30 to 1.00), n = 6, few") && words.contains("5 of 6 equal"), "{words}");
         let none = Consistency { repeats: 2, equal: 2, ..Consistency::default() };

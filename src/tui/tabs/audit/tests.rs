@@ -132,9 +132,8 @@ fn queue(author: Author) -> Query {
 fn answers() -> Vec<(Query, Answer)> {
     let mut answers = vec![(queue(Author::Teacher), Answer::AuditQueue(Arc::new(index(rows()))))];
     answers.push((queue(Author::Student), Answer::AuditQueue(Arc::new(index(vec![rows().remove(0)])))));
-    answers.extend(["a1", "a2", "a3", "a4"].map(|id| {
-        (Query::AuditReading(pair(id)), Answer::AuditReading(Arc::new(article(id))))
-    }));
+    answers
+        .extend(["a1", "a2", "a3", "a4"].map(|id| (Query::AuditReading(pair(id)), Answer::AuditReading(Arc::new(article(id))))));
     answers
 }
 
@@ -216,7 +215,9 @@ fn nothing_is_drawn_that_could_move_the_cursor_and_no_size_panics() {
                     let text = stage.text(HERE, size);
                     assert!(!text.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "{text}");
                 }
-                for size in [(1, 1), (2, 2), (3, 3), (5, 1), (1, 9), (13, 7), (40, 4), (59, 5), (60, 6), (99, 12), (149, 3), (150, 9)] {
+                for size in
+                    [(1, 1), (2, 2), (3, 3), (5, 1), (1, 9), (13, 7), (40, 4), (59, 5), (60, 6), (99, 12), (149, 3), (150, 9)]
+                {
                     stage.text(HERE, size);
                 }
             }
@@ -230,7 +231,8 @@ fn while_the_library_reads_a_sentence_stands_there() {
     assert!(Stage::of(&snapshot(), &tab).text(HERE, (80, 24)).contains("Laying the think blocks out"));
     let only_queue = Stage::of(&snapshot(), &tab).answered(&queue(Author::Teacher), Answer::AuditQueue(Arc::new(index(rows()))));
     assert!(only_queue.text(HERE, (80, 24)).contains("Reading the block"));
-    let empty = Stage::of(&snapshot(), &tab).answered(&queue(Author::Teacher), Answer::AuditQueue(Arc::new(AuditIndex::default())));
+    let empty =
+        Stage::of(&snapshot(), &tab).answered(&queue(Author::Teacher), Answer::AuditQueue(Arc::new(AuditIndex::default())));
     assert!(empty.text(HERE, (80, 24)).contains("There is no think block to read yet"));
 }
 
