@@ -230,10 +230,12 @@ fn console(root: &std::path::Path) -> Result<ExitCode> {
         crate::workspace::shipped_theme(workspace.root(), &workspace.config.theme)?.as_deref(),
     )?;
     let keymap = tui::keymap::Keymap::new(&workspace.config.keys)?;
+    let session = workspace.state_dir("")?.join("console.json");
+    let options = tui::TuiOptions { theme, keymap, mouse: workspace.config.mouse, session: Some(session) };
     let reading = Reading::start(&workspace)?;
     let (engine, handle) = Engine::start(workspace, Arc::new(SystemClock))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(tui::run(handle, reading, tui::TuiOptions { theme, keymap }));
+    let ended = runtime.block_on(tui::run(handle, reading, options));
     drop(runtime);
     engine.join();
     ended?;

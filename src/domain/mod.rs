@@ -18,6 +18,7 @@ mod money;
 mod phase;
 mod prism;
 mod profile;
+mod profile_draft;
 pub mod recipe;
 mod render;
 mod review;
@@ -39,6 +40,7 @@ pub use money::Usd;
 pub use phase::{Phase, PhaseState};
 pub use prism::{Prism, Signal, SignalKind, Weight};
 pub use profile::{Motivation, Profile, ProfileError, ProfileRow, Seniority};
+pub use profile_draft::{lint, read_draft, write_draft};
 pub use recipe::Recipe;
 pub use render::{ChatMessage, Form, Renderer, Role, StudentPrompt, TeacherPrompt, WriterRequest};
 pub use review::{

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::audit::Judgement;
 use super::errand::Errand;
-use crate::domain::{Article, Author, Digest, PairKey, Phase, ProfileId, Remedy, SourceType, Usd};
+use crate::domain::{Article, ArticleId, Author, Digest, PairKey, Phase, Profile, ProfileId, Remedy, SourceType, Usd};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "command")]
@@ -57,6 +57,8 @@ pub enum Command {
     },
     Pause,
     Resume,
+    /// Saves the training that runs at its next step, and goes on.
+    Checkpoint,
     /// Finishes the current unit of work, saves, and ends the job.
     Stop,
     /// Says what is right or wrong with a think block after reading it. A rejected trace of the teacher's leaves the
@@ -77,6 +79,19 @@ pub enum Command {
     /// Writes every verdict to a file, CSV or JSON lines by its ending.
     ExportVerdicts {
         path: PathBuf,
+    },
+    /// Stores a reader: a new one, or another text of one that is there.
+    SaveProfile {
+        profile: Box<Profile>,
+    },
+    /// Takes a reader out of the workspace; what was bought for it stays.
+    RemoveProfile {
+        id: ProfileId,
+    },
+    /// Gives articles another source type.
+    SetSourceType {
+        articles: Vec<ArticleId>,
+        source_type: SourceType,
     },
     ImportArticles {
         path: PathBuf,
@@ -120,11 +135,15 @@ impl Command {
             Self::Override { .. } => "override",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::Checkpoint => "checkpoint",
             Self::Stop => "stop",
             Self::Judge { .. } => "judge",
             Self::Remedy { .. } => "remedy",
             Self::UndoVerdict { .. } => "undo",
             Self::ExportVerdicts { .. } => "export verdicts",
+            Self::SaveProfile { .. } => "save reader",
+            Self::RemoveProfile { .. } => "remove reader",
+            Self::SetSourceType { .. } => "set source type",
             Self::ImportArticles { .. } => "import articles",
             Self::ImportProfiles { .. } => "import profiles",
             Self::ShowMask { .. } => "show mask",

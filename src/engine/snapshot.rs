@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use super::event::{ApprovalRequest, Level};
 use super::labels::LabelSourceView;
+pub use super::memory::{GpuView, MachineHistory, MemoryView};
 use super::sealing::SealView;
+pub use super::train_view::{BandDraw, Pace, SampleRound, SampleView, TrainView, Warning};
 use crate::distill::{Estimate, Receipt};
 use crate::domain::{Digest, PairKey, Phase, PhaseState, Profile, UnixMillis, Usd};
 use crate::guards::Finding;
@@ -22,6 +24,8 @@ pub struct Snapshot {
     /// Counts up whenever a phase's rows may have changed: what the library answered before is then old.
     pub revisions: [u64; 8],
     pub job: Option<JobView>,
+    /// Jobs that have ended since the engine began, newest last.
+    pub jobs: Arc<Vec<JobView>>,
     /// What the engine waits for, if it does.
     pub approval: Option<ApprovalRequest>,
     pub profiles: Arc<Vec<ProfileView>>,
@@ -37,7 +41,7 @@ pub struct Snapshot {
     pub findings: Arc<Vec<FindingView>>,
     /// Newest last.
     pub log: Arc<Vec<LogLine>>,
-    pub memory: MemoryView,
+    pub memory: Arc<MemoryView>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -267,25 +271,6 @@ pub struct MaskView {
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct TrainView {
-    pub run: Option<String>,
-    pub parameters: u64,
-    pub total_steps: u64,
-    /// (step, loss)
-    pub loss: Vec<(u64, f64)>,
-    pub eval_loss: Vec<(u64, f64)>,
-    pub lr: f64,
-    pub grad_norm: f64,
-    pub tokens_per_second: f64,
-    pub epoch: usize,
-    pub resumed_from: Option<u64>,
-    pub best: Option<(u64, f64)>,
-    pub checkpoints: Vec<u64>,
-    pub stopped_early: bool,
-    pub seconds_per_step: f64,
-}
-
-#[derive(Debug, Clone, Default, Serialize)]
 pub struct ValidateView {
     /// Model, runtime and rows these numbers belong to; `None`: no evaluation yet.
     pub subject: Option<String>,
@@ -392,15 +377,4 @@ pub struct LogLine {
     pub at: UnixMillis,
     pub level: Level,
     pub text: String,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct MemoryView {
-    /// Bytes in use on the machine, and in all.
-    pub used: u64,
-    pub total: u64,
-    /// Bytes this process holds.
-    pub process: u64,
-    /// Share of all cores this process uses, 0 to 1.
-    pub cpu: f32,
 }

@@ -16,10 +16,13 @@ use super::snapshot::{JobState, JobView, LogLine, PhaseView, Snapshot};
 use super::state::{self, Standing};
 use super::{memory, scoring, views};
 use crate::domain::{Article, Clock, Digest, Phase, PhaseState, ProfileId, UnixMillis, Usd, one_line};
-use crate::workspace::{Ledger, PhaseRecord, Workspace, WorkspaceError};
+use crate::workspace::{Backend, Ledger, PhaseRecord, Workspace, WorkspaceError};
 
 /// Lines of log that a snapshot carries.
 const LOG_LINES: usize = 500;
+
+/// Ended jobs that a snapshot carries.
+const JOBS_KEPT: usize = 50;
 
 /// How often memory is looked at while a job runs; never when idle.
 const TICK: Duration = Duration::from_secs(1);
@@ -145,7 +148,7 @@ impl Supervisor {
                         }
                     }
                 }
-                _ = tick.tick(), if self.job.is_some() => self.snapshot.memory = self.memory.read(),
+                _ = tick.tick(), if self.job.is_some() => self.look_at_machine(),
             }
             self.publish();
         }
@@ -158,6 +161,12 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    fn look_at_machine(&mut self) {
+        let training = self.job.as_ref().is_some_and(|job| job.phase == Phase::Train);
+        let children = training && self.workspace.config.train.backend == Backend::External;
+        self.memory.read(Arc::make_mut(&mut self.snapshot.memory), children);
     }
 
     fn publish(&self) {
@@ -211,6 +220,13 @@ impl Supervisor {
                 self.ask_job(JobState::Running, JobControl::resume);
                 Ok(())
             }
+            Command::Checkpoint => {
+                match self.job.as_ref().filter(|job| job.phase == Phase::Train) {
+                    Some(job) => job.control.checkpoint(),
+                    None => self.emit(Event::Log { level: Level::Warn, text: "no training runs that could be saved".into() }),
+                }
+                Ok(())
+            }
             Command::Stop => {
                 self.run = None;
                 self.ask_job(JobState::Stopping, JobControl::stop);
@@ -220,6 +236,9 @@ impl Supervisor {
             Command::Remedy { pair, choice } => self.remedy(&pair, choice),
             Command::UndoVerdict { pair, author } => self.undo_verdict(pair.as_ref(), author),
             Command::ExportVerdicts { path } => self.export_verdicts(&path),
+            Command::SaveProfile { profile } => self.save_profile(&profile),
+            Command::RemoveProfile { id } => self.remove_profile(&id),
+            Command::SetSourceType { articles, source_type } => self.set_source_type(&articles, source_type),
             Command::ImportArticles { path, limit } => {
                 let import = super::imports::articles(&mut self.ledger, &path, limit)?;
                 self.imported(Phase::Articles, import)
@@ -345,6 +364,7 @@ impl Supervisor {
             then,
         });
         self.job = Some(LiveJob { phase, input: input.clone(), control, started: now });
+        Arc::make_mut(&mut self.snapshot.memory).peak = 0;
         self.emit(Event::PhaseStarted { phase });
         self.refresh_states()?;
         job::spawn(context, input)
@@ -376,7 +396,9 @@ impl Supervisor {
             }
             JobMessage::Refresh(phase) => self.refresh_view(phase),
             JobMessage::Train(update) => {
-                Arc::make_mut(&mut self.snapshot.train).apply(update);
+                for text in Arc::make_mut(&mut self.snapshot.train).apply(update, now) {
+                    self.emit(Event::Log { level: Level::Warn, text });
+                }
                 Ok(())
             }
             JobMessage::Planned(plan) => {
@@ -460,8 +482,15 @@ impl Supervisor {
     }
 
     fn set_job_state(&mut self, state: JobState) {
+        let now = self.clock.now();
         if let Some(view) = &mut self.snapshot.job {
-            view.state = state;
+            (view.state, view.heartbeat) = (state, now);
+            if !view.state.is_live() {
+                let jobs = Arc::make_mut(&mut self.snapshot.jobs);
+                jobs.push(view.clone());
+                let surplus = jobs.len().saturating_sub(JOBS_KEPT);
+                jobs.drain(..surplus);
+            }
         }
     }
 

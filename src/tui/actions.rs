@@ -108,7 +108,7 @@ impl Action {
 const BEFORE_THE_TABS: usize = 7;
 
 /// What can be done on every tab, in the order of the help and of the footer.
-static EVERYWHERE: [Action; 32] = [
+static EVERYWHERE: [Action; 36] = [
     free("approve", &[Chord::char('a')], "approve", "Read and approve what the engine waits for.", acts::approve)
         .shown()
         .when(acts::can_approve),
@@ -160,6 +160,8 @@ static EVERYWHERE: [Action; 32] = [
         acts::page_down,
     ),
     free("page-up", &[Chord::ctrl('u'), Chord::key(KeyCode::PageUp)], "page up", "Ten rows or lines up.", acts::page_up),
+    free("narrower", &[Chord::char('<')], "narrower", "Give the list less room, and the details more.", acts::narrower),
+    free("wider", &[Chord::char('>')], "wider", "Give the list more room, and the details less.", acts::wider),
     free("top", &[Chord::char('g'), Chord::key(KeyCode::Home)], "top", "First row or line.", acts::top),
     free("bottom", &[Chord::char('G'), Chord::key(KeyCode::End)], "bottom", "Last row.", acts::bottom),
     free("tab-next", &[Chord::key(KeyCode::Tab)], "next tab", "Next tab.", acts::tab_next),
@@ -172,6 +174,8 @@ static EVERYWHERE: [Action; 32] = [
     free("tab-6", &[Chord::char('6')], "validate", "Validate: how good the student is.", |app| acts::go(app, 5)),
     free("tab-7", &[Chord::char('7')], "audit", "Audit: think blocks to read and judge.", |app| acts::go(app, 6)),
     free("tab-8", &[Chord::char('8')], "deploy", "Deploy: releases, and scoring with one.", |app| acts::go(app, 7)),
+    free("log", &[Chord::char('L')], "log", "Jobs, and all the engine said: levels, filter, follow.", acts::log).shown(),
+    free("welcome", &[Chord::key(KeyCode::F(1))], "welcome", "The eight phases in one screen.", acts::welcome),
     free("help", &[Chord::char('?')], "help", "This list; type to search it.", acts::help).shown(),
     free("palette", &[Chord::char(':')], "commands", "Find an action by its name and do it.", acts::palette).shown(),
     free("quit", &[Chord::char('q'), Chord::ctrl('c')], "quit", "Leave; asks first while a job runs.", acts::quit).shown(),

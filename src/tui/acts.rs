@@ -5,7 +5,8 @@
 use super::app::App;
 use super::msg::Effect;
 use super::overlays::{
-    Overlay, Step, approval::Approval, confirm::Confirm, filter, help as help_list, palette as command_list, reason::Reason,
+    Overlay, Step, approval::Approval, confirm::Confirm, filter, help as help_list, log::LogPane, palette as command_list,
+    reason::Reason, welcome::Welcome,
 };
 use super::select::selected_example;
 use super::tabs::{TABS, audit};
@@ -54,6 +55,16 @@ pub fn bottom(app: &mut App) -> Effects {
 
 fn moved(app: &mut App, by: i32) -> Effects {
     app.shift(by);
+    Vec::new()
+}
+
+pub fn narrower(app: &mut App) -> Effects {
+    app.tab_mut().share = app.tab().share.moved(-5);
+    Vec::new()
+}
+
+pub fn wider(app: &mut App) -> Effects {
+    app.tab_mut().share = app.tab().share.moved(5);
     Vec::new()
 }
 
@@ -116,6 +127,14 @@ pub fn filter(app: &mut App) -> Effects {
 
 pub fn help(app: &mut App) -> Effects {
     app.open(Overlay::Help(help_list::Help::default()))
+}
+
+pub fn log(app: &mut App) -> Effects {
+    app.open(Overlay::Log(LogPane::default()))
+}
+
+pub fn welcome(app: &mut App) -> Effects {
+    app.open(Overlay::Welcome(Welcome))
 }
 
 pub fn palette(app: &mut App) -> Effects {

@@ -7,17 +7,20 @@ use std::sync::Arc;
 
 use crossterm::event::KeyEvent;
 
+use super::hits::Hit;
 use super::keymap::Keymap;
 use super::keys::is_interrupt;
-use super::msg::{Effect, Msg};
-use super::overlays::{Overlay, Step, approval::Approval};
+use super::msg::{Effect, Msg, Pointing};
+use super::overlays::{Overlay, Step, approval::Approval, welcome::Welcome};
+use super::session::Session;
 use super::shelf::Shelf;
 use super::tabs::{Look, Own, TABS, Tab, TabState, audit};
 use super::theme::Theme;
 use super::toasts::{Toast, Toasts, told};
+use super::widgets::pane::Share;
 use super::{actions, acts};
-use crate::domain::{Digest, Phase, UnixMillis};
-use crate::engine::{Command, JobView, Snapshot};
+use crate::domain::{Digest, Phase, UnixMillis, safe_text};
+use crate::engine::{ArticleSort, Command, JobView, Snapshot};
 
 /// Scrolling further than any detail is long would make scrolling back feel dead.
 const MAX_SCROLL: u16 = 2000;
@@ -38,6 +41,8 @@ pub struct App {
     report_seen: Option<Digest>,
     /// Quits as soon as the job has saved.
     leaving: bool,
+    /// The welcome was on the screen, now or in an earlier session.
+    welcomed: bool,
 }
 
 impl App {
@@ -55,6 +60,7 @@ impl App {
             now: UnixMillis(0),
             report_seen: None,
             leaving: false,
+            welcomed: false,
         }
     }
 
@@ -65,6 +71,18 @@ impl App {
         self
     }
 
+    /// Where the operator was the last time.
+    #[must_use]
+    pub fn with_session(mut self, session: &Session) -> Self {
+        self.show_tab(session.tab);
+        for (tab, memory) in self.tabs.iter_mut().zip(&session.tabs) {
+            (tab.page, tab.filter, tab.share) = (memory.page, memory.filter.clone(), memory.share);
+        }
+        self.own.articles.sort = ArticleSort::ALL.get(session.article_sort).copied().unwrap_or_default();
+        self.welcomed = session.welcomed;
+        self
+    }
+
     pub fn update(&mut self, msg: Msg) -> Vec<Effect> {
         let mut effects = match msg {
             Msg::Key(key) => self.key(&key),
@@ -72,6 +90,7 @@ impl App {
                 Some(Step::Filter(filter)) => self.set_filter(filter),
                 _ => Vec::new(),
             },
+            Msg::Mouse(pointing) => self.point(pointing),
             Msg::Resize => Vec::new(),
             Msg::Snapshot(snapshot) => self.take(snapshot),
             Msg::Event(event) => {
@@ -84,6 +103,7 @@ impl App {
                 self.shelf.put(&query, answer);
                 Vec::new()
             }
+            Msg::Edited(edited) => self.edited(edited),
             Msg::Tick(now) => {
                 self.now = now;
                 self.toasts.expire(now);
@@ -104,7 +124,8 @@ impl App {
 
     /// What the tab on the screen has to ask the library now.
     fn wanted(&mut self) -> impl Iterator<Item = Effect> + use<> {
-        let wanted = (self.spec().wants)(&self.look());
+        let mut wanted = (self.spec().wants)(&self.look());
+        wanted.extend(self.overlays.iter().flat_map(Overlay::wants));
         self.shelf.missing(wanted, &self.snapshot.revisions).into_iter().map(Effect::Ask)
     }
 
@@ -122,6 +143,27 @@ impl App {
         }
     }
 
+    /// Dialogs hear keys alone.
+    fn point(&mut self, pointing: Pointing) -> Vec<Effect> {
+        if !self.overlays.is_empty() {
+            return Vec::new();
+        }
+        match pointing {
+            Pointing::Wheel(lines) => self.shift(lines),
+            Pointing::Pull(hundredths) => self.tab_mut().share = Share::new(hundredths),
+            Pointing::Click(Hit::Tab(tab)) => self.show_tab(tab),
+            Pointing::Click(Hit::Page(page)) => self.show_page(page),
+            Pointing::Click(Hit::Row(row)) => {
+                let tab = self.tab_mut();
+                (tab.selected, tab.scroll, tab.detail) = (row, 0, false);
+            }
+            Pointing::Click(Hit::Detail) => self.tab_mut().detail = true,
+            Pointing::Click(Hit::Divider { .. }) => {}
+            Pointing::Click(Hit::Act(id)) => return actions::by_id(id).map_or_else(Vec::new, |action| self.perform(action)),
+        }
+        Vec::new()
+    }
+
     fn step(&mut self, top: Overlay, step: Step) -> Vec<Effect> {
         match step {
             Step::Stay => self.overlays.push(top),
@@ -129,6 +171,10 @@ impl App {
             Step::Send(command) => return self.ask(command),
             Step::Act(action) => return self.perform(action),
             Step::Leave => return self.leave(),
+            Step::Outside(text) => {
+                self.overlays.push(top);
+                return vec![Effect::Edit(text)];
+            }
             Step::Filter(filter) => {
                 self.overlays.push(top);
                 return self.set_filter(filter);
@@ -151,6 +197,16 @@ impl App {
         }
     }
 
+    /// What the operator's own editor made of the draft goes on in ours, beside what changed.
+    fn edited(&mut self, edited: Result<String, String>) -> Vec<Effect> {
+        match (edited, self.overlays.last_mut()) {
+            (Ok(text), Some(Overlay::Editor(editor))) => *editor = editor.continued(&safe_text(&text)),
+            (Ok(_), _) => {}
+            (Err(why), _) => self.say(Toast::error(why)),
+        }
+        Vec::new()
+    }
+
     fn ask(&mut self, command: Command) -> Vec<Effect> {
         self.say(Toast::info(format!("asked: {}", command.label()), self.now));
         vec![Effect::Send(command)]
@@ -168,6 +224,7 @@ impl App {
 
     fn take(&mut self, snapshot: Arc<Snapshot>) -> Vec<Effect> {
         self.snapshot = snapshot;
+        self.greet();
         let wanted = self.snapshot.approval.as_ref();
         let old = |overlay: &Overlay| matches!(overlay, Overlay::Approval(Approval { request, .. }) if Some(request) != wanted);
         if self.overlays.iter().any(old) {
@@ -175,6 +232,15 @@ impl App {
             self.say(Toast::error("what waits for approval has changed; look at it again"));
         }
         if self.leaving && self.live_job().is_none() { vec![Effect::Quit] } else { Vec::new() }
+    }
+
+    /// A workspace in which nothing has run is explained once.
+    fn greet(&mut self) {
+        let fresh = self.snapshot.complete && self.snapshot.phases.iter().all(|phase| phase.headline.is_empty());
+        if fresh && !self.welcomed && self.overlays.is_empty() {
+            self.overlays.push(Overlay::Welcome(Welcome));
+        }
+        self.welcomed |= self.snapshot.complete;
     }
 
     fn set_filter(&mut self, filter: String) -> Vec<Effect> {
@@ -267,6 +333,14 @@ impl App {
 
     pub fn tab(&self) -> &TabState {
         &self.tabs[self.current]
+    }
+
+    pub fn tab_at(&self, index: usize) -> &TabState {
+        &self.tabs[index]
+    }
+
+    pub fn welcomed(&self) -> bool {
+        self.welcomed
     }
 
     pub fn tab_mut(&mut self) -> &mut TabState {

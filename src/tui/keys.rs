@@ -116,6 +116,12 @@ pub enum DialogKey {
     Previous,
     Left,
     Right,
+    /// Ctrl-S.
+    Save,
+    /// Ctrl-O: to the operator's own editor.
+    Outside,
+    /// Ctrl-T: the other view.
+    Switch,
     Other,
 }
 
@@ -131,6 +137,9 @@ pub fn dialog(key: &KeyEvent) -> DialogKey {
         KeyCode::BackTab => DialogKey::Previous,
         KeyCode::Left => DialogKey::Left,
         KeyCode::Right => DialogKey::Right,
+        _ if Chord::ctrl('s').matches(key) => DialogKey::Save,
+        _ if Chord::ctrl('o').matches(key) => DialogKey::Outside,
+        _ if Chord::ctrl('t').matches(key) => DialogKey::Switch,
         _ => DialogKey::Other,
     }
 }

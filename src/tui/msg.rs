@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crossterm::event::KeyEvent;
 
+use super::hits::Hit;
 use crate::domain::UnixMillis;
 use crate::engine::{Answered, Command, Event, Query, Snapshot};
 
@@ -13,6 +14,8 @@ use crate::engine::{Answered, Command, Event, Query, Snapshot};
 pub enum Msg {
     /// A press; releases and repeats-as-release are filtered before.
     Key(KeyEvent),
+    /// The mouse, and what it points at.
+    Mouse(Pointing),
     /// Bracketed paste; only text inputs take it.
     Paste(String),
     Resize,
@@ -20,9 +23,21 @@ pub enum Msg {
     Event(Event),
     /// The library has answered.
     Answered(Answered),
+    /// The operator's own editor has ended.
+    Edited(Result<String, String>),
     Tick(UnixMillis),
     /// The engine's thread is gone; nothing that is asked will happen.
     EngineGone,
+}
+
+/// What the mouse did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pointing {
+    Click(Hit),
+    /// Lines down; negative: up.
+    Wheel(i32),
+    /// The line between list and detail is pulled to hundredths of the width.
+    Pull(u16),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +45,8 @@ pub enum Effect {
     Send(Command),
     /// Asks the library; the answer comes as a message.
     Ask(Query),
+    /// Opens this text in the operator's own editor.
+    Edit(String),
     Quit,
     /// Puts text on the clipboard of the operator's terminal (OSC 52).
     Copy(String),

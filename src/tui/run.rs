@@ -6,7 +6,7 @@
 use std::io;
 use std::time::Duration;
 
-use crossterm::event::{Event as TermEvent, EventStream, KeyEventKind};
+use crossterm::event::{Event as TermEvent, EventStream, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
 use futures_util::StreamExt as _;
 use thiserror::Error;
 use tokio::select;
@@ -16,8 +16,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::TuiOptions;
 use super::app::App;
+use super::external;
+use super::hits;
 use super::keys::is_suspend;
-use super::msg::{Effect, Msg};
+use super::msg::{Effect, Msg, Pointing};
+use super::session::Keeper;
 use super::terminal::Screen;
 use crate::domain::{Clock as _, SystemClock};
 use crate::engine::{EngineHandle, Reading};
@@ -38,17 +41,14 @@ pub async fn run(handle: EngineHandle, mut reading: Reading, options: TuiOptions
     let mut snapshot = handle.snapshot();
     let mut events = handle.events();
     let mut engine_lives = true;
-    let mut screen = Screen::enter()?;
+    let mut screen = Screen::enter(options.mouse)?;
     let mut keys = EventStream::new();
+    let mut keeper = Keeper::new(options.session);
     let first = snapshot.borrow_and_update().clone();
-    let mut app = App::new(first, options.theme).with_keys(options.keymap);
+    let mut app = App::new(first, options.theme).with_keys(options.keymap).with_session(keeper.session());
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    for effect in app.update(Msg::Tick(SystemClock.now())) {
-        if let Effect::Ask(query) = effect {
-            reading.ask(query);
-        }
-    }
+    asks(&reading, app.update(Msg::Tick(SystemClock.now())));
     screen.draw(&app)?;
     let mut drawn = Instant::now();
     let mut dirty = false;
@@ -120,6 +120,14 @@ pub async fn run(handle: EngineHandle, mut reading: Reading, options: TuiOptions
                 Effect::Quit => return Ok(()),
                 Effect::Copy(text) => Screen::copy(&text)?,
                 Effect::Ask(query) => reading.ask(query),
+                Effect::Edit(text) => {
+                    // The stream would eat what is typed into the editor.
+                    drop(keys);
+                    let edited = screen.outside(|| external::edit(&text))?;
+                    keys = EventStream::new();
+                    let asked = app.update(Msg::Edited(edited));
+                    asks(&reading, asked);
+                }
                 Effect::Send(command) => {
                     if !handle.send(command) {
                         app.update(Msg::EngineGone);
@@ -127,6 +135,7 @@ pub async fn run(handle: EngineHandle, mut reading: Reading, options: TuiOptions
                 }
             }
         }
+        keeper.keep(&app);
         dirty = true;
         if urgent {
             screen.draw(&app)?;
@@ -137,12 +146,39 @@ pub async fn run(handle: EngineHandle, mut reading: Reading, options: TuiOptions
     Ok(())
 }
 
+/// Of effects that can only be questions to the library.
+fn asks(reading: &Reading, effects: Vec<Effect>) {
+    for effect in effects {
+        if let Effect::Ask(query) = effect {
+            reading.ask(query);
+        }
+    }
+}
+
 /// What of the terminal's events concerns the console.
 fn read(event: TermEvent) -> Option<Msg> {
     match event {
         TermEvent::Key(key) if key.kind == KeyEventKind::Press => Some(Msg::Key(key)),
+        TermEvent::Mouse(mouse) => pointing(mouse).map(Msg::Mouse),
         TermEvent::Paste(text) => Some(Msg::Paste(text)),
         TermEvent::Resize(..) => Some(Msg::Resize),
+        _ => None,
+    }
+}
+
+/// Rows that one notch of the wheel moves by.
+const NOTCH: i32 = 3;
+
+/// What a mouse event means on the screen that was drawn last.
+fn pointing(mouse: MouseEvent) -> Option<Pointing> {
+    match mouse.kind {
+        MouseEventKind::ScrollDown => Some(Pointing::Wheel(NOTCH)),
+        MouseEventKind::ScrollUp => Some(Pointing::Wheel(-NOTCH)),
+        MouseEventKind::Down(MouseButton::Left) => hits::at(mouse.column, mouse.row).map(Pointing::Click),
+        MouseEventKind::Drag(MouseButton::Left) => hits::divider().map(|(left, width)| {
+            let column = u32::from(mouse.column.saturating_sub(left)) * 100;
+            Pointing::Pull((column / u32::from(width.max(1))).min(100) as u16)
+        }),
         _ => None,
     }
 }

@@ -56,12 +56,14 @@ struct Row {
 #[derive(Debug, Clone)]
 pub struct Theme {
     styles: BTreeMap<Role, Style>,
+    ascii: bool,
 }
 
-const SHIPPED: [(&str, &str); 4] = [
+const SHIPPED: [(&str, &str); 5] = [
     ("dark", include_str!("../../themes/dark.toml")),
     ("light", include_str!("../../themes/light.toml")),
     ("high-contrast", include_str!("../../themes/high-contrast.toml")),
+    ("colour-blind", include_str!("../../themes/colour-blind.toml")),
     ("ansi16", include_str!("../../themes/ansi16.toml")),
 ];
 
@@ -80,7 +82,18 @@ impl Theme {
         for (role, row) in rows {
             styles.insert(role, style(&row, no_color).map_err(wrong)?);
         }
-        Ok(Self { styles })
+        Ok(Self { styles, ascii: false })
+    }
+
+    /// With letters of ASCII alone.
+    #[must_use]
+    pub fn in_ascii(mut self, ascii: bool) -> Self {
+        self.ascii = ascii;
+        self
+    }
+
+    pub fn ascii(&self) -> bool {
+        self.ascii
     }
 
     pub fn style(&self, role: Role) -> Style {
@@ -91,7 +104,7 @@ impl Theme {
 
 impl Default for Theme {
     fn default() -> Self {
-        Self::load("dark", None, false).unwrap_or(Self { styles: BTreeMap::new() })
+        Self::load("dark", None, false).unwrap_or(Self { styles: BTreeMap::new(), ascii: false })
     }
 }
 

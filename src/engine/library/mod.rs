@@ -6,17 +6,22 @@
 
 mod articles;
 mod audit;
+mod profiles;
 mod reading;
+mod runs;
 
 pub use articles::{ArticleIndex, ArticleSort, ArticleView, Brief, Found, Neighbour, RELEVANT, ReaderScore};
 
+pub use profiles::DraftView;
 pub use reading::{Answered, Reading};
+pub use runs::RunLine;
 
 use std::sync::Arc;
 
 use super::audit::{AuditDesk, AuditIndex, AuditQueue, AuditReading, AuditResults};
 use super::job::Failure;
-use crate::domain::{ArticleId, PairKey, Phase};
+use super::snapshot::TrainView;
+use crate::domain::{ArticleId, PairKey, Phase, ProfileId};
 use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
 /// A question.
@@ -36,6 +41,12 @@ pub enum Query {
     AuditReading(PairKey),
     /// What the verdicts add up to.
     AuditResults,
+    /// Every training run of this workspace, a line each.
+    Runs,
+    /// One of them, with its curves.
+    Run(String),
+    /// A reader as it is being edited; `saved`: the one it began as.
+    Draft { text: String, saved: Option<ProfileId> },
 }
 
 /// What was asked for, ready to draw: its text is as it was stored, so a view still cleans it.
@@ -48,6 +59,9 @@ pub enum Answer {
     AuditQueue(Arc<AuditIndex>),
     AuditReading(Arc<AuditReading>),
     AuditResults(Arc<AuditResults>),
+    Runs(Arc<Vec<RunLine>>),
+    Run(Arc<TrainView>),
+    Draft(Arc<DraftView>),
 }
 
 impl Query {
@@ -56,6 +70,8 @@ impl Query {
         match self {
             Self::ArticleIndex | Self::FindArticles { .. } | Self::Article(_) | Self::Neighbours(_) => Phase::Articles,
             Self::AuditQueue(_) | Self::AuditReading(_) | Self::AuditResults => Phase::Audit,
+            Self::Runs | Self::Run(_) => Phase::Train,
+            Self::Draft { .. } => Phase::Profiles,
         }
     }
 
@@ -67,8 +83,9 @@ impl Query {
     /// Answers of this kind worth keeping: one that is asked at every letter is soon out of date, and long.
     pub fn kept(&self) -> usize {
         match self {
-            Self::ArticleIndex | Self::AuditResults => 1,
-            Self::FindArticles { .. } | Self::AuditQueue(_) => 2,
+            Self::ArticleIndex | Self::Runs | Self::AuditResults => 1,
+            Self::FindArticles { .. } | Self::Draft { .. } | Self::AuditQueue(_) => 2,
+            Self::Run(_) => 4,
             Self::Article(_) | Self::Neighbours(_) | Self::AuditReading(_) => 32,
         }
     }
@@ -91,12 +108,13 @@ pub struct Library {
     ledger: Ledger,
     index: Option<Arc<ArticleIndex>>,
     desk: AuditDesk,
+    counter: Option<profiles::Counter>,
 }
 
 impl Library {
     pub fn open(workspace: Arc<Workspace>) -> Result<Self, WorkspaceError> {
         let ledger = workspace.reader()?;
-        Ok(Self { workspace, ledger, index: None, desk: AuditDesk::default() })
+        Ok(Self { workspace, ledger, index: None, desk: AuditDesk::default(), counter: None })
     }
 
     /// The answer, or in a sentence why there is none.
@@ -107,6 +125,9 @@ impl Library {
                 self.find_articles(filter, *sort, *deep).map(|f| Answer::Found(Arc::new(f)))
             }
             Query::Article(id) => self.article(id).map(|a| Answer::Article(Arc::new(a))),
+            Query::Runs => self.runs().map(|r| Answer::Runs(Arc::new(r))),
+            Query::Run(name) => self.run(name).map(|r| Answer::Run(Arc::new(r))),
+            Query::Draft { text, saved } => self.draft(text, saved.as_ref()).map(|d| Answer::Draft(Arc::new(d))),
             Query::Neighbours(id) => self.neighbours(id).map(|n| Answer::Neighbours(Arc::new(n))),
             Query::AuditQueue(ask) => self.audit_queue(ask).map(|q| Answer::AuditQueue(Arc::new(q))),
             Query::AuditReading(pair) => self.audit_reading(pair).map(|r| Answer::AuditReading(Arc::new(r))),

@@ -3,6 +3,7 @@
 use super::super::job::{Failure, JobContext, PhaseEnd};
 use super::selected_articles;
 use crate::domain::{Article, Digest};
+use crate::workspace::{Workspace, WorkspaceError};
 
 pub fn run(context: &mut JobContext) -> Result<PhaseEnd, Failure> {
     sync(context)?;
@@ -19,13 +20,15 @@ pub fn run(context: &mut JobContext) -> Result<PhaseEnd, Failure> {
 
 /// Makes the stored shipped articles equal to the recipe's file.
 pub fn sync(context: &mut JobContext) -> Result<(), Failure> {
-    let name = context.workspace.recipe.data.articles.clone();
-    let shipped: Vec<Article> = match context.workspace.data_text(&name)? {
-        Some((text, origin)) => {
-            serde_json::from_str(&text).map_err(|e| Failure::new(format!("{origin}: {e}"), "Mend the file and run again."))?
-        }
-        None => Vec::new(),
-    };
+    let shipped = shipped_articles(&context.workspace)?;
     context.ledger.sync_articles(&shipped)?;
     Ok(())
+}
+
+/// The recipe's articles: the workspace's file, else the one in the binary.
+pub fn shipped_articles(workspace: &Workspace) -> Result<Vec<Article>, WorkspaceError> {
+    let Some((text, origin)) = workspace.data_text(&workspace.recipe.data.articles)? else { return Ok(Vec::new()) };
+    let wrong =
+        |e: serde_json::Error| WorkspaceError::File { file: origin.into(), why: format!("{e}. Mend the file and run again") };
+    serde_json::from_str(&text).map_err(wrong)
 }

@@ -19,13 +19,16 @@ use super::job::{Failure, JobContext, PhaseEnd};
 use super::state::Standing;
 use super::{label_import, sealing, wiring};
 use crate::distill::PairSet;
-use crate::domain::{Article, Digest, Phase, Profile};
+use crate::domain::{Article, Digest, Phase, Profile, ProfileId};
 use crate::workspace::{Ledger, Origin, Select, StoredTrace, Workspace, WorkspaceError};
 
-pub(super) use dataset::{StoredDataset, load as load_dataset, load_quarantine, seedling_codec};
+pub(super) use articles::shipped_articles;
+pub(super) use dataset::{StoredDataset, dataset_file, load as load_dataset, load_quarantine, seedling_codec};
 pub(super) use deploy::{served, trained_dir};
 pub(super) use distill::{spend_request, suggested_ceiling};
 pub(super) use import_guards::scored;
+pub(super) use profiles::shipped_profiles;
+pub(super) use train::record::{RunRecord, view as run_view};
 pub(super) use train::{loss_curves, run_dir, sampler, train_history};
 pub(super) use validate::last_evaluation;
 
@@ -56,15 +59,18 @@ pub(super) fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, 
 
 /// The profiles that take part, in stored order.
 pub(super) fn selected_profiles(stored: Vec<(Profile, String)>, select: &Select) -> Vec<Profile> {
-    let takes = |p: &Profile, origin: &String| {
-        (select.profiles.is_empty() || select.profiles.iter().any(|id| id == p.id.as_str())) && takes_origin(select, origin)
-    };
-    stored.into_iter().filter(|(p, origin)| takes(p, origin)).map(|(p, _)| p).collect()
+    stored.into_iter().filter(|(p, origin)| takes_part(select, &p.id, origin)).map(|(p, _)| p).collect()
+}
+
+/// Whether a reader of this id and origin takes part.
+pub(super) fn takes_part(select: &Select, id: &ProfileId, origin: &str) -> bool {
+    let named = select.profiles.is_empty() || select.profiles.iter().any(|wanted| wanted == id.as_str());
+    named && takes_origin(select, origin)
 }
 
 /// What came with files of labels is judged already; it takes part only if it is named.
-fn takes_origin(select: &Select, origin: &String) -> bool {
-    if select.origins.is_empty() { origin != Origin::Labels.id() } else { select.origins.contains(origin) }
+fn takes_origin(select: &Select, origin: &str) -> bool {
+    if select.origins.is_empty() { origin != Origin::Labels.id() } else { select.origins.iter().any(|wanted| wanted == origin) }
 }
 
 /// The articles that take part, in stored order; a seeded sample where there are more than `max_articles`.

@@ -3,6 +3,7 @@
 use super::super::job::{Failure, JobContext, PhaseEnd};
 use super::selected_profiles;
 use crate::domain::{Digest, Finding, Profile, ProfileRow};
+use crate::workspace::{Workspace, WorkspaceError};
 
 pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure> {
     sync(context)?;
@@ -27,21 +28,18 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
 
 /// Makes the stored shipped readers equal to the recipe's file.
 pub fn sync(context: &mut JobContext) -> Result<(), Failure> {
-    let shipped = read_shipped(context)?;
+    let shipped = shipped_profiles(&context.workspace)?;
     context.ledger.sync_profiles(&shipped)?;
     Ok(())
 }
 
 /// The recipe's profiles: the workspace's file, else the one in the binary.
-fn read_shipped(context: &JobContext) -> Result<Vec<Profile>, Failure> {
-    let name = &context.workspace.recipe.data.profiles;
-    let Some((text, origin)) = context.workspace.data_text(name)? else { return Ok(Vec::new()) };
-    let mend = "Mend the file and run again.";
-    let rows: Vec<ProfileRow> = serde_json::from_str(&text).map_err(|e| Failure::new(format!("{origin}: {e}"), mend))?;
-    let mut profiles = Vec::with_capacity(rows.len());
-    for (index, row) in rows.into_iter().enumerate() {
-        let profile = row.into_profile().map_err(|e| Failure::new(format!("{origin}, profile {}: {e}", index + 1), mend))?;
-        profiles.push(profile);
-    }
-    Ok(profiles)
+pub fn shipped_profiles(workspace: &Workspace) -> Result<Vec<Profile>, WorkspaceError> {
+    let name = &workspace.recipe.data.profiles;
+    let Some((text, origin)) = workspace.data_text(name)? else { return Ok(Vec::new()) };
+    let wrong =
+        |why: String| WorkspaceError::File { file: origin.clone().into(), why: format!("{why}. Mend the file and run again") };
+    let rows: Vec<ProfileRow> = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+    let typed = |(index, row): (usize, ProfileRow)| row.into_profile().map_err(|e| wrong(format!("profile {}: {e}", index + 1)));
+    rows.into_iter().enumerate().map(typed).collect()
 }

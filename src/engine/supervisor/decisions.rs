@@ -4,10 +4,10 @@ use std::path::Path;
 
 use super::super::errand::Errand;
 use super::super::event::{ApprovalRequest, Event, Level};
-use super::super::{imports, views};
+use super::super::{imports, sources_edit, views};
 use super::{RunPlan, Supervisor};
 use crate::distill::Approval;
-use crate::domain::{Digest, Phase, Usd, one_line};
+use crate::domain::{ArticleId, Digest, Phase, Profile, ProfileId, SourceType, Usd, one_line};
 use crate::workspace::{Cancel, Override, SubmissionState, WorkspaceError};
 use std::sync::Arc;
 
@@ -110,6 +110,30 @@ impl Supervisor {
         self.emit(Event::Log { level: Level::Warn, text });
         self.snapshot.findings = Arc::new(views::findings(&self.ledger)?);
         Ok(())
+    }
+
+    pub(super) fn save_profile(&mut self, profile: &Profile) -> Result<(), WorkspaceError> {
+        sources_edit::save_profile(&self.workspace, &mut self.ledger, profile)?;
+        self.edited(Phase::Profiles, format!("reader {} is saved", profile.id))
+    }
+
+    pub(super) fn remove_profile(&mut self, id: &ProfileId) -> Result<(), WorkspaceError> {
+        let text = match sources_edit::remove_profile(&self.workspace, &mut self.ledger, id)? {
+            Some(_) => format!("reader {id} is removed"),
+            None => format!("there is no reader {id}"),
+        };
+        self.edited(Phase::Profiles, text)
+    }
+
+    pub(super) fn set_source_type(&mut self, ids: &[ArticleId], kind: SourceType) -> Result<(), WorkspaceError> {
+        let changed = sources_edit::set_source_type(&self.workspace, &mut self.ledger, ids, kind)?;
+        self.edited(Phase::Articles, format!("{changed} articles are now {kind}"))
+    }
+
+    fn edited(&mut self, phase: Phase, text: String) -> Result<(), WorkspaceError> {
+        self.emit(Event::Log { level: Level::Info, text });
+        self.refresh_states()?;
+        self.refresh_view(phase)
     }
 
     pub(super) fn imported(&mut self, phase: Phase, import: Event) -> Result<(), WorkspaceError> {

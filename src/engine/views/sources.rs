@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::super::phases::{drawn_articles, selected_profiles};
 use super::super::snapshot::{ArticlesView, ProfileView};
-use crate::domain::{Profile, ProfileId, word_count};
+use crate::domain::{Profile, ProfileId, lint, word_count};
 use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
 pub(super) fn profiles(workspace: &Workspace, ledger: &Ledger) -> Result<Vec<ProfileView>, WorkspaceError> {
@@ -13,7 +13,7 @@ pub(super) fn profiles(workspace: &Workspace, ledger: &Ledger) -> Result<Vec<Pro
         selected_profiles(stored.clone(), &workspace.config.select).into_iter().map(|p| p.id).collect();
     let view = |profile: Profile| {
         let rendered = workspace.renderer.system(&profile);
-        let mut remarks = remarks(&profile);
+        let mut remarks = lint(&profile);
         let system_prompt = rendered.unwrap_or_else(|e| {
             remarks.push(e.to_string());
             String::new()
@@ -22,18 +22,6 @@ pub(super) fn profiles(workspace: &Workspace, ledger: &Ledger) -> Result<Vec<Pro
         ProfileView { selected: selected.contains(&profile.id), system_prompt, prompt_words, remarks, profile }
     };
     Ok(stored.into_iter().map(|(p, _)| view(p)).collect())
-}
-
-/// What an operator would want to know before paying for questions about this reader.
-fn remarks(profile: &Profile) -> Vec<String> {
-    let mut remarks = Vec::new();
-    if profile.context.is_empty() {
-        remarks.push("no context: the teacher knows only the role".into());
-    }
-    if profile.interests.is_empty() && profile.tracked.is_empty() {
-        remarks.push("neither tracked names nor interests: nothing can match".into());
-    }
-    remarks
 }
 
 pub(super) fn articles(workspace: &Workspace, ledger: &Ledger) -> Result<ArticlesView, WorkspaceError> {

@@ -33,7 +33,7 @@ impl Confirm {
             DialogKey::Enter => return self.answers.get(self.chosen).map_or(Step::Close, |(_, step)| step.clone()),
             DialogKey::Right | DialogKey::Down | DialogKey::Next => self.chosen = (self.chosen + 1).min(last),
             DialogKey::Left | DialogKey::Up | DialogKey::Previous => self.chosen = self.chosen.saturating_sub(1),
-            DialogKey::PageUp | DialogKey::PageDown | DialogKey::Other => {}
+            _ => {}
         }
         Step::Stay
     }

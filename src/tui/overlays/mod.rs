@@ -4,15 +4,19 @@
 
 pub mod approval;
 pub mod confirm;
+pub mod editor;
 pub mod filter;
 pub mod fix;
 pub mod help;
 pub mod input;
+pub mod log;
 pub mod marks;
 pub mod note;
 pub mod palette;
+pub mod path;
 pub mod reason;
 pub mod score;
+pub mod welcome;
 
 use crossterm::event::KeyEvent;
 use ratatui::Frame;
@@ -24,7 +28,7 @@ use super::actions::Action;
 use super::app::App;
 use super::theme::{Role, Theme};
 use crate::domain::MarkedSpan;
-use crate::engine::Command;
+use crate::engine::{Command, Query};
 
 /// What the shell does after a dialog heard a key.
 #[derive(Debug, Clone)]
@@ -37,6 +41,8 @@ pub enum Step {
     Act(&'static Action),
     /// Closes, stops the job and quits once it has saved.
     Leave,
+    /// Stays, and hands the text to the operator's own editor.
+    Outside(String),
     /// Sets the tab's filter and stays.
     Filter(String),
     /// Sets the tab's filter back and closes.
@@ -56,6 +62,10 @@ pub enum Overlay {
     Confirm(confirm::Confirm),
     Filter(filter::Filter),
     Reason(reason::Reason),
+    Editor(editor::Editor),
+    Path(path::PathPrompt),
+    Log(log::LogPane),
+    Welcome(welcome::Welcome),
     Score(score::Score),
     Note(note::Note),
     Marks(marks::Marks),
@@ -71,6 +81,10 @@ impl Overlay {
             Self::Confirm(confirm) => confirm.key(key),
             Self::Filter(filter) => filter.key(key),
             Self::Reason(reason) => reason.key(key),
+            Self::Editor(editor) => editor.key(key, app),
+            Self::Path(path) => path.key(key),
+            Self::Log(log) => log.key(key, app),
+            Self::Welcome(_) => welcome::Welcome::key(key, app),
             Self::Score(score) => score.key(key),
             Self::Note(note) => note.key(key),
             Self::Marks(marks) => marks.key(key),
@@ -87,12 +101,24 @@ impl Overlay {
             Self::Confirm(_) => {}
             Self::Filter(filter) => return filter.paste(text),
             Self::Reason(reason) => reason.input.paste(text),
+            Self::Editor(editor) => editor.paste(text),
+            Self::Path(path) => path.input.paste(text),
+            Self::Log(log) => log.input.paste(text),
+            Self::Welcome(_) => {}
             Self::Score(score) => score.paste(text),
             Self::Note(note) => note.paste(text),
             Self::Marks(_) => {}
             Self::Fix(fix) => fix.paste(text),
         }
         Step::Stay
+    }
+
+    /// What it needs from the library to be drawn.
+    pub fn wants(&self) -> Vec<Query> {
+        match self {
+            Self::Editor(editor) => vec![editor.query()],
+            _ => Vec::new(),
+        }
     }
 
     pub fn draw(&self, frame: &mut Frame<'_>, area: Rect, app: &App) {
@@ -103,6 +129,10 @@ impl Overlay {
             Self::Confirm(confirm) => confirm.draw(frame, area, app.theme()),
             Self::Filter(filter) => filter.draw(frame, area, app.theme()),
             Self::Reason(reason) => reason.draw(frame, area, app.theme()),
+            Self::Editor(editor) => editor.draw(frame, area, app),
+            Self::Path(path) => path.draw(frame, area, app.theme()),
+            Self::Log(log) => log.draw(frame, area, app),
+            Self::Welcome(_) => welcome::Welcome::draw(frame, area, app),
             Self::Score(score) => score.draw(frame, area, app.theme()),
             Self::Note(note) => note.draw(frame, area, app.theme()),
             Self::Marks(marks) => marks.draw(frame, area, app.theme()),

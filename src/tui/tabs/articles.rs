@@ -20,7 +20,7 @@ use ratatui::text::Line;
 
 use super::common::{empty_list, findings, next_step, sentence};
 use super::{Look, Tab};
-use crate::domain::{ArticleId, Phase, one_line};
+use crate::domain::{ArticleId, Phase, SourceType, one_line};
 use crate::engine::{Answer, ArticleIndex, ArticleSort, Query};
 use crate::tui::theme::Role;
 use crate::tui::widgets::list::List;
@@ -114,6 +114,12 @@ pub fn selected_id(look: &Look<'_>) -> Option<ArticleId> {
     ArticleId::new(shown.index.id(shown.at(look.tab.selected)?)).ok()
 }
 
+/// Its source type.
+pub fn selected_type(look: &Look<'_>) -> Option<SourceType> {
+    let shown = shown(look)?;
+    shown.at(look.tab.selected).map(|row| shown.index.kind(row))
+}
+
 pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
     let area = findings(frame, area, look, Phase::Articles);
     let Some(shown) = shown(look) else {
@@ -125,7 +131,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
         let words = shown.remark.map_or_else(|| next_step(look.snapshot, Phase::Articles, run, run), |r| one_line(r, 300));
         return empty_list(frame, area, look, "Articles", &words);
     }
-    let (left, right) = pane::list_and_detail(area, look.tab.detail);
+    let (left, right) = pane::list_and_detail(area, look.tab.detail, look.tab.share);
     if let Some(left) = left {
         let inner = pane::pane(frame, left, look.theme, &title(look, &shown), !look.tab.detail);
         let list = List { header: "", total: shown.len(), selected: look.tab.selected };

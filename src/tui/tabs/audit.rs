@@ -227,7 +227,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
     if look.tab.detail {
         return reading::draw(frame, area, look);
     }
-    let (left, right) = pane::list_and_detail(area, false);
+    let (left, right) = pane::list_and_detail(area, false, look.tab.share);
     if let Some(left) = left {
         list::draw(frame, left, look, index, waits);
     }

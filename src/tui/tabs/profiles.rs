@@ -7,13 +7,15 @@
 //! │› ● texas_nurse  …  ││ role       …       │
 //! ```
 
+mod actions;
+
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
 use super::common::{empty_list, findings, list_title, matches, next_step};
 use super::{Look, Tab, TabState, wants_nothing};
-use crate::domain::{Phase, one_line, safe_text};
+use crate::domain::{Phase, Profile, one_line, safe_text};
 use crate::engine::{ProfileView, Snapshot};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widgets::list::List;
@@ -24,11 +26,19 @@ fn shown<'a>(snapshot: &'a Snapshot, tab: &TabState) -> Vec<&'a ProfileView> {
     snapshot.profiles.iter().filter(hit).collect()
 }
 
-pub const TAB: Tab = Tab { phase: Phase::Profiles, pages: &["readers"], actions: &[], rows, draw, wants: wants_nothing };
+pub const TAB: Tab = Tab { phase: Phase::Profiles, pages: &["readers"], actions: actions::ACTIONS, rows, draw, wants: wants_nothing };
 
 /// What this tab remembers for itself.
 #[derive(Debug, Default)]
-pub struct State;
+pub struct State {
+    /// Taken out in this session, the last one last.
+    pub removed: Vec<Profile>,
+}
+
+/// The reader that is selected.
+pub fn selected<'a>(look: &Look<'a>) -> Option<&'a ProfileView> {
+    shown(look.snapshot, look.tab).get(look.tab.selected).copied()
+}
 
 pub fn rows(look: &Look<'_>) -> usize {
     let (snapshot, tab) = (look.snapshot, look.tab);
@@ -44,7 +54,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
         let words = next_step(look.snapshot, Phase::Profiles, run, run);
         return empty_list(frame, area, look, "Readers", &words);
     }
-    let (left, right) = pane::list_and_detail(area, look.tab.detail);
+    let (left, right) = pane::list_and_detail(area, look.tab.detail, look.tab.share);
     let selected = look.tab.selected.min(readers.len() - 1);
     if let Some(left) = left {
         let inner = pane::pane(frame, left, look.theme, &list_title("Readers", look, readers.len(), total), !look.tab.detail);

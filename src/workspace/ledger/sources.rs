@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Ledger, Sql};
-use crate::domain::{Article, ArticleId, Digest, Profile};
+use crate::domain::{Article, ArticleId, Digest, Profile, ProfileId};
 use crate::workspace::WorkspaceError;
 
 /// Where a stored row came from.
@@ -111,6 +111,23 @@ impl Ledger {
 
     pub fn put_articles(&mut self, rows: &[Article], origin: Origin) -> Result<Upserted, WorkspaceError> {
         self.transaction(|db| upsert(db, rows, origin))
+    }
+
+    /// Stores other texts of imported articles; their origins stay.
+    pub fn update_articles(&mut self, rows: &[Article]) -> Result<(), WorkspaceError> {
+        self.transaction(|db| {
+            let mut update = db.prepare("UPDATE article SET digest = ?2, body = ?3 WHERE id = ?1")?;
+            for row in rows {
+                let body = serde_json::to_string(row).unwrap_or_default();
+                update.execute(params![row.id.as_str(), Digest::of(&body).as_str(), body])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes a profile out of the list; answers about it stay.
+    pub fn remove_profile(&mut self, id: &ProfileId) -> Result<(), WorkspaceError> {
+        self.run(|db| db.execute("DELETE FROM profile WHERE id = ?1", [id.as_str()]).map(|_| ()))
     }
 
     /// Makes the shipped rows equal to their file: adds, updates, and drops what the file no longer has.

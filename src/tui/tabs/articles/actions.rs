@@ -2,12 +2,15 @@
 //!
 //! Owns the order of the list and the marks.
 
-use crate::domain::Phase;
-use crate::engine::ArticleSort;
+use crate::domain::{ArticleId, Phase, SourceType};
+use crate::engine::{ArticleSort, Command};
 use crate::tui::actions::{Action, free};
 use crate::tui::acts::{Effects, Ready, need};
 use crate::tui::app::App;
 use crate::tui::keys::Chord;
+use crate::tui::msg::Effect;
+use crate::tui::overlays::Overlay;
+use crate::tui::overlays::path::PathPrompt;
 
 pub const ACTIONS: &[Action] = &[
     free("sort", &[Chord::char('S')], "sort", "Next order: as stored, title, source, newest, score, spread.", next_sort)
@@ -18,7 +21,33 @@ pub const ACTIONS: &[Action] = &[
         .when(has_article)
         .on(Phase::Articles),
     free("unmark", &[Chord::char('u')], "unmark all", "Take every mark away.", unmark).when(has_marks).on(Phase::Articles),
+    free("source-type", &[Chord::char('t')], "source type", "Next source type of the marked articles, or of this one.", next_type)
+        .when(has_article)
+        .on(Phase::Articles),
+    free("import-articles", &[Chord::char('I')], "import", "Import articles from a file or a feed.", import)
+        .shown()
+        .on(Phase::Articles),
 ];
+
+/// In the order that a key goes through them.
+const TYPES: [SourceType; 4] = [SourceType::Official, SourceType::News, SourceType::Blog, SourceType::Unknown];
+
+/// The marked ones get the same type: the one after the selected article's.
+fn next_type(app: &mut App) -> Effects {
+    let look = app.look();
+    let (Some(id), Some(kind)) = (super::selected_id(&look), super::selected_type(&look)) else { return Vec::new() };
+    let at = TYPES.iter().position(|known| *known == kind).unwrap_or(0);
+    let marks = &look.own.articles.marks;
+    let articles =
+        if marks.is_empty() { vec![id] } else { marks.iter().filter_map(|id| ArticleId::new(id.as_str()).ok()).collect() };
+    vec![Effect::Send(Command::SetSourceType { articles, source_type: TYPES[(at + 1) % TYPES.len()] })]
+}
+
+fn import(app: &mut App) -> Effects {
+    let hint = "A file of articles: JSON lines or an array. An article with a known id replaces it; a bad line stores nothing.";
+    let make = |path| Command::ImportArticles { path, limit: None };
+    app.open(Overlay::Path(PathPrompt::new("Import articles", hint, make)))
+}
 
 fn next_sort(app: &mut App) -> Effects {
     let now = app.own().articles.sort;
