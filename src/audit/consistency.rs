@@ -127,7 +127,7 @@ mod tests {
     fn the_interval_holds_the_kappa_and_the_seed_repeats_it() {
         let of = |i: usize| {
             let first = Verdict::ALL[i % 3];
-            repeat(i, first, if i % 4 == 0 { Verdict::Unfaithful } else { first })
+            repeat(i, first, if i.is_multiple_of(4) { Verdict::Unfaithful } else { first })
         };
         let repeats: Vec<Repeat> = (0..40).map(of).collect();
         let found = consistency(&repeats, 3);

@@ -36,6 +36,7 @@ impl QueueOrder {
     }
 
     /// The one after it, and after the last the first.
+    #[must_use]
     pub fn next(self) -> Self {
         match self {
             Self::Disagreement => Self::Uncertainty,

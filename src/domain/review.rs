@@ -115,6 +115,7 @@ impl Author {
         }
     }
 
+    #[must_use]
     pub fn other(self) -> Self {
         match self {
             Self::Teacher => Self::Student,

@@ -204,7 +204,7 @@ impl AuditDesk {
     }
 
     fn row(&self, item: &Item, author: Author, repeat: Option<&ReviewSubject>) -> AuditRow {
-        let standing = |author| self.subject_of(item, author).and_then(|s| self.book.standing(&s));
+        let standing = |author| Self::subject_of(item, author).and_then(|s| self.book.standing(&s));
         let verdict = |author| standing(author).map(|s| s.reading.verdict);
         let mut row = AuditRow {
             head: item.head.clone(),
@@ -323,7 +323,7 @@ impl AuditDesk {
     }
 
     fn with_standing(&self, block: AuditBlock, workspace: &Workspace, item: &Item) -> AuditBlock {
-        let Some(subject) = self.subject_of(item, block.author) else { return block };
+        let Some(subject) = Self::subject_of(item, block.author) else { return block };
         if self.repeat(block.author, workspace.config.seed).as_ref() == Some(&subject) {
             return AuditBlock { repeat: true, ..block };
         }

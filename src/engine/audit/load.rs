@@ -118,7 +118,7 @@ impl AuditDesk {
         self.student.clear();
         if let Some((evaluation, id)) = last_evaluation(ledger)? {
             outputs_of = outputs(ledger, &evaluation, &id)?;
-            model = evaluation.subject.model.as_str().to_owned();
+            evaluation.subject.model.as_str().clone_into(&mut model);
             self.student = format!("{} {}", evaluation.predictor_name(), evaluation.subject.model.short());
             let rows = evaluation.rows.iter().filter_map(|r| {
                 let pair = PairKey { article: r.article.parse().ok()?, profile: r.profile.parse().ok()? };

@@ -77,11 +77,10 @@ impl AuditDesk {
     /// The text that would be judged now.
     fn subject(&self, pair: &PairKey, author: Author) -> Option<ReviewSubject> {
         let item = self.items.get(*self.by_pair.get(pair)?)?;
-        self.subject_of(item, author)
+        Self::subject_of(item, author)
     }
 
-    #[expect(clippy::unused_self, reason = "beside `subject`, whose second half it is")]
-    fn subject_of(&self, item: &Item, author: Author) -> Option<ReviewSubject> {
+    fn subject_of(item: &Item, author: Author) -> Option<ReviewSubject> {
         let trace = match author {
             Author::Teacher => item.trace.clone(),
             Author::Student => item.answer.as_ref()?.trace.clone(),
@@ -135,7 +134,7 @@ impl AuditDesk {
         };
         for item in &self.items {
             for author in Author::ALL {
-                let subject = self.subject_of(item, author);
+                let subject = Self::subject_of(item, author);
                 let Some(standing) = subject.and_then(|s| self.book.standing(&s)) else { continue };
                 view.read[author as usize] += 1;
                 view.rejected[author as usize] += usize::from(standing.reading.verdict.rejects());

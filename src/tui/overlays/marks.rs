@@ -23,7 +23,7 @@ use crate::tui::widgets::text::cut;
 pub struct Marks {
     text: String,
     parts: Vec<Part>,
-    marks: Vec<MarkedSpan>,
+    spans: Vec<MarkedSpan>,
     /// First byte of the word that the cursor is on.
     cursor: usize,
     /// First byte of the word that the selection began with.
@@ -43,7 +43,7 @@ const KINDS: [(char, Verdict); 6] = [
 impl Marks {
     pub fn new(text: String, parts: Vec<Part>, marks: Vec<MarkedSpan>) -> Self {
         let cursor = word_at(&text, 0).start;
-        Self { text, parts, marks, cursor, anchor: None }
+        Self { text, parts, spans: marks, cursor, anchor: None }
     }
 
     /// What a mark would be put on: whole words.
@@ -57,7 +57,7 @@ impl Marks {
         match (dialog(key), letter(key)) {
             (DialogKey::Esc, _) if self.anchor.is_some() => self.anchor = None,
             (DialogKey::Esc, _) => return Step::Close,
-            (DialogKey::Enter, _) => return Step::Marked(std::mem::take(&mut self.marks)),
+            (DialogKey::Enter, _) => return Step::Marked(std::mem::take(&mut self.spans)),
             (DialogKey::Right, _) | (_, Some('l' | 'w')) => self.cursor = next_word(&self.text, self.cursor, false),
             (DialogKey::Left, _) | (_, Some('h' | 'b')) => self.cursor = next_word(&self.text, self.cursor, true),
             (DialogKey::Down, _) | (_, Some('j')) => self.cursor = self.line_start(false),
@@ -66,13 +66,13 @@ impl Marks {
             (_, Some('G')) => self.cursor = word_at(&self.text, self.text.len()).start,
             (_, Some(' ' | 'v')) => self.anchor = if self.anchor.is_some() { None } else { Some(self.cursor) },
             (_, Some('d')) => {
-                self.marks = clear_span(std::mem::take(&mut self.marks), self.selection());
+                self.spans = clear_span(std::mem::take(&mut self.spans), self.selection());
                 self.anchor = None;
             }
             (_, Some(typed)) => {
                 if let Some((_, kind)) = KINDS.into_iter().find(|(key, _)| *key == typed) {
                     let Range { start, end } = self.selection();
-                    self.marks = mark_span(std::mem::take(&mut self.marks), MarkedSpan { start, end, kind });
+                    self.spans = mark_span(std::mem::take(&mut self.spans), MarkedSpan { start, end, kind });
                     self.anchor = None;
                 }
             }
@@ -102,7 +102,7 @@ impl Marks {
         let inside = popup(frame, area, size, "Mark what is wrong", theme);
         let selected = self.selection();
         let passage = Passage {
-            marks: &self.marks,
+            marks: &self.spans,
             selected: Some((selected.start, selected.end)),
             ..Passage::new(&self.text, &self.parts)
         };
@@ -147,13 +147,13 @@ mod tests {
     fn words_are_marked_by_the_key_of_the_verdict_and_cleared() {
         let mut marks = on("PROFILE: añ engineer\nMATCH: none");
         press(&mut marks, "lP");
-        assert_eq!(marks.marks, [MarkedSpan { start: 9, end: 12, kind: Verdict::WrongProfile }]);
+        assert_eq!(marks.spans, [MarkedSpan { start: 9, end: 12, kind: Verdict::WrongProfile }]);
         press(&mut marks, "vjx");
-        assert_eq!(marks.marks, [MarkedSpan { start: 9, end: 28, kind: Verdict::Unfaithful }]);
+        assert_eq!(marks.spans, [MarkedSpan { start: 9, end: 28, kind: Verdict::Unfaithful }]);
         press(&mut marks, "gd");
-        assert_eq!(marks.marks.len(), 1, "the first word had no mark");
+        assert_eq!(marks.spans.len(), 1, "the first word had no mark");
         press(&mut marks, "Gvggd");
-        assert_eq!(marks.marks, []);
+        assert_eq!(marks.spans, []);
     }
 
     #[test]
@@ -187,7 +187,7 @@ mod tests {
         fn any_keys_on_any_text_leave_marks_that_can_be_kept(text in "(\\PC|\n| |é){0,40}", keys in "[hljkwbgGvd PAOCxyq]{0,60}") {
             let mut marks = on(&text);
             press(&mut marks, &keys);
-            prop_assert!(checked_spans(&text, marks.marks.clone()).is_ok(), "{:?}", marks.marks);
+            prop_assert!(checked_spans(&text, marks.spans.clone()).is_ok(), "{:?}", marks.spans);
         }
     }
 }

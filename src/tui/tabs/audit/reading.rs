@@ -164,7 +164,9 @@ fn passage(look: &Look<'_>, text: &str, parts: &[Part], columns: usize) -> Vec<L
 
 fn article_lines(look: &Look<'_>, found: &AuditReading, columns: usize) -> Vec<Line<'static>> {
     let mut lines: Vec<Line<'static>> = passage(look, &found.title.text, &found.title.parts, columns);
-    lines.iter_mut().for_each(|l| *l = std::mem::take(l).patch_style(look.theme.style(Role::Strong)));
+    for line in &mut lines {
+        *line = std::mem::take(line).patch_style(look.theme.style(Role::Strong));
+    }
     let published = found.published.as_deref().map(|d| format!(" · {d}")).unwrap_or_default();
     let from = format!("{} · {}{published}", one_line(&found.source, 80), found.source_type);
     lines.extend(wrapped(look.theme, Role::Dim, &one_line(&from, 200), columns));

@@ -48,7 +48,7 @@ fn author_lines(look: &Look<'_>, found: &AuthorResults, columns: usize) -> Vec<L
     if found.all.n() == 0 {
         return lines;
     }
-    let heads: String = HEADS.iter().map(|h| format!(" {}", pad_left(h, KIND))).collect();
+    let heads = HEADS.map(|h| pad_left(h, KIND + 1)).concat();
     lines.push(Line::styled(
         format!("{}{}{heads}  faithful (95 %)", pad("", name_width(columns)), pad_left("n", COUNT)),
         style(Role::Dim),
@@ -67,7 +67,7 @@ fn author_lines(look: &Look<'_>, found: &AuthorResults, columns: usize) -> Vec<L
 fn row(look: &Look<'_>, found: &ResultRow, columns: usize) -> Line<'static> {
     let weak = found.faithful().is_none_or(|s| s.weak());
     let role = if weak { Role::Dim } else { Role::Text };
-    let kinds: String = found.kinds.iter().map(|share| format!(" {}", pad_left(&count(share), KIND))).collect();
+    let kinds: String = found.kinds.iter().map(|share| pad_left(&count(share), KIND + 1)).collect();
     let n = pad_left(&found.n().to_string(), COUNT);
     Line::from(vec![
         Span::styled(format!("{}{n}{kinds}", pad(&one_line(&found.name, 40), name_width(columns))), look.theme.style(role)),

@@ -277,7 +277,7 @@ fn press(app: &mut App, keys: &str) -> Vec<Command> {
                     let answer = answers().into_iter().find(|(q, _)| *q == query).map(|(_, a)| Ok(a));
                     effects.extend(app.update(Msg::Answered((query, answer.or(Some(Err("unknown".into())))))));
                 }
-                Effect::Copy(_) | Effect::Quit => {}
+                Effect::Copy(_) | Effect::Edit(_) | Effect::Quit => {}
             }
         }
     }
