@@ -44,8 +44,8 @@ pub use profile_draft::{lint, read_draft, write_draft};
 pub use recipe::Recipe;
 pub use render::{ChatMessage, Form, Renderer, Role, StudentPrompt, TeacherPrompt, WriterRequest};
 pub use review::{
-    Author, MarkedSpan, OPERATOR, Reading, Remedy, ReviewAct, ReviewEntry, ReviewSubject, Round, SpanError, Verdict, checked_spans,
-    clear_span, mark_span,
+    Author, MarkedSpan, OPERATOR, Reading, Remedy, ReviewAct, ReviewEntry, ReviewSubject, Round, SpanError, Verdict,
+    checked_spans, clear_span, mark_span,
 };
 pub use text::{one_line, safe_text, word_count};
 pub use tokens::{Tokens, estimate_tokens};

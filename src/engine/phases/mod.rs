@@ -136,8 +136,7 @@ fn traces_of(workspace: &Workspace, ledger: &Ledger) -> Result<Vec<StoredTrace>,
     let (profiles, articles) = taking_part(workspace, ledger)?;
     let Ok(teacher) = wiring::teacher(workspace) else { return Ok(Vec::new()) };
     let returned = super::audit::returned(&super::audit::effects(ledger)?);
-    let set =
-        PairSet::new(&workspace.recipe, &workspace.renderer, teacher.as_ref(), &profiles, &articles).returning(returned);
+    let set = PairSet::new(&workspace.recipe, &workspace.renderer, teacher.as_ref(), &profiles, &articles).returning(returned);
     let mut traces = ledger.traces(&set.keys())?;
     traces.sort_by(|a, b| a.trace.pair.cmp(&b.trace.pair));
     Ok(traces)
