@@ -15,6 +15,7 @@ pub mod app;
 mod ascii;
 mod charts;
 pub mod chrome;
+pub mod docs;
 mod external;
 mod hits;
 pub mod keymap;
