@@ -11,7 +11,7 @@ use crate::tui::app::App;
 use crate::tui::msg::Effect;
 use crate::tui::tabs::TabState;
 use crate::tui::theme::Theme;
-use crate::tui::testing::Stage;
+use crate::tui::testing::{SIZES, Stage};
 
 const HERE: Phase = Phase::Train;
 
@@ -126,17 +126,15 @@ fn other() -> TrainView {
 }
 
 #[test]
-fn the_primary_size_is_as_it_was() {
-    insta::assert_snapshot!(stage(&whole_scene(), &page(0), State::default(), None).styled(HERE, (80, 24)));
+fn the_curves_with_everything_beside_them_at_three_sizes() {
+    for size in SIZES {
+        let text = stage(&whole_scene(), &page(0), State::default(), None).styled(HERE, size);
+        insta::assert_snapshot!(format!("train_{}x{}", size.0, size.1), text);
+    }
 }
 
 #[test]
-fn a_wide_screen_is_as_it_was() {
-    insta::assert_snapshot!(stage(&whole_scene(), &page(0), State::default(), None).styled(HERE, (120, 40)));
-}
-
-#[test]
-fn a_large_screen_with_everything_chosen_is_as_it_was() {
+fn everything_that_can_be_chosen_is_as_it_was() {
     let state = State { whole: true, span: 2, log: true, cross: Some(400), ..beside() };
     insta::assert_snapshot!(stage(&whole_scene(), &page(0), state, Some(other())).styled(HERE, (200, 60)));
 }
