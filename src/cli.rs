@@ -8,6 +8,7 @@ mod compare;
 mod dataset;
 mod distill;
 mod doctor;
+mod engine;
 mod export;
 mod keys;
 mod models;
@@ -26,8 +27,9 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 use color_eyre::eyre::Result;
 
-use crate::domain::{Phase, SystemClock, Usd};
-use crate::engine::{Command, Consent, Engine, Errand, Reading};
+use crate::domain::{Phase, Usd};
+use crate::engine::remote::{self, Found, RemoteError};
+use crate::engine::{Command, Consent, EngineHandle, Errand, Reading};
 use crate::headless::{self, Output};
 use crate::tui;
 use crate::workspace::Workspace;
@@ -38,7 +40,7 @@ use crate::workspace::Workspace;
     name = "stratos",
     version,
     about,
-    after_help = "Without a subcommand the console opens on the workspace in this folder."
+    after_help = "Without a subcommand the console opens on the workspace in this folder. Its engine works in the background: closing the\nconsole leaves a running job alone, and the next console finds it again."
 )]
 pub struct Cli {
     /// The workspace's folder
@@ -60,6 +62,11 @@ enum Act {
         #[arg(long)]
         recipe: Option<String>,
     },
+    /// Open the console on the engine that works here; start none
+    Attach,
+    /// The engine in the background: look at it, end it
+    #[command(subcommand)]
+    Engine(engine::EngineAct),
     /// Run what is not done or stale, in order
     Run(RunArgs),
     /// Show where each phase stands
@@ -176,7 +183,9 @@ pub fn install_hooks() -> Result<()> {
 pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     let root = cli.workspace;
     match cli.command {
-        None => console(&root),
+        None => console(&root, false),
+        Some(Act::Attach) => console(&root, true),
+        Some(Act::Engine(act)) => engine::engine(open(&root)?, &act),
         Some(Act::Init { dir, imported_only, recipe }) => admin::init(&dir, imported_only, recipe),
         Some(Act::Run(args)) => {
             let consent = if args.yes { Consent::yes(args.ceiling) } else { Consent::default() };
@@ -220,8 +229,8 @@ fn open(root: &std::path::Path) -> Result<Arc<Workspace>> {
     Ok(Workspace::open(root)?)
 }
 
-/// The console over an engine of its own.
-fn console(root: &std::path::Path) -> Result<ExitCode> {
+/// The console over the engine in the background. `attach`: over the one there is, and no other.
+fn console(root: &std::path::Path, attach: bool) -> Result<ExitCode> {
     let workspace = open(root)?;
     headless::log_to_file(&workspace)?;
     let theme = tui::theme_for(
@@ -229,14 +238,32 @@ fn console(root: &std::path::Path) -> Result<ExitCode> {
         crate::workspace::shipped_theme(workspace.root(), &workspace.config.theme)?.as_deref(),
     )?;
     let keymap = tui::keymap::Keymap::new(&workspace.config.keys)?;
+    let handle = if attach { attach_only(&workspace)? } else { remote::attach_or_start(&workspace)? };
     let session = workspace.state_dir("")?.join("console.json");
-    let options = tui::TuiOptions { theme, keymap, mouse: workspace.config.mouse, session: Some(session) };
     let reading = Reading::start(&workspace)?;
-    let (engine, handle) = Engine::start(workspace, Arc::new(SystemClock))?;
+    let root = root.to_owned();
+    let reconnect = tui::Reconnect::new(move || way(&root).map_err(|error| error.to_string()));
+    let mouse = workspace.config.mouse;
+    let options = tui::TuiOptions { theme, keymap, mouse, session: Some(session), reconnect: Some(reconnect) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(tui::run(handle, reading, options));
-    drop(runtime);
-    engine.join();
+    // Who waits for a new engine while the operator quits is not waited for.
+    runtime.shutdown_background();
     ended?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The way to the next engine. The workspace is read again: its settings may be why the last one is gone.
+fn way(root: &std::path::Path) -> Result<tui::Way> {
+    let workspace = open(root)?;
+    Ok((remote::attach_or_start(&workspace)?, Reading::start(&workspace)?))
+}
+
+fn attach_only(workspace: &Workspace) -> Result<EngineHandle, RemoteError> {
+    match remote::find(workspace)? {
+        Found::Attached(handle) => Ok(handle),
+        // There was one, and it only made room for one of this build.
+        Found::GaveWay => remote::attach_or_start(workspace),
+        Found::Nothing => Err(RemoteError::NoEngine),
+    }
 }

@@ -8,13 +8,15 @@ pub use scores::score;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use color_eyre::eyre::{Result, bail};
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::domain::{Digest, SystemClock, safe_text};
-use crate::engine::{Command, Engine, EngineHandle, Errand, Event, Level, MaskView, PlanView, Snapshot};
-use crate::workspace::Workspace;
+use crate::domain::{Clock as _, Digest, SystemClock, safe_text};
+use crate::engine::remote::{self, Farewell, Found, Kind, Link};
+use crate::engine::{Command, Engine, EngineHandle, Errand, Event, Level, MaskView, PlanView, Snapshot, Taken};
+use crate::workspace::{Workspace, WorkspaceError};
 
 /// How a run is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,36 +54,86 @@ pub fn log_to_file(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// An engine for the length of one call, with a small runtime to listen to it.
-fn with_engine<T>(workspace: &Arc<Workspace>, work: impl AsyncFnOnce(EngineHandle) -> Result<T>) -> Result<T> {
+/// Whether front ends may watch the engine of a headless command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Door {
+    Open,
+    /// It answers one question and ends before anybody could look.
+    Shut,
+}
+
+/// Another engine may be ending, or not listen yet.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The engine that works here, or one of this process for the length of one call; with a small runtime to listen to it.
+fn with_engine<T>(workspace: &Arc<Workspace>, door: Door, work: impl AsyncFnOnce(EngineHandle) -> Result<T>) -> Result<T> {
     log_to_file(workspace)?;
-    let (engine, handle) = Engine::start(workspace.clone(), Arc::new(SystemClock))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (handle, own) = reach(workspace)?;
+    // A workspace where no socket can be made still runs; nobody can watch.
+    let listening = own.is_some() && door == Door::Open;
+    let server = listening
+        .then(|| remote::Server::start(workspace, handle.clone(), Kind::Command))
+        .and_then(|started| started.inspect_err(|error| tracing::warn!("consoles cannot attach: {error}")).ok());
     let done = runtime.block_on(async {
-        handle.snapshot().wait_for(|snapshot| snapshot.complete).await?;
+        handle.snapshot().wait_for(|snapshot| snapshot.complete).await.map_err(|_| gone(&handle))?;
         work(handle).await
     });
     drop(runtime);
-    engine.join();
+    if let Some(server) = server {
+        server.close(Farewell {
+            why: format!("the command of process {} has ended, and its engine with it", std::process::id()),
+            again: true,
+        });
+    }
+    if let Some(engine) = own {
+        engine.join();
+    }
     done
+}
+
+/// A handle, and the engine if it is this process's own.
+fn reach(workspace: &Arc<Workspace>) -> Result<(EngineHandle, Option<Engine>)> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Found::Attached(handle) = remote::find(workspace)? {
+            tracing::info!("the engine that works here already is used");
+            return Ok((handle, None));
+        }
+        match Engine::start(workspace.clone(), Arc::new(SystemClock)) {
+            Ok((engine, handle)) => return Ok((handle, Some(engine))),
+            Err(WorkspaceError::Locked { .. }) if Instant::now() < until => std::thread::sleep(Duration::from_millis(25)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Why the engine is gone, as far as anybody knows.
+fn gone(handle: &EngineHandle) -> color_eyre::eyre::Report {
+    let why = handle.link().map(|link| link.farewell().why);
+    let why = why.unwrap_or_else(|| "the engine ended; its log is in .stratos/logs/stratos.log".into());
+    color_eyre::eyre::eyre!("{}. Run again to go on; nothing recorded is lost", clean(&why))
+}
+
+/// Sends a command and waits until it is taken; what another front end's job forbids is an error.
+async fn asked(handle: &EngineHandle, command: Command) -> Result<Taken> {
+    let taken = handle.ask(command).await.ok_or_else(|| gone(handle))?;
+    if let Some(why) = &taken.refused {
+        bail!("{}. Watch it with 'stratos attach'", clean(why));
+    }
+    Ok(taken)
 }
 
 /// The state as it stands.
 pub fn look(workspace: &Arc<Workspace>) -> Result<Arc<Snapshot>> {
-    with_engine(workspace, async |handle| Ok(handle.snapshot().borrow().clone()))
+    with_engine(workspace, Door::Shut, async |handle| Ok(handle.snapshot().borrow().clone()))
 }
 
 /// Sends one command that needs no job, and says what came of it.
 pub fn tell(workspace: &Arc<Workspace>, command: Command) -> Result<ExitCode> {
-    with_engine(workspace, async |handle| {
-        let mut events = handle.events();
-        let mut snapshot = handle.snapshot();
-        snapshot.mark_unchanged();
-        handle.send(command);
-        // The engine publishes once after each command: what it said about this one has been sent by then.
-        snapshot.changed().await?;
+    with_engine(workspace, Door::Shut, async |handle| {
         let mut failed = false;
-        while let Ok(event) = events.try_recv() {
+        for event in asked(&handle, command).await?.said {
             match event {
                 Event::Imported { what, added, updated, unchanged } => {
                     say(&format!("{what}: {added} added, {updated} updated, {unchanged} unchanged"));
@@ -100,12 +152,10 @@ pub fn tell(workspace: &Arc<Workspace>, command: Command) -> Result<ExitCode> {
 
 /// The loss mask of one example.
 pub fn mask(workspace: &Arc<Workspace>, example: &str) -> Result<Option<MaskView>> {
-    with_engine(workspace, async |handle| {
-        let mut snapshot = handle.snapshot();
-        snapshot.mark_unchanged();
-        handle.send(Command::ShowMask { example: example.to_owned() });
-        snapshot.changed().await?;
-        Ok(snapshot.borrow().dataset.mask.clone())
+    with_engine(workspace, Door::Shut, async |handle| {
+        asked(&handle, Command::ShowMask { example: example.to_owned() }).await?;
+        let mask = handle.snapshot().borrow().dataset.mask.clone();
+        Ok(mask.filter(|mask| mask.example == example))
     })
 }
 
@@ -132,14 +182,17 @@ fn conduct_and_hear(
     listen: &dyn Fn(&Event),
 ) -> Result<(bool, Arc<Snapshot>)> {
     let evaluates = matches!(&command, Command::Errand { errand: Errand::Evaluate { .. } | Errand::Probe { .. } });
-    with_engine(workspace, async |handle| {
+    with_engine(workspace, Door::Open, async |handle| {
         let mut events = handle.events();
         let mut bars = bars::Bars::new();
-        let mut snapshot = handle.snapshot();
-        snapshot.mark_unchanged();
-        handle.send(command);
+        if let Some(note) = handle.link().filter(|_| output == Output::Bars).map(whose) {
+            eprintln!("{note}");
+        }
+        let began = SystemClock.now();
+        asked(&handle, command).await?;
         let complete = loop {
             tokio::select! {
+                biased;
                 event = events.recv() => match event {
                     Ok(Event::RunEnded { complete }) => break complete,
                     Ok(event) => {
@@ -147,8 +200,9 @@ fn conduct_and_hear(
                         show(&mut bars, &event, output)?;
                     }
                     Err(RecvError::Lagged(dropped)) => show(&mut bars, &dropped_note(dropped), output)?,
-                    Err(RecvError::Closed) => bail!("the engine ended; its log is in .stratos/logs/stratos.log"),
+                    Err(RecvError::Closed) => return Err(gone(&handle)),
                 },
+                () = handle.ended() => return Err(gone(&handle)),
                 signal = tokio::signal::ctrl_c() => {
                     signal?;
                     if !bars.asked_to_stop() {
@@ -159,13 +213,22 @@ fn conduct_and_hear(
             }
         };
         bars.clear();
-        let snapshot = settled(&mut snapshot).await?;
+        let mut snapshot = settled(&handle).await?;
+        // An engine that works here already has said more than this command's news.
+        Arc::make_mut(&mut Arc::make_mut(&mut snapshot).log).retain(|line| line.at >= began);
         // An evaluation or a probe off the path prints its own record.
         if !evaluates {
             finish(&snapshot, complete, output)?;
         }
         Ok((complete, snapshot))
     })
+}
+
+/// What to know of an engine that is not this process's own.
+fn whose(link: &Link) -> String {
+    let pid = link.greeting.pid;
+    let outdated = if link.outdated { "; it began before stratos.toml was changed" } else { "" };
+    format!("the engine that works here (process {pid}) does it{outdated}")
 }
 
 fn dropped_note(dropped: u64) -> Event {
@@ -223,27 +286,29 @@ pub fn news(snapshot: &Snapshot) {
     }
 }
 
-/// The snapshot after a run, from a receiver that was marked unchanged before the command was sent: the end is told before
-/// it is published.
-async fn settled(snapshot: &mut tokio::sync::watch::Receiver<Arc<Snapshot>>) -> Result<Arc<Snapshot>> {
-    snapshot.changed().await?;
+/// The snapshot after a run whose command was taken: the end is told before it is published.
+async fn settled(handle: &EngineHandle) -> Result<Arc<Snapshot>> {
     let idle = |s: &Arc<Snapshot>| s.job.as_ref().is_none_or(|job| !job.state.is_live());
-    Ok(snapshot.wait_for(idle).await?.clone())
+    let mut snapshot = handle.snapshot();
+    let settled = snapshot.wait_for(idle).await.map_err(|_| gone(handle))?;
+    Ok(settled.clone())
 }
 
 /// Runs a planning errand to its end without a word; `None`: there was nothing to plan.
 pub fn plan(workspace: &Arc<Workspace>, errand: Errand) -> Result<Option<Arc<PlanView>>> {
-    with_engine(workspace, async |handle| {
+    with_engine(workspace, Door::Open, async |handle| {
         let mut events = handle.events();
-        let mut snapshot = handle.snapshot();
-        snapshot.mark_unchanged();
-        handle.send(Command::Errand { errand });
+        asked(&handle, Command::Errand { errand }).await?;
         loop {
-            match events.recv().await {
-                Ok(Event::RunEnded { .. }) => return Ok(settled(&mut snapshot).await?.planned.clone()),
-                Ok(Event::PhaseFailed { phase, reason, next }) => bail!("{phase}: {}. {}", clean(&reason), clean(&next)),
-                Ok(_) | Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => bail!("the engine ended; its log is in .stratos/logs/stratos.log"),
+            tokio::select! {
+                biased;
+                event = events.recv() => match event {
+                    Ok(Event::RunEnded { .. }) => return Ok(settled(&handle).await?.planned.clone()),
+                    Ok(Event::PhaseFailed { phase, reason, next }) => bail!("{phase}: {}. {}", clean(&reason), clean(&next)),
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return Err(gone(&handle)),
+                },
+                () = handle.ended() => return Err(gone(&handle)),
             }
         }
     })

@@ -285,6 +285,7 @@ fn stop_and_quit_waits_until_the_job_has_saved() {
     let mut app = app(with_job(JobState::Running));
     keys(&mut app, "q");
     code(&mut app, KeyCode::Right);
+    code(&mut app, KeyCode::Right);
     assert_eq!(code(&mut app, KeyCode::Enter), [Effect::Send(Command::Stop)]);
     assert!(app.update(Msg::Snapshot(Arc::new(with_job(JobState::Stopping)))).is_empty());
     assert_eq!(app.update(Msg::Snapshot(Arc::new(with_job(JobState::Stopped)))), [Effect::Quit]);
@@ -295,8 +296,46 @@ fn asked_again_while_it_saves_it_quits_at_once() {
     let mut app = app(with_job(JobState::Running));
     ctrl(&mut app, 'c');
     code(&mut app, KeyCode::Right);
+    code(&mut app, KeyCode::Right);
     code(&mut app, KeyCode::Enter);
     assert_eq!(ctrl(&mut app, 'c'), [Effect::Quit]);
+}
+
+#[test]
+fn leaving_a_job_running_quits_at_once_and_asks_the_engine_for_nothing() {
+    let mut app = app(with_job(JobState::Running));
+    ctrl(&mut app, 'c');
+    let text = screen(&app);
+    for sentence in ["Stay in this console.", "the job goes on", "Finish the unit, save, then quit"] {
+        assert!(text.contains(sentence), "{text}");
+    }
+    code(&mut app, KeyCode::Right);
+    assert_eq!(code(&mut app, KeyCode::Enter), [Effect::Quit]);
+}
+
+#[test]
+fn a_lost_engine_is_said_once_looking_goes_on_and_a_key_finds_the_next() {
+    let mut app = app(with_job(JobState::Running));
+    assert!(keys(&mut app, "E").is_empty(), "there is an engine");
+    let lost = || Msg::EngineGone { why: "the engine (process 7) is gone".into(), again: false };
+    assert!(app.update(lost()).is_empty());
+    assert_eq!(keys(&mut app, "6"), []);
+    let text = screen(&app);
+    assert!(text.contains("no engine: press E") && text.contains("the engine (process 7) is gone"), "{text}");
+    assert_eq!(keys(&mut app, "E"), [Effect::Reconnect]);
+    app.update(Msg::Attached { process: 8, snapshot: Arc::new(with_job(JobState::Running)) });
+    let text = screen(&app);
+    assert!(text.contains("attached to the engine of process 8") && !text.contains("no engine"), "{text}");
+    // The job was cut off with its engine: there is nothing to ask about.
+    app.update(lost());
+    assert_eq!(keys(&mut app, "q"), [Effect::Quit]);
+}
+
+#[test]
+fn an_engine_that_makes_room_is_followed_without_a_key() {
+    let mut app = app(snapshot());
+    let made_room = Msg::EngineGone { why: "the command has ended".into(), again: true };
+    assert_eq!(app.update(made_room), [Effect::Reconnect]);
 }
 
 #[test]

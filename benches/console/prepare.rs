@@ -35,8 +35,30 @@ pub fn workspace(fresh: bool) -> PathBuf {
 
 /// Words of news, so that titles differ and searches find some of them.
 const WORDS: [&str; 24] = [
-    "refinery", "nurse", "grid", "tender", "Kuwait", "Houston", "Seoul", "orbit", "startup", "ward", "chip", "port", "pension",
-    "drone", "harvest", "bridge", "vaccine", "league", "budget", "strike", "festival", "satellite", "bank", "school",
+    "refinery",
+    "nurse",
+    "grid",
+    "tender",
+    "Kuwait",
+    "Houston",
+    "Seoul",
+    "orbit",
+    "startup",
+    "ward",
+    "chip",
+    "port",
+    "pension",
+    "drone",
+    "harvest",
+    "bridge",
+    "vaccine",
+    "league",
+    "budget",
+    "strike",
+    "festival",
+    "satellite",
+    "bank",
+    "school",
 ];
 
 fn article(n: usize) -> Article {

@@ -1,11 +1,13 @@
 //! What an operator can ask of the engine. Closed and serialisable: the console and `run` send the same values, and
 //! a later front end can send them over a socket.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 
 use super::errand::Errand;
+use super::event::Event;
 use crate::domain::{Article, ArticleId, Digest, PairKey, Phase, Profile, ProfileId, SourceType, Usd};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -132,6 +134,40 @@ impl Command {
             Self::ShowMask { .. } => "show mask",
             Self::Score { .. } | Self::ScoreMany { .. } => "score",
         }
+    }
+}
+
+/// A command on its way, and where its sender waits to hear that it was taken.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub command: Command,
+    pub answer: Option<oneshot::Sender<Taken>>,
+}
+
+/// That the engine has taken a command: the snapshot shows it from now on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Taken {
+    /// Why it was not done at all: another job runs.
+    pub refused: Option<String>,
+    /// What the engine said while it took it, news of a job that it started included.
+    pub said: Vec<Event>,
+}
+
+impl Command {
+    /// Relative paths become those below `folder`: the engine may stand in another folder than who sends this.
+    #[must_use]
+    pub fn anchored(mut self, folder: &Path) -> Self {
+        let files: Vec<&mut PathBuf> = match &mut self {
+            Self::ImportAnswers { path, .. } | Self::ImportArticles { path, .. } | Self::ImportProfiles { path, .. } => {
+                vec![path]
+            }
+            Self::Errand { errand } => errand.files(),
+            _ => Vec::new(),
+        };
+        for file in files {
+            *file = folder.join(&*file);
+        }
+        self
     }
 }
 

@@ -46,6 +46,16 @@ impl Errand {
         }
     }
 
+    /// Files that the operator named.
+    pub(super) fn files(&mut self) -> Vec<&mut PathBuf> {
+        match self {
+            Self::ImportLabels { files, .. } => files.iter_mut().collect(),
+            Self::OpenSeal { to, .. } => vec![to],
+            Self::Evaluate { request } => request.files(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The tab it belongs to.
     pub fn phase(&self) -> Phase {
         match self {

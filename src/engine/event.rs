@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::numbers::number;
 use crate::domain::{Digest, PairKey, Phase, Usd};
 use crate::guards::Finding;
 use crate::student::Stop;
@@ -27,13 +28,18 @@ pub enum Event {
         step: u64,
         total_steps: u64,
         epoch: usize,
+        #[serde(deserialize_with = "number")]
         loss: f64,
+        #[serde(deserialize_with = "number")]
         lr: f64,
+        #[serde(deserialize_with = "number")]
         grad_norm: f64,
+        #[serde(deserialize_with = "number")]
         tokens_per_second: f64,
     },
     EvalLoss {
         step: u64,
+        #[serde(deserialize_with = "number")]
         loss: f64,
     },
     /// A training was saved; it can be gone on from here.
@@ -123,6 +129,18 @@ pub enum Event {
         level: Level,
         text: String,
     },
+    /// A front end did not read for so long that the link dropped news for it. Facts are in the snapshot and the ledger.
+    Dropped {
+        progress: u64,
+        facts: u64,
+    },
+}
+
+impl Event {
+    /// Only says how far something is: the next one says it again, so a slow listener may miss it.
+    pub fn is_progress(&self) -> bool {
+        matches!(self, Self::Progress { .. } | Self::Step { .. } | Self::EvalLoss { .. })
+    }
 }
 
 /// What the engine waits for, and how to give it.

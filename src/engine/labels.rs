@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::job::{Failure, JobContext};
 use super::phases::kept_traces;
@@ -143,7 +143,7 @@ fn taking_part(workspace: &Workspace, stored: &StoredLabel, source: &LabelSource
 }
 
 /// One imported file, as it is told of.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LabelSourceView {
     pub name: String,
     pub sha256: Digest,

@@ -18,8 +18,10 @@ mod label_import;
 mod labels;
 mod library;
 mod memory;
+mod numbers;
 mod phases;
 mod probes;
+pub mod remote;
 mod report;
 mod runs;
 mod scoring;
@@ -35,7 +37,7 @@ mod warnings;
 mod wiring;
 
 pub use asked::{AskError, sampler_report};
-pub use command::{Command, Consent, Verdict};
+pub use command::{Command, Consent, Taken, Verdict};
 pub use compare::{CompareError, Comparison, MOST_PAIRS, compare};
 pub use curve::{Bucket, Curve, Point};
 pub use doctor::{Checkup, Diagnosis, State, examine};
@@ -62,27 +64,41 @@ pub use crate::distill::{Basis, Estimate, Forecast, Kind, Receipt, ReceiptLine, 
 pub use crate::teacher::{Price, keys};
 
 use std::sync::Arc;
-
 use std::thread::JoinHandle;
 
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use self::command::Asked;
+use self::remote::Link;
 use crate::distill::Plan;
 use crate::domain::{Clock, Digest};
 use crate::workspace::{Workspace, WorkspaceError, WorkspaceLock};
 
-/// A front end's end of the engine: cheap to clone, nothing in it blocks.
+/// A front end's end of the engine, here or behind a socket: cheap to clone, nothing in it blocks.
 #[derive(Debug, Clone)]
 pub struct EngineHandle {
-    commands: mpsc::UnboundedSender<Command>,
+    commands: mpsc::UnboundedSender<Asked>,
     events: broadcast::Sender<Event>,
     snapshot: watch::Receiver<Arc<Snapshot>>,
+    /// The way to the engine's process; `None`: it is this one.
+    link: Option<Arc<Link>>,
 }
 
 impl EngineHandle {
     /// Sends a command; false if the engine is gone.
     pub fn send(&self, command: Command) -> bool {
-        self.commands.send(command).is_ok()
+        self.commands.send(Asked { command, answer: None }).is_ok()
+    }
+
+    /// Sends a command and waits until the engine has taken it and the snapshot shows it; `None` if the engine is gone.
+    pub async fn ask(&self, command: Command) -> Option<Taken> {
+        self.ask_later(command)?.await.ok()
+    }
+
+    /// The same in two steps: sent now, waited for later.
+    fn ask_later(&self, command: Command) -> Option<oneshot::Receiver<Taken>> {
+        let (answer, taken) = oneshot::channel();
+        self.commands.send(Asked { command, answer: Some(answer) }).ok().map(|()| taken)
     }
 
     pub fn events(&self) -> broadcast::Receiver<Event> {
@@ -92,6 +108,17 @@ impl EngineHandle {
     /// Changes arrive by `changed().await`; `borrow()` is the newest state.
     pub fn snapshot(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.snapshot.clone()
+    }
+
+    /// The way to the engine's process; `None`: it is this one.
+    pub fn link(&self) -> Option<&Link> {
+        self.link.as_deref()
+    }
+
+    /// Waits until the engine is gone.
+    pub async fn ended(&self) {
+        let mut snapshot = self.snapshot();
+        while snapshot.changed().await.is_ok() {}
     }
 }
 
@@ -124,7 +151,7 @@ impl Engine {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(io)?;
         let work = move || runtime.block_on(supervisor.run(asked));
         let thread = std::thread::Builder::new().name("engine".into()).spawn(work).map_err(io)?;
-        Ok((Self { thread, _lock: lock }, EngineHandle { commands, events, snapshot }))
+        Ok((Self { thread, _lock: lock }, EngineHandle { commands, events, snapshot, link: None }))
     }
 
     /// Waits for the engine to end.

@@ -106,7 +106,7 @@ pub(super) fn d4(current: Option<&Current>, openings: usize) -> Finding {
 }
 
 /// What there is to be told of the seal.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SealView {
     pub digest: Digest,
     pub previous: Option<Digest>,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::command::Verdict;
 use super::event::{ApprovalRequest, Level};
@@ -16,7 +16,7 @@ use crate::domain::{Digest, PairKey, Phase, PhaseState, Profile, UnixMillis, Usd
 use crate::guards::Finding;
 
 /// Everything there is to see.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Every view was read; before that only the workspace, the states and the readers are there.
     pub complete: bool,
@@ -45,7 +45,7 @@ pub struct Snapshot {
     pub memory: Arc<MemoryView>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkspaceView {
     pub root: String,
     pub recipe: String,
@@ -58,7 +58,7 @@ pub struct WorkspaceView {
     pub ceiling: Option<Usd>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PhaseView {
     pub phase: Phase,
     pub state: PhaseState,
@@ -67,7 +67,7 @@ pub struct PhaseView {
 }
 
 /// `Queued → Running ⇄ Pausing → Paused → Running → Stopping → Stopped | Done | Failed`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum JobState {
     Queued,
@@ -136,7 +136,7 @@ impl JobState {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobView {
     pub id: u64,
     pub phase: Phase,
@@ -153,7 +153,7 @@ pub struct JobView {
     pub then: Vec<Phase>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProfileView {
     pub profile: Profile,
     /// As the student reads it.
@@ -166,14 +166,14 @@ pub struct ProfileView {
 }
 
 /// How many articles there are; the articles themselves are the library's.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ArticlesView {
     pub total: usize,
     /// How many take part in this workspace's runs.
     pub selected: usize,
 }
 
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DistillView {
     pub plan: Option<PlanView>,
     pub batches: Vec<BatchView>,
@@ -190,7 +190,7 @@ pub struct DistillView {
     pub key: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanView {
     pub digest: Digest,
     /// "pilot", "traces", "articles"
@@ -207,7 +207,7 @@ pub struct PlanView {
     pub spent: Usd,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BatchView {
     pub id: i64,
     pub plan: Digest,
@@ -226,7 +226,7 @@ pub struct BatchView {
     pub expires: Option<UnixMillis>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RejectView {
     pub pair: String,
     pub attempt: u32,
@@ -234,7 +234,7 @@ pub struct RejectView {
     pub raw: String,
 }
 
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DatasetView {
     pub digest: Option<Digest>,
     pub acknowledged: bool,
@@ -253,7 +253,7 @@ pub struct DatasetView {
     pub seal: Option<SealView>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExampleView {
     pub id: String,
     pub held_out: bool,
@@ -264,14 +264,14 @@ pub struct ExampleView {
 }
 
 /// What the loss sees of one example.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MaskView {
     pub example: String,
     /// (text of the token, trained on)
     pub tokens: Vec<(String, bool)>,
 }
 
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ValidateView {
     /// Model, runtime and rows these numbers belong to; `None`: no evaluation yet.
     pub subject: Option<String>,
@@ -288,7 +288,7 @@ pub struct ValidateView {
 }
 
 /// Numbers as text: "—" where undefined.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricRow {
     pub name: String,
     pub model: String,
@@ -300,7 +300,7 @@ pub struct MetricRow {
     pub baselines: Vec<(String, String)>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SanityRow {
     pub article: String,
     pub profile: String,
@@ -310,7 +310,7 @@ pub struct SanityRow {
     pub passed: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PredictionView {
     pub pair: PairKey,
     pub title: String,
@@ -319,7 +319,7 @@ pub struct PredictionView {
     pub output: String,
 }
 
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AuditView {
     pub items: Vec<AuditItem>,
     pub kept: usize,
@@ -327,7 +327,7 @@ pub struct AuditView {
 }
 
 /// A think block to review, teacher's or student's.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AuditItem {
     pub pair: PairKey,
     pub title: String,
@@ -342,7 +342,7 @@ pub struct AuditItem {
     pub verdict: Option<Verdict>,
 }
 
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DeployView {
     pub releases: Vec<ReleaseView>,
     pub served: Option<String>,
@@ -350,7 +350,7 @@ pub struct DeployView {
     pub last_score: Vec<String>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReleaseView {
     pub name: String,
     pub created: UnixMillis,
@@ -361,7 +361,7 @@ pub struct ReleaseView {
     pub live: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FindingView {
     pub phase: Phase,
     pub finding: Finding,
@@ -372,7 +372,7 @@ pub struct FindingView {
     pub subject: Digest,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LogLine {
     pub at: UnixMillis,
     pub level: Level,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
-use super::command::{Command, Consent};
+use super::command::{Asked, Command, Consent, Taken};
 use super::errand::Errand;
 use super::event::{ApprovalRequest, Event, Level};
 use super::job::{self, Failure, JobContext, JobControl, JobMessage, PhaseEnd};
@@ -71,6 +71,8 @@ pub(super) struct Supervisor {
     resume_to: Option<RunPlan>,
     standings: Vec<Standing>,
     jobs_started: u64,
+    /// What is said while a command is taken, for who sent it.
+    taking: Option<Taken>,
     memory: memory::Gauge,
     /// When the running phase's view was last read from the ledger.
     view_read: UnixMillis,
@@ -98,10 +100,13 @@ impl Supervisor {
             resume_to: None,
             standings: Vec::new(),
             jobs_started: 0,
+            taking: None,
             memory: memory::Gauge::new(),
             view_read: UnixMillis::default(),
             workspace,
         };
+        // A front end that goes on from another engine's counts must not take these for the same.
+        supervisor.snapshot.revisions = [u64::try_from(supervisor.clock.now().0).unwrap_or_default(); 8];
         supervisor.snapshot.workspace = views::workspace(&supervisor.workspace, &supervisor.ledger)?;
         supervisor.refresh_states()?;
         supervisor.refresh_view(Phase::Profiles)?;
@@ -110,7 +115,7 @@ impl Supervisor {
     }
 
     /// Runs until every handle is gone, then stops the job at its next safe point.
-    pub async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+    pub async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Asked>) {
         // A console draws its first frame meanwhile.
         for phase in Phase::ALL {
             if let Err(error) = self.refresh_view(phase) {
@@ -130,7 +135,10 @@ impl Supervisor {
             tokio::select! {
                 biased;
                 command = commands.recv() => match command {
-                    Some(command) => self.handle(command),
+                    Some(asked) => {
+                        self.take(asked);
+                        continue;
+                    }
                     None => break,
                 },
                 message = self.told.recv() => {
@@ -171,6 +179,9 @@ impl Supervisor {
         if let Event::Log { level, text } = &event {
             self.log(*level, text.clone());
         }
+        if let Some(taking) = &mut self.taking {
+            taking.said.push(event.clone());
+        }
         // No listener is no failure: the snapshot and the ledger have the facts.
         let _ = self.events.send(event);
     }
@@ -186,6 +197,17 @@ impl Supervisor {
             lines.drain(..LOG_LINES / 5);
         }
         lines.push(LogLine { at: self.clock.now(), level, text });
+    }
+
+    /// Obeys, publishes, and then tells the sender: who waits for the answer finds the snapshot changed.
+    fn take(&mut self, Asked { command, answer }: Asked) {
+        self.taking = answer.is_some().then(Taken::default);
+        self.handle(command);
+        self.publish();
+        if let (Some(answer), Some(taken)) = (answer, self.taking.take()) {
+            // Who does not wait any more does not need it.
+            let _ = answer.send(taken);
+        }
     }
 
     fn handle(&mut self, command: Command) {
@@ -267,10 +289,17 @@ impl Supervisor {
     fn start_run(&mut self, plan: RunPlan) -> Result<(), WorkspaceError> {
         if let Some(job) = &self.job {
             let text = format!("{} is still running; stop it first, or wait", job.phase);
+            if let Some(taking) = &mut self.taking {
+                taking.refused = Some(text.clone());
+            }
             self.emit(Event::Log { level: Level::Warn, text });
             return Ok(());
         }
         self.snapshot.approval = None;
+        if plan.errand.is_some() {
+            // Another front end's plan would be taken for this one's.
+            self.snapshot.planned = None;
+        }
         self.run = Some(plan);
         self.refresh_states()?;
         self.advance()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use color_eyre::eyre::{Result, bail};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{Output, clean, say, with_engine};
+use super::{Door, Output, asked, clean, gone, say, with_engine};
 use crate::domain::one_line;
 use crate::engine::{Command, Event, Level};
 use crate::workspace::Workspace;
@@ -14,11 +14,16 @@ use crate::workspace::Workspace;
 /// Scores and prints each answer as it comes. Fails if a score could not be read.
 pub fn score(workspace: &Arc<Workspace>, command: Command, output: Output) -> Result<ExitCode> {
     let single = matches!(&command, Command::ScoreMany { profiles, articles } if profiles.len() == 1 && articles.len() == 1);
-    with_engine(workspace, async |handle| {
+    with_engine(workspace, Door::Open, async |handle| {
         let mut events = handle.events();
-        handle.send(command);
+        asked(&handle, command).await?;
         loop {
-            match events.recv().await {
+            let event = tokio::select! {
+                biased;
+                event = events.recv() => event,
+                () = handle.ended() => return Err(gone(&handle)),
+            };
+            match event {
                 Ok(event @ (Event::Scored { .. } | Event::ScoringDone { .. })) => {
                     if output == Output::JsonLines {
                         say(&serde_json::to_string(&event)?);
@@ -30,11 +35,11 @@ pub fn score(workspace: &Arc<Workspace>, command: Command, output: Output) -> Re
                     }
                 }
                 Ok(Event::Log { level: Level::Error, text }) => bail!("{}", clean(&text)),
-                Ok(_) => {}
-                Err(RecvError::Lagged(lost)) => {
+                Err(RecvError::Lagged(lost)) | Ok(Event::Dropped { facts: lost @ 1.., .. }) => {
                     bail!("{lost} answers came faster than they could be printed; write them to a file")
                 }
-                Err(RecvError::Closed) => bail!("the engine ended; its log is in .stratos/logs/stratos.log"),
+                Ok(_) => {}
+                Err(RecvError::Closed) => return Err(gone(&handle)),
             }
         }
     })

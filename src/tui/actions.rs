@@ -105,10 +105,10 @@ impl Action {
 }
 
 /// Of [`EVERYWHERE`], those that come before the tabs' own in the footer and the help: what drives the job.
-const BEFORE_THE_TABS: usize = 7;
+const BEFORE_THE_TABS: usize = 8;
 
 /// What can be done on every tab, in the order of the help and of the footer.
-static EVERYWHERE: [Action; 36] = [
+static EVERYWHERE: [Action; 37] = [
     free("approve", &[Chord::char('a')], "approve", "Read and approve what the engine waits for.", acts::approve)
         .shown()
         .when(acts::can_approve),
@@ -120,6 +120,9 @@ static EVERYWHERE: [Action; 36] = [
         .when(acts::can_run),
     free("run-again", &[Chord::ctrl('r')], "run again", "Run this tab's phase again, even if it is done.", acts::run_again)
         .when(acts::can_run_again),
+    free("engine", &[Chord::char('E')], "start engine", "Find or start an engine when this one is gone.", acts::reconnect)
+        .shown()
+        .when(acts::can_reconnect),
     free("pause", &[Chord::char('p')], "pause", "Pause the job, or let a paused job go on.", acts::pause)
         .shown()
         .when(acts::can_pause),

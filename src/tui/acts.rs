@@ -10,6 +10,7 @@ use super::overlays::{
 };
 use super::select::{selected_audit, selected_example};
 use super::tabs::TABS;
+use super::toasts::Toast;
 use crate::domain::Phase;
 use crate::engine::{Command, Consent, FindingView, JobState};
 
@@ -203,12 +204,28 @@ pub fn quit(app: &mut App) -> Effects {
         return Vec::new();
     }
     let question = format!(
-        "{} is {}. Stopping finishes the current unit and saves first; the next run goes on from there.",
+        "{} is {}. The engine works without this console; what becomes of the job?",
         job.phase.title(),
         job.state.label()
     );
-    let answers = vec![("stay".into(), Step::Close), ("stop and quit".into(), Step::Leave)];
-    app.open(Overlay::Confirm(Confirm::new("A job is running", question, answers)))
+    let answers =
+        vec![("cancel".into(), Step::Close), ("leave running".into(), Step::Quit), ("stop after checkpoint".into(), Step::Leave)];
+    let meanings = vec![
+        "Stay in this console.".into(),
+        "Quit; the job goes on, and 'stratos' shows it again.".into(),
+        "Finish the unit, save, then quit; r goes on later.".into(),
+    ];
+    app.open(Overlay::Confirm(Confirm::new("A job is running", question, answers).explained(meanings)))
+}
+
+pub fn can_reconnect(app: &App) -> Ready {
+    need(app.engine_gone(), "the engine is there")
+}
+
+/// Finds the workspace's engine, or starts one.
+pub fn reconnect(app: &mut App) -> Effects {
+    app.say(Toast::info("looking for an engine, or starting one", app.now()));
+    vec![Effect::Reconnect]
 }
 
 // Decisions.

@@ -20,7 +20,7 @@ use super::toasts::{Toast, Toasts, told};
 use super::widgets::pane::Share;
 use super::{actions, acts};
 use crate::domain::{Digest, Phase, UnixMillis, safe_text};
-use crate::engine::{ArticleSort, Command, JobView, Snapshot};
+use crate::engine::{ArticleSort, Command, JobState, JobView, Snapshot};
 
 /// Scrolling further than any detail is long would make scrolling back feel dead.
 const MAX_SCROLL: u16 = 2000;
@@ -41,6 +41,8 @@ pub struct App {
     report_seen: Option<Digest>,
     /// Quits as soon as the job has saved.
     leaving: bool,
+    /// Nobody does what is asked; `E` finds or starts the next engine.
+    engine_gone: bool,
     /// The welcome was on the screen, now or in an earlier session.
     welcomed: bool,
 }
@@ -60,6 +62,7 @@ impl App {
             now: UnixMillis(0),
             report_seen: None,
             leaving: false,
+            engine_gone: false,
             welcomed: false,
         }
     }
@@ -109,9 +112,12 @@ impl App {
                 self.toasts.expire(now);
                 Vec::new()
             }
-            Msg::EngineGone => {
-                self.say(Toast::error("the engine has ended unexpectedly; quit and look at .stratos/logs"));
-                if self.leaving { vec![Effect::Quit] } else { Vec::new() }
+            Msg::EngineGone { why, again } => self.lose(&why, again),
+            Msg::Attached { process, snapshot } => {
+                self.engine_gone = false;
+                self.dismiss();
+                self.say(Toast::info(format!("attached to the engine of process {process}"), self.now));
+                self.take(snapshot)
             }
         };
         self.clamp();
@@ -170,6 +176,7 @@ impl App {
             Step::Close => {}
             Step::Send(command) => return self.ask(command),
             Step::Act(action) => return self.perform(action),
+            Step::Quit => return vec![Effect::Quit],
             Step::Leave => return self.leave(),
             Step::Outside(text) => {
                 self.overlays.push(top);
@@ -218,6 +225,30 @@ impl App {
         self.leaving = true;
         self.say(Toast::info("stopping; the console closes when the job has saved", UnixMillis(i64::MAX)));
         vec![Effect::Send(Command::Stop)]
+    }
+
+    /// The engine is gone. What is known stays on the screen; a job that was live did not end, it was cut off.
+    fn lose(&mut self, why: &str, again: bool) -> Vec<Effect> {
+        if self.leaving {
+            return vec![Effect::Quit];
+        }
+        self.engine_gone = true;
+        if again {
+            self.say(Toast::info(format!("{why}; looking for the next one"), self.now));
+            return vec![Effect::Reconnect];
+        }
+        let snapshot = Arc::make_mut(&mut self.snapshot);
+        let cut = snapshot.job.as_mut().filter(|job| job.state.is_live());
+        let then = match cut {
+            Some(job) => {
+                let then = format!("press E, then r: {} goes on from what it saved", job.phase.title());
+                job.state = JobState::Failed { reason: why.to_owned(), next: then.clone() };
+                then
+            }
+            None => "press E to start one".to_owned(),
+        };
+        self.say(Toast::error(format!("{why} — {then}")));
+        Vec::new()
     }
 
     fn take(&mut self, snapshot: Arc<Snapshot>) -> Vec<Effect> {
@@ -311,6 +342,10 @@ impl App {
 
     pub fn now(&self) -> UnixMillis {
         self.now
+    }
+
+    pub fn engine_gone(&self) -> bool {
+        self.engine_gone
     }
 
     pub fn leaving(&self) -> bool {

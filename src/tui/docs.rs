@@ -35,7 +35,8 @@ fn section(page: &mut String, title: &str, belongs: impl Fn(&Action) -> bool) {
     let keymap = Keymap::default();
     let _ = write!(page, "\n## {title}\n\n| keys | name | what it does |\n| --- | --- | --- |\n");
     for action in rows {
-        let keys: Vec<String> = keymap.of(action).iter().map(|key| format!("`{}`", key.to_string().replace('|', "\\|"))).collect();
+        let keys: Vec<String> =
+            keymap.of(action).iter().map(|key| format!("`{}`", key.to_string().replace('|', "\\|"))).collect();
         let _ = writeln!(page, "| {} | {} | {} |", keys.join(" "), action.id, action.help);
     }
 }

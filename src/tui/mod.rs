@@ -22,6 +22,7 @@ pub mod keymap;
 pub mod keys;
 pub mod msg;
 pub mod overlays;
+mod reconnect;
 mod run;
 mod select;
 pub mod session;
@@ -34,6 +35,7 @@ pub mod theme;
 pub mod toasts;
 mod widgets;
 
+pub use reconnect::{Reconnect, Way};
 pub use run::{TuiError, run};
 use theme::{Theme, ThemeError};
 
@@ -44,6 +46,8 @@ pub struct TuiOptions {
     pub keymap: keymap::Keymap,
     /// The mouse is heard; a terminal's own selection then needs shift.
     pub mouse: bool,
+    /// How another engine is found when this one is gone.
+    pub reconnect: Option<Reconnect>,
     /// Where the session is remembered; `None`: it is not.
     pub session: Option<std::path::PathBuf>,
 }

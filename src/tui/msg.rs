@@ -26,8 +26,16 @@ pub enum Msg {
     /// The operator's own editor has ended.
     Edited(Result<String, String>),
     Tick(UnixMillis),
-    /// The engine's thread is gone; nothing that is asked will happen.
-    EngineGone,
+    /// The engine is gone: nothing that is asked will happen. `again`: it only made room for the next one.
+    EngineGone {
+        why: String,
+        again: bool,
+    },
+    /// Another engine is there.
+    Attached {
+        process: u32,
+        snapshot: Arc<Snapshot>,
+    },
 }
 
 /// What the mouse did.
@@ -48,6 +56,8 @@ pub enum Effect {
     /// Opens this text in the operator's own editor.
     Edit(String),
     Quit,
+    /// Finds the next engine, or starts it.
+    Reconnect,
     /// Puts text on the clipboard of the operator's terminal (OSC 52).
     Copy(String),
 }

@@ -20,8 +20,10 @@ use super::external;
 use super::hits;
 use super::keys::is_suspend;
 use super::msg::{Effect, Msg, Pointing};
+use super::reconnect::{found, gone};
 use super::session::Keeper;
 use super::terminal::Screen;
+use super::toasts::Toast;
 use crate::domain::{Clock as _, SystemClock};
 use crate::engine::{EngineHandle, Reading};
 
@@ -34,18 +36,22 @@ pub enum TuiError {
     Terminal(#[from] io::Error),
 }
 
-/// Runs the console until the operator quits or the process is asked to end. The engine's job, if one runs, saves and
-/// ends when the handle is gone.
-pub async fn run(handle: EngineHandle, mut reading: Reading, options: TuiOptions) -> Result<(), TuiError> {
+/// Runs the console until the operator quits or the process is asked to end. The engine works on: it saves and ends by itself
+/// once it has nothing to do.
+pub async fn run(mut handle: EngineHandle, mut reading: Reading, options: TuiOptions) -> Result<(), TuiError> {
     let mut ends = Ends::new()?;
     let mut snapshot = handle.snapshot();
     let mut events = handle.events();
     let mut engine_lives = true;
+    let mut looking = None;
     let mut screen = Screen::enter(options.mouse)?;
     let mut keys = EventStream::new();
     let mut keeper = Keeper::new(options.session);
     let first = snapshot.borrow_and_update().clone();
     let mut app = App::new(first, options.theme).with_keys(options.keymap).with_session(keeper.session());
+    if handle.link().is_some_and(|link| link.outdated) {
+        app.say(Toast::error("this engine began before stratos.toml or the recipe was changed; the next one reads them"));
+    }
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     asks(&reading, app.update(Msg::Tick(SystemClock.now())));
@@ -83,7 +89,17 @@ pub async fn run(handle: EngineHandle, mut reading: Reading, options: TuiOptions
                 Some(Msg::Snapshot(snapshot.borrow_and_update().clone()))
             } else {
                 engine_lives = false;
-                Some(Msg::EngineGone)
+                Some(gone(&handle))
+            },
+            next = found(&mut looking) => match next {
+                Ok((next, library)) => {
+                    reading = library;
+                    (snapshot, events, engine_lives) = (next.snapshot(), next.events(), true);
+                    let process = next.link().map_or_else(std::process::id, |link| link.greeting.pid);
+                    handle = next;
+                    Some(Msg::Attached { process, snapshot: snapshot.borrow_and_update().clone() })
+                }
+                Err(why) => Some(Msg::EngineGone { why, again: false }),
             },
             event = events.recv(), if engine_lives => match event {
                 Ok(event) => Some(Msg::Event(event)),
@@ -94,7 +110,7 @@ pub async fn run(handle: EngineHandle, mut reading: Reading, options: TuiOptions
                 }
                 Err(RecvError::Closed) => {
                     engine_lives = false;
-                    Some(Msg::EngineGone)
+                    Some(gone(&handle))
                 }
             },
             Some(answered) = reading.answered() => {
@@ -130,7 +146,12 @@ pub async fn run(handle: EngineHandle, mut reading: Reading, options: TuiOptions
                 }
                 Effect::Send(command) => {
                     if !handle.send(command) {
-                        app.update(Msg::EngineGone);
+                        app.say(Toast::error("not done: there is no engine; press E to find or start one"));
+                    }
+                }
+                Effect::Reconnect => {
+                    if let Some(find) = options.reconnect.clone().filter(|_| looking.is_none()) {
+                        looking = Some(find.look());
                     }
                 }
             }

@@ -82,6 +82,10 @@ pub fn told(event: &Event, now: UnixMillis) -> Option<Toast> {
         Event::Imported { what, added, updated, unchanged } => {
             info(format!("{what}: {added} added, {updated} updated, {unchanged} unchanged"))
         }
+        Event::Dropped { progress, facts } => {
+            let text = format!("this console was behind: {} messages were dropped; the state is whole", progress + facts);
+            Some(Toast::new(Level::Warn, text, Some(UnixMillis(now.0.saturating_add(STAYS_MS)))))
+        }
         Event::Log { level: Level::Error, text } => Some(Toast::error(text)),
         Event::Log { level: Level::Warn, text } => {
             Some(Toast::new(Level::Warn, text, Some(UnixMillis(now.0.saturating_add(STAYS_MS)))))

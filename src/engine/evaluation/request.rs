@@ -91,6 +91,21 @@ pub struct EvaluationRequest {
     pub fit: Option<PathBuf>,
 }
 
+impl EvaluationRequest {
+    /// Files that the operator named.
+    pub(in crate::engine) fn files(&mut self) -> Vec<&mut PathBuf> {
+        let predictor = match &mut self.predictor {
+            PredictorChoice::Model(path) | PredictorChoice::File(path) => Some(path),
+            _ => None,
+        };
+        let rows = match &mut self.rows {
+            RowsChoice::File(path) => Some(path),
+            _ => None,
+        };
+        predictor.into_iter().chain(rows).chain(&mut self.fit).collect()
+    }
+}
+
 impl FromStr for PredictorChoice {
     type Err = RequestError;
 

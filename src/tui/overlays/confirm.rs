@@ -7,6 +7,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::{Step, popup, row};
 use crate::tui::keys::{DialogKey, dialog};
@@ -17,13 +18,22 @@ pub struct Confirm {
     pub title: String,
     pub question: String,
     pub answers: Vec<(String, Step)>,
+    /// What each answer means, in a sentence; empty where the labels say it.
+    pub meanings: Vec<String>,
     chosen: usize,
 }
 
 impl Confirm {
     /// Esc is the first answer.
     pub fn new(title: impl Into<String>, question: impl Into<String>, answers: Vec<(String, Step)>) -> Self {
-        Self { title: title.into(), question: question.into(), answers, chosen: 0 }
+        Self { title: title.into(), question: question.into(), answers, meanings: Vec::new(), chosen: 0 }
+    }
+
+    /// With a sentence for each answer, in their order.
+    #[must_use]
+    pub fn explained(mut self, meanings: Vec<String>) -> Self {
+        self.meanings = meanings;
+        self
     }
 
     pub fn key(&mut self, key: &KeyEvent) -> Step {
@@ -39,9 +49,19 @@ impl Confirm {
     }
 
     pub fn draw(&self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
-        let inside = popup(frame, area, (64, 8), &self.title, theme);
-        let text = Rect { height: inside.height.saturating_sub(2), ..inside };
+        let more = if self.meanings.is_empty() { 0 } else { to_u16(self.meanings.len()) + 1 };
+        let width = if self.meanings.is_empty() { 64 } else { 76 };
+        let inside = popup(frame, area, (width, 8 + more), &self.title, theme);
+        let text = Rect { height: inside.height.saturating_sub(2 + more), ..inside };
         frame.render_widget(Paragraph::new(self.question.as_str()).wrap(Wrap { trim: true }), text);
+        let label = self.answers.iter().map(|(label, _)| label.width()).max().unwrap_or_default();
+        for (nth, (answer, meaning)) in self.answers.iter().zip(&self.meanings).enumerate() {
+            let line = Line::from(vec![
+                Span::styled(format!("{:<label$}  ", answer.0), theme.style(Role::Strong)),
+                Span::styled(meaning.as_str(), theme.style(if nth == self.chosen { Role::Text } else { Role::Dim })),
+            ]);
+            frame.render_widget(line, row(inside, text.height + to_u16(nth)));
+        }
         let mut spans = Vec::new();
         for (nth, (label, _)) in self.answers.iter().enumerate() {
             let chosen = nth == self.chosen;
@@ -52,4 +72,8 @@ impl Confirm {
         }
         frame.render_widget(Line::from(spans), row(inside, inside.height.saturating_sub(1)));
     }
+}
+
+fn to_u16(n: usize) -> u16 {
+    u16::try_from(n).unwrap_or(u16::MAX)
 }

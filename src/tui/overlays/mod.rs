@@ -37,6 +37,8 @@ pub enum Step {
     Act(&'static Action),
     /// Closes, stops the job and quits once it has saved.
     Leave,
+    /// Closes and quits; the engine works on.
+    Quit,
     /// Stays, and hands the text to the operator's own editor.
     Outside(String),
     /// Sets the tab's filter and stays.
