@@ -117,6 +117,7 @@ pub fn tune(args: &TuneArgs) -> Result<()> {
         orders: (0..settings.run.epochs).map(order).collect(),
         data_digest: Digester::new().field(std::fs::read(&args.rows)?).field(std::fs::read(&args.eval)?).finish(),
         run: settings.run,
+        samples: None,
     };
     let mut control = Lines { began: Instant::now(), steps: args.steps, done: 0, tokens: 0, gate: 0 };
     train(&job, &mut control)?;

@@ -58,6 +58,8 @@ pub enum Command {
     },
     Pause,
     Resume,
+    /// Saves the training that runs at its next step, and goes on.
+    Checkpoint,
     /// Finishes the current unit of work, saves, and ends the job.
     Stop,
     /// Keeps or rejects a trace after reading its think block. A rejected trace leaves the dataset at its next build.
@@ -121,6 +123,7 @@ impl Command {
             Self::Override { .. } => "override",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::Checkpoint => "checkpoint",
             Self::Stop => "stop",
             Self::Judge { .. } => "judge",
             Self::SaveProfile { .. } => "save reader",

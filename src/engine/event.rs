@@ -42,6 +42,21 @@ pub enum Event {
         #[serde(deserialize_with = "number")]
         loss: f64,
     },
+    /// A training was saved; it can be gone on from here.
+    Checkpoint {
+        step: u64,
+    },
+    /// What the student in training wrote to a held-out prompt, and how it reads.
+    Sample {
+        step: u64,
+        id: String,
+        text: String,
+        /// As far as any score can be read.
+        score: Option<f64>,
+        /// Why it is not in the recipe's full format.
+        defect: Option<String>,
+        teacher: f64,
+    },
     Finding {
         phase: Phase,
         finding: Finding,

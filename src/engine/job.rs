@@ -10,6 +10,7 @@ use super::snapshot::{JobState, PlanView};
 use super::train_view::TrainUpdate;
 use crate::domain::{Clock, Conduct, Digest, Finding, Gate, Phase};
 use crate::guards;
+use crate::train;
 use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
 /// What a job's thread tells the supervisor.
@@ -72,22 +73,29 @@ enum Wish {
     Stop,
 }
 
+/// What is wished of a job, and whether its training is to be saved at its next step.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    wish: Wish,
+    checkpoint: bool,
+}
+
 /// The supervisor's hand on a running job.
 #[derive(Clone)]
 pub(super) struct JobControl {
-    shared: Arc<(Mutex<Wish>, Condvar)>,
+    shared: Arc<(Mutex<Asked>, Condvar)>,
 }
 
 impl JobControl {
     pub fn new() -> Self {
-        Self { shared: Arc::new((Mutex::new(Wish::Run), Condvar::new())) }
+        Self { shared: Arc::new((Mutex::new(Asked { wish: Wish::Run, checkpoint: false }), Condvar::new())) }
     }
 
     fn set(&self, wish: Wish) {
         let mut held = self.shared.0.lock().unwrap_or_else(PoisonError::into_inner);
         // A stop is final: a later resume does not take it back.
-        if *held != Wish::Stop {
-            *held = wish;
+        if held.wish != Wish::Stop {
+            held.wish = wish;
         }
         self.shared.1.notify_all();
     }
@@ -104,19 +112,38 @@ impl JobControl {
         self.set(Wish::Stop);
     }
 
+    /// Asks a training for a checkpoint at its next step, or now if it is paused.
+    pub fn checkpoint(&self) {
+        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner).checkpoint = true;
+        self.shared.1.notify_all();
+    }
+
     /// The worker's side: waits while paused, and says so.
     fn wait(&self, on_state: impl Fn(JobState)) -> Gate {
-        let mut wish = self.shared.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if *wish == Wish::Pause {
+        match self.wait_or_save(on_state, false) {
+            train::Gate::Stop => Gate::Stop,
+            train::Gate::Continue | train::Gate::Checkpoint => Gate::Continue,
+        }
+    }
+
+    /// [`Self::wait`] of a training, which a wish for a checkpoint wakes; it comes back to wait on.
+    fn wait_or_save(&self, on_state: impl Fn(JobState), saves: bool) -> train::Gate {
+        let mut asked = self.shared.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let save = |asked: &Asked| saves && asked.checkpoint && asked.wish != Wish::Stop;
+        if asked.wish == Wish::Pause && !save(&asked) {
             on_state(JobState::Paused);
-            while *wish == Wish::Pause {
-                wish = self.shared.1.wait(wish).unwrap_or_else(PoisonError::into_inner);
+            while asked.wish == Wish::Pause && !save(&asked) {
+                asked = self.shared.1.wait(asked).unwrap_or_else(PoisonError::into_inner);
             }
-            if *wish == Wish::Run {
+            if asked.wish == Wish::Run {
                 on_state(JobState::Running);
             }
         }
-        if *wish == Wish::Stop { Gate::Stop } else { Gate::Continue }
+        if save(&asked) {
+            asked.checkpoint = false;
+            return train::Gate::Checkpoint;
+        }
+        if asked.wish == Wish::Stop { train::Gate::Stop } else { train::Gate::Continue }
     }
 }
 
@@ -135,6 +162,11 @@ impl JobContext {
     pub fn send(&self, message: JobMessage) {
         // The supervisor is gone only while the process ends; then nobody needs the news.
         let _ = self.tell.send(message);
+    }
+
+    /// A training's gate before its next step.
+    pub fn training_gate(&self) -> train::Gate {
+        self.control.wait_or_save(|state| self.send(JobMessage::State(state)), true)
     }
 
     pub fn event(&self, event: Event) {
@@ -224,6 +256,22 @@ mod tests {
         control.resume();
         assert_eq!(told.recv(), Ok(JobState::Running));
         assert_eq!(thread.join().expect("ends"), Gate::Continue);
+    }
+
+    #[test]
+    fn a_checkpoint_is_asked_for_once_also_of_a_paused_training_and_of_no_other_job() {
+        let control = JobControl::new();
+        control.checkpoint();
+        assert_eq!(control.wait(|_| ()), Gate::Continue);
+        assert_eq!(control.wait_or_save(|_| (), true), train::Gate::Checkpoint);
+        assert_eq!(control.wait_or_save(|_| (), true), train::Gate::Continue);
+        control.pause();
+        control.checkpoint();
+        let said = |_| panic!("neither paused nor running is news");
+        assert_eq!(control.wait_or_save(said, true), train::Gate::Checkpoint);
+        control.checkpoint();
+        control.stop();
+        assert_eq!(control.wait_or_save(|_| (), true), train::Gate::Stop, "a stop saves by itself");
     }
 
     #[test]

@@ -5,11 +5,13 @@
 mod asked;
 mod command;
 mod compare;
+pub mod curve;
 mod doctor;
 mod errand;
 mod evaluation;
 mod event;
 mod export;
+mod gpu;
 mod imports;
 mod job;
 mod label_import;
@@ -31,11 +33,13 @@ mod subject;
 mod supervisor;
 mod train_view;
 mod views;
+mod warnings;
 mod wiring;
 
 pub use asked::{AskError, sampler_report};
 pub use command::{Command, Consent, Taken, Verdict};
 pub use compare::{CompareError, Comparison, MOST_PAIRS, compare};
+pub use curve::{Bucket, Curve, Point};
 pub use doctor::{Checkup, Diagnosis, State, examine};
 pub use errand::Errand;
 pub use evaluation::{
@@ -47,13 +51,14 @@ pub use export::{Exported, export_dataset};
 pub use labels::{LabelSourceView, label_sources, quarantined};
 pub use library::{
     Answer, Answered, ArticleIndex, ArticleSort, ArticleView, Brief, DraftView, Found, Library, Neighbour, Query, RELEVANT,
-    ReaderScore, Reading,
+    ReaderScore, Reading, RunLine,
 };
 pub use probes::{Drawn, Judged, ProbeError, ProbeMaterial, Told, draw, probe};
 pub use report::{ReportError, last_probes, write_report};
 pub use runs::{CompareRunsError, compare_stored};
 pub use sealing::{SealView, SealWish, seal_view};
 pub use snapshot::*;
+pub use warnings::WarningKind;
 
 pub use crate::distill::{Basis, Estimate, Forecast, Kind, Receipt, ReceiptLine, Sample, Scope, Which};
 pub use crate::teacher::{Price, keys};

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::command::Verdict;
 use super::event::{ApprovalRequest, Level};
 use super::labels::LabelSourceView;
-use super::numbers::{number, point, points};
+pub use super::memory::{GpuView, MachineHistory, MemoryView};
 use super::sealing::SealView;
+pub use super::train_view::{BandDraw, Pace, SampleRound, SampleView, TrainView, Warning};
 use crate::distill::{Estimate, Receipt};
 use crate::domain::{Digest, PairKey, Phase, PhaseState, Profile, UnixMillis, Usd};
 use crate::guards::Finding;
@@ -41,7 +42,7 @@ pub struct Snapshot {
     pub findings: Arc<Vec<FindingView>>,
     /// Newest last.
     pub log: Arc<Vec<LogLine>>,
-    pub memory: MemoryView,
+    pub memory: Arc<MemoryView>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -271,32 +272,6 @@ pub struct MaskView {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct TrainView {
-    pub run: Option<String>,
-    pub parameters: u64,
-    pub total_steps: u64,
-    /// (step, loss)
-    #[serde(deserialize_with = "points")]
-    pub loss: Vec<(u64, f64)>,
-    #[serde(deserialize_with = "points")]
-    pub eval_loss: Vec<(u64, f64)>,
-    #[serde(deserialize_with = "number")]
-    pub lr: f64,
-    #[serde(deserialize_with = "number")]
-    pub grad_norm: f64,
-    #[serde(deserialize_with = "number")]
-    pub tokens_per_second: f64,
-    pub epoch: usize,
-    pub resumed_from: Option<u64>,
-    #[serde(deserialize_with = "point")]
-    pub best: Option<(u64, f64)>,
-    pub checkpoints: Vec<u64>,
-    pub stopped_early: bool,
-    #[serde(deserialize_with = "number")]
-    pub seconds_per_step: f64,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ValidateView {
     /// Model, runtime and rows these numbers belong to; `None`: no evaluation yet.
     pub subject: Option<String>,
@@ -402,15 +377,4 @@ pub struct LogLine {
     pub at: UnixMillis,
     pub level: Level,
     pub text: String,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct MemoryView {
-    /// Bytes in use on the machine, and in all.
-    pub used: u64,
-    pub total: u64,
-    /// Bytes this process holds.
-    pub process: u64,
-    /// Share of all cores this process uses, 0 to 1.
-    pub cpu: f32,
 }

@@ -95,7 +95,7 @@ fn input_of(phase: Phase, workspace: &Workspace, ledger: &Ledger, earlier: &[Sta
             let rules = if seedling {
                 Digest::of_json(&(&recipe.seedling, &config.student))
             } else {
-                Digest::of_json(&(&recipe.train, &config.student, &config.train))
+                Digest::of_json(&(&recipe.train, &config.student, &config.train.deciding()))
             };
             d.field(rules.as_str()).field(config.seed.to_le_bytes())
         }

@@ -15,7 +15,7 @@ use super::snapshot::{JobState, JobView, LogLine, PhaseView, Snapshot};
 use super::state::{self, Standing};
 use super::{memory, scoring, views};
 use crate::domain::{Article, Clock, Digest, Phase, PhaseState, ProfileId, UnixMillis, Usd, one_line};
-use crate::workspace::{Ledger, PhaseRecord, Workspace, WorkspaceError};
+use crate::workspace::{Backend, Ledger, PhaseRecord, Workspace, WorkspaceError};
 
 /// Lines of log that a snapshot carries.
 const LOG_LINES: usize = 500;
@@ -150,7 +150,7 @@ impl Supervisor {
                         }
                     }
                 }
-                _ = tick.tick(), if self.job.is_some() => self.snapshot.memory = self.memory.read(),
+                _ = tick.tick(), if self.job.is_some() => self.look_at_machine(),
             }
             self.publish();
         }
@@ -163,6 +163,12 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    fn look_at_machine(&mut self) {
+        let training = self.job.as_ref().is_some_and(|job| job.phase == Phase::Train);
+        let children = training && self.workspace.config.train.backend == Backend::External;
+        self.memory.read(Arc::make_mut(&mut self.snapshot.memory), children);
     }
 
     fn publish(&self) {
@@ -228,6 +234,13 @@ impl Supervisor {
             }
             Command::Resume => {
                 self.ask_job(JobState::Running, JobControl::resume);
+                Ok(())
+            }
+            Command::Checkpoint => {
+                match self.job.as_ref().filter(|job| job.phase == Phase::Train) {
+                    Some(job) => job.control.checkpoint(),
+                    None => self.emit(Event::Log { level: Level::Warn, text: "no training runs that could be saved".into() }),
+                }
                 Ok(())
             }
             Command::Stop => {
@@ -371,6 +384,7 @@ impl Supervisor {
             then,
         });
         self.job = Some(LiveJob { phase, input: input.clone(), control, started: now });
+        Arc::make_mut(&mut self.snapshot.memory).peak = 0;
         self.emit(Event::PhaseStarted { phase });
         self.refresh_states()?;
         job::spawn(context, input)
@@ -402,7 +416,9 @@ impl Supervisor {
             }
             JobMessage::Refresh(phase) => self.refresh_view(phase),
             JobMessage::Train(update) => {
-                Arc::make_mut(&mut self.snapshot.train).apply(update);
+                for text in Arc::make_mut(&mut self.snapshot.train).apply(update, now) {
+                    self.emit(Event::Log { level: Level::Warn, text });
+                }
                 Ok(())
             }
             JobMessage::Planned(plan) => {

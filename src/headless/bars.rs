@@ -50,6 +50,11 @@ impl Bars {
                 self.progress(*step, *total_steps, "steps", &detail);
             }
             Event::EvalLoss { loss, .. } => self.detail = format!(" · eval loss {loss:.3}"),
+            Event::Sample { step, id, score, defect, teacher, .. } => {
+                let wrote = score.map_or_else(|| "no score".to_owned(), |s| format!("{s:.1}"));
+                let form = defect.as_deref().unwrap_or("in the full format");
+                self.line(&clean(&format!("  · step {step}: {id} wrote {wrote}, teacher {teacher:.1} ({form})")));
+            }
             Event::Finding { finding, .. } if finding.failed() => {
                 self.line(&clean(&format!("  ! {}: {} → {}", finding.guard, finding.saw, finding.remedy)));
             }

@@ -6,15 +6,15 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::learner::{Learner, Subject};
+use super::learner::Learner;
 use super::objective::{Noise, Row};
 use super::optimizer::{AdamW, clip_scale, global_norm};
+use super::samples::student;
 use super::{TrainError, TrainJob};
 use crate::domain::recipe::Sampling;
 use crate::domain::{Finding, one_line, read_tolerant};
 use crate::student::parameters::Parameters;
-use crate::student::peft::Adapter;
-use crate::student::{Prompt, Student, generate};
+use crate::student::{Prompt, generate};
 
 pub const STEPS: usize = 20;
 pub const ANSWERS: usize = 3;
@@ -137,19 +137,7 @@ fn peak() -> Option<u64> {
 
 /// Three answers of the rehearsed student to prompts that it was not trained on.
 pub fn answers(job: &TrainJob, numbers: &Parameters, sampling: &Sampling, scale: (f64, f64)) -> Result<Vec<Answer>, TrainError> {
-    let student = match &job.subject {
-        Subject::Adapter(a) => {
-            let adapter = Adapter { rules: a.rules.clone(), numbers: numbers.clone(), base: None };
-            Student::adapted(&a.base, Some(&adapter))?
-        }
-        Subject::Full(_) => {
-            let folder = job.run_dir.join("dry-run");
-            super::checkpoint::write_folder(&folder, &job.subject.files(&job.codec, numbers)?)?;
-            let student = Student::load(&folder);
-            std::fs::remove_dir_all(&folder).map_err(TrainError::io(&folder))?;
-            student?
-        }
-    };
+    let student = student(job, numbers, "dry-run")?;
     let prompt = |e: &super::TrainExample| {
         let messages = e.messages.split_last().map(|(_, before)| before.to_vec()).unwrap_or_default();
         Prompt { id: e.id.clone(), messages }

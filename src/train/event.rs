@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::samples::SampleRecord;
+
 /// What the surroundings want before the next optimizer step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gate {
@@ -44,6 +46,9 @@ pub struct EvalRecord {
     pub loss: f64,
     /// The best so far, this one included.
     pub best: bool,
+    /// It took; 0: not known.
+    #[serde(default)]
+    pub seconds: f64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,6 +73,17 @@ pub enum TrainEvent {
     /// A checkpoint that could not be read was passed over.
     CheckpointSkipped {
         path: PathBuf,
+        why: String,
+    },
+    /// What the student wrote to a few held-out prompts.
+    Samples {
+        step: u64,
+        /// That all of them took.
+        seconds: f64,
+        answers: Vec<SampleRecord>,
+    },
+    /// There will be no more of them.
+    NoSamples {
         why: String,
     },
     EarlyStop {

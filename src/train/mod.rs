@@ -15,6 +15,7 @@ pub mod objective;
 pub mod optimizer;
 pub mod proofs;
 pub mod rows;
+pub mod samples;
 pub mod schedule;
 pub mod steplog;
 mod trainer;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::TrainError;
 pub use event::{EvalRecord, Finish, Gate, StepRecord, TrainControl, TrainEvent, TrainOutcome};
+pub use samples::{SampleRecord, SampleRow, SampleRules};
 pub use trainer::{train, train_rows};
 
 use crate::domain::recipe::RunRules;
@@ -58,6 +60,8 @@ pub struct TrainJob {
     /// For each epoch the examples' indices, in order, repeats included.
     pub orders: Vec<Vec<u32>>,
     pub data_digest: Digest,
+    /// Live answers; they are no part of what a checkpoint must agree with.
+    pub samples: Option<SampleRules>,
 }
 
 impl TrainJob {
@@ -77,6 +81,12 @@ impl TrainJob {
 /// Whether a run in this folder has a checkpoint to go on from.
 pub fn has_begun(run_dir: &Path) -> bool {
     checkpoint::list(run_dir).is_ok_and(|all| !all.is_empty())
+}
+
+/// Steps of the checkpoints that a run's folder holds, oldest first.
+pub fn checkpoint_steps(run_dir: &Path) -> Vec<u64> {
+    let name = |path: PathBuf| path.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok();
+    checkpoint::list(run_dir).unwrap_or_default().into_iter().filter_map(name).collect()
 }
 
 /// Writes a student's folder so that it exists whole or not at all.
@@ -173,6 +183,7 @@ pub(crate) mod tests {
             eval: examples(3, "eval"),
             orders,
             data_digest,
+            samples: None,
         }
     }
 

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::{EvalRecord, StepRecord, TrainError, TrainEvent};
 
+pub const FILE: &str = "steps.jsonl";
+
 pub struct StepLog {
     path: PathBuf,
     file: File,
@@ -15,7 +17,7 @@ pub struct StepLog {
 impl StepLog {
     /// Opens the log of a run folder, keeping records up to `step`.
     pub fn open(run: &Path, step: u64) -> Result<Self, TrainError> {
-        let path = run.join("steps.jsonl");
+        let path = run.join(FILE);
         let kept: String = read(&path)?.iter().filter(|e| at(e) <= step).filter_map(line).collect();
         std::fs::write(&path, kept).map_err(TrainError::io(&path))?;
         let file = OpenOptions::new().append(true).open(&path).map_err(TrainError::io(&path))?;
@@ -44,11 +46,22 @@ fn line(event: &TrainEvent) -> Option<String> {
 
 /// The steps and evaluations of a log; a line cut off by a crash is left out.
 pub fn read(path: &Path) -> Result<Vec<TrainEvent>, TrainError> {
+    let mut all = Vec::new();
+    each(path, |event| all.push(event))?;
+    Ok(all)
+}
+
+/// [`read`] without holding more than one line: a log may be long.
+pub fn each(path: &Path, mut take: impl FnMut(TrainEvent)) -> Result<(), TrainError> {
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(TrainError::io(path)(e)),
     };
-    let lines = BufReader::new(file).split(b'\n').collect::<Result<Vec<_>, _>>().map_err(TrainError::io(path))?;
-    Ok(lines.iter().filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    for line in BufReader::new(file).split(b'\n') {
+        if let Ok(event) = serde_json::from_slice(&line.map_err(TrainError::io(path))?) {
+            take(event);
+        }
+    }
+    Ok(())
 }

@@ -8,6 +8,7 @@ use super::checkpoint::{self, RunState};
 use super::learner::Learner;
 use super::objective::{Noise, Row};
 use super::optimizer::{AdamW, clip_scale, global_norm};
+use super::samples::Samples;
 use super::schedule::learning_rate;
 use super::steplog::StepLog;
 use super::{EvalRecord, Finish, Gate, StepRecord, TrainControl, TrainError, TrainEvent, TrainJob, TrainOutcome};
@@ -22,6 +23,7 @@ struct Trainer<'a> {
     optimizer: AdamW,
     state: RunState,
     log: StepLog,
+    samples: Samples<'a>,
     train: Vec<Row>,
     eval: Vec<Row>,
     /// Examples of every optimizer step.
@@ -68,6 +70,7 @@ pub fn train_rows(
         (RunState::new(digest), fresh, optimizer)
     };
     let log = StepLog::open(&job.run_dir, state.step)?;
+    let samples = Samples::open(job, state.step)?;
     let learner = Learner::new(&job.subject)?;
     let longest = train.iter().chain(&eval).map(|r| r.encoded.ids.len()).max().unwrap_or(0);
     control.on_event(&TrainEvent::Started {
@@ -78,7 +81,7 @@ pub fn train_rows(
         eval_examples: eval.len(),
         longest,
     });
-    Trainer { job, control, weights, learner, optimizer, state, log, train, eval, steps, best }.run()
+    Trainer { job, control, weights, learner, optimizer, state, log, samples, train, eval, steps, best }.run()
 }
 
 /// What a checkpoint must agree with to be gone on from.
@@ -123,7 +126,10 @@ impl Trainer<'_> {
         while !self.state.finished {
             match self.control.gate() {
                 Gate::Continue => {}
-                Gate::Checkpoint => self.checkpoint()?,
+                Gate::Checkpoint => {
+                    self.checkpoint()?;
+                    continue;
+                }
                 Gate::Stop => {
                     self.checkpoint()?;
                     let step = self.state.step;
@@ -133,8 +139,12 @@ impl Trainer<'_> {
             }
             self.step(total)?;
             let done = self.state.step == total;
-            if done || self.state.step.is_multiple_of(run.eval_every as u64) {
+            let evaluates = done || self.state.step.is_multiple_of(run.eval_every as u64);
+            if evaluates {
                 self.evaluate()?;
+            }
+            if let Some(written) = self.samples.round(&self.weights, self.state.step, evaluates) {
+                self.control.on_event(&written);
             }
             self.state.early = !done && run.patience > 0 && self.state.evaluations_without_improvement >= run.patience;
             self.state.finished = done || self.state.early;
@@ -191,10 +201,12 @@ impl Trainer<'_> {
             loss_tokens: pass.loss_tokens,
             seconds: began.elapsed().as_secs_f64(),
         };
+        self.samples.trained(record.seconds);
         self.tell(&TrainEvent::Step(record))
     }
 
     fn evaluate(&mut self) -> Result<(), TrainError> {
+        let began = Instant::now();
         let rows: Vec<&Row> = self.eval.iter().collect();
         let loss = self.learner.evaluate(&self.weights, &rows, self.job.run.micro_batch).loss;
         let step = self.state.step;
@@ -211,7 +223,7 @@ impl Trainer<'_> {
         } else {
             self.state.evaluations_without_improvement += 1;
         }
-        self.tell(&TrainEvent::Eval(EvalRecord { step, loss, best }))
+        self.tell(&TrainEvent::Eval(EvalRecord { step, loss, best, seconds: began.elapsed().as_secs_f64() }))
     }
 
     fn checkpoint(&mut self) -> Result<(), TrainError> {
@@ -243,7 +255,9 @@ mod tests {
 
     use super::super::tests::job;
     use super::*;
+    use crate::domain::recipe::Sampling;
     use crate::student::Student;
+    use crate::train::{SampleRow, SampleRules};
 
     /// Stops at some gates, remembers every event.
     #[derive(Default)]
@@ -330,6 +344,76 @@ mod tests {
         assert_eq!((resumed.steps, resumed.best_loss.to_bits()), (straight.steps, straight.best_loss.to_bits()));
         assert_eq!(best_bytes(parts.path()), best_bytes(whole.path()));
         assert_eq!(losses(parts.path()), losses(whole.path()));
+    }
+
+    /// With live answers at every step.
+    fn asked(run_dir: &Path) -> TrainJob {
+        let mut job = job(run_dir);
+        let recipe = crate::domain::Recipe::from_toml(include_str!("../../data/recipes/stratos-v19.toml")).unwrap();
+        let row =
+            |e: &crate::train::TrainExample| SampleRow { id: e.id.clone(), messages: e.messages[..2].to_vec(), teacher: 9.5 };
+        let sampling = Sampling { max_new_tokens: 12, ..recipe.sampling };
+        let rows = job.eval.iter().take(2).map(row).collect();
+        job.samples = Some(SampleRules { every: Some(1), rows, sampling, think: true, scale: (0.0, 10.0) });
+        job
+    }
+
+    #[test]
+    fn live_answers_change_no_number_of_the_run_and_are_kept_as_if_it_had_never_stopped() {
+        let [without, with, parts] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        finish(&job(without.path()), &mut Watch::default());
+        let mut watch = Watch::default();
+        let steps = finish(&asked(with.path()), &mut watch).steps;
+        assert_eq!(best_bytes(with.path()), best_bytes(without.path()));
+        assert_eq!(losses(with.path()), losses(without.path()));
+        let answers = |run: &Path| -> Vec<_> {
+            let all = super::super::samples::read(run).unwrap();
+            all.into_iter()
+                .filter_map(|e| if let TrainEvent::Samples { step, answers, .. } = e { Some((step, answers)) } else { None })
+                .collect()
+        };
+        let written = answers(with.path());
+        assert_eq!((written.len() as u64, written[0].1.len(), written[0].1[0].teacher), (steps, 2, 9.5));
+        assert!(!with.path().join("answering").exists());
+        let crash = std::panic::catch_unwind(AssertUnwindSafe(|| train(&asked(parts.path()), &mut Crash(0))));
+        assert!(crash.is_err());
+        finish(&asked(parts.path()), &mut Watch::default());
+        assert_eq!(answers(parts.path()), written);
+    }
+
+    #[test]
+    fn answers_that_cannot_be_written_end_the_answers_and_not_the_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut job = asked(folder.path());
+        let rules = job.samples.as_mut().unwrap();
+        rules.rows[0].messages[1].content = "news ".repeat(300);
+        let mut watch = Watch::default();
+        finish(&job, &mut watch);
+        let told = watch.events.iter().filter(|e| matches!(e, TrainEvent::NoSamples { .. })).count();
+        assert_eq!(told, 1);
+    }
+
+    #[test]
+    fn a_checkpoint_that_is_asked_for_is_written_and_the_run_goes_on() {
+        struct Asks(u64, Vec<u64>);
+        impl TrainControl for Asks {
+            fn gate(&mut self) -> Gate {
+                self.0 += 1;
+                if self.0 == 2 { Gate::Checkpoint } else { Gate::Continue }
+            }
+
+            fn on_event(&mut self, event: &TrainEvent) {
+                if let TrainEvent::Checkpoint { step, .. } = event {
+                    self.1.push(*step);
+                }
+            }
+        }
+        let (asked, straight) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut asks = Asks(0, Vec::new());
+        train(&job(asked.path()), &mut asks).unwrap();
+        assert_eq!(asks.1[..2], [1, 2], "after the first step, and then as the recipe says");
+        finish(&job(straight.path()), &mut Watch::default());
+        assert_eq!(best_bytes(asked.path()), best_bytes(straight.path()));
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl Action {
 const BEFORE_THE_TABS: usize = 8;
 
 /// What can be done on every tab, in the order of the help and of the footer.
-static EVERYWHERE: [Action; 35] = [
+static EVERYWHERE: [Action; 37] = [
     free("approve", &[Chord::char('a')], "approve", "Read and approve what the engine waits for.", acts::approve)
         .shown()
         .when(acts::can_approve),
@@ -163,6 +163,8 @@ static EVERYWHERE: [Action; 35] = [
         acts::page_down,
     ),
     free("page-up", &[Chord::ctrl('u'), Chord::key(KeyCode::PageUp)], "page up", "Ten rows or lines up.", acts::page_up),
+    free("narrower", &[Chord::char('<')], "narrower", "Give the list less room, and the details more.", acts::narrower),
+    free("wider", &[Chord::char('>')], "wider", "Give the list more room, and the details less.", acts::wider),
     free("top", &[Chord::char('g'), Chord::key(KeyCode::Home)], "top", "First row or line.", acts::top),
     free("bottom", &[Chord::char('G'), Chord::key(KeyCode::End)], "bottom", "Last row.", acts::bottom),
     free("tab-next", &[Chord::key(KeyCode::Tab)], "next tab", "Next tab.", acts::tab_next),

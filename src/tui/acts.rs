@@ -59,6 +59,16 @@ fn moved(app: &mut App, by: i32) -> Effects {
     Vec::new()
 }
 
+pub fn narrower(app: &mut App) -> Effects {
+    app.tab_mut().share = app.tab().share.moved(-5);
+    Vec::new()
+}
+
+pub fn wider(app: &mut App) -> Effects {
+    app.tab_mut().share = app.tab().share.moved(5);
+    Vec::new()
+}
+
 pub fn go(app: &mut App, index: usize) -> Effects {
     app.show_tab(index);
     Vec::new()

@@ -7,15 +7,17 @@ use std::sync::Arc;
 
 use crossterm::event::KeyEvent;
 
+use super::hits::Hit;
 use super::keymap::Keymap;
 use super::keys::is_interrupt;
-use super::msg::{Effect, Msg};
+use super::msg::{Effect, Msg, Pointing};
 use super::overlays::{Overlay, Step, approval::Approval, welcome::Welcome};
 use super::session::Session;
 use super::shelf::Shelf;
 use super::tabs::{Look, Own, TABS, Tab, TabState};
 use super::theme::Theme;
 use super::toasts::{Toast, Toasts, told};
+use super::widgets::pane::Share;
 use super::{actions, acts};
 use crate::domain::{Digest, Phase, UnixMillis, safe_text};
 use crate::engine::{ArticleSort, Command, JobState, JobView, Snapshot};
@@ -77,7 +79,7 @@ impl App {
     pub fn with_session(mut self, session: &Session) -> Self {
         self.show_tab(session.tab);
         for (tab, memory) in self.tabs.iter_mut().zip(&session.tabs) {
-            (tab.page, tab.filter) = (memory.page, memory.filter.clone());
+            (tab.page, tab.filter, tab.share) = (memory.page, memory.filter.clone(), memory.share);
         }
         self.own.articles.sort = ArticleSort::ALL.get(session.article_sort).copied().unwrap_or_default();
         self.welcomed = session.welcomed;
@@ -91,6 +93,7 @@ impl App {
                 Some(Step::Filter(filter)) => self.set_filter(filter),
                 _ => Vec::new(),
             },
+            Msg::Mouse(pointing) => self.point(pointing),
             Msg::Resize => Vec::new(),
             Msg::Snapshot(snapshot) => self.take(snapshot),
             Msg::Event(event) => {
@@ -144,6 +147,27 @@ impl App {
             Some(action) => self.perform(action),
             None => Vec::new(),
         }
+    }
+
+    /// Dialogs hear keys alone.
+    fn point(&mut self, pointing: Pointing) -> Vec<Effect> {
+        if !self.overlays.is_empty() {
+            return Vec::new();
+        }
+        match pointing {
+            Pointing::Wheel(lines) => self.shift(lines),
+            Pointing::Pull(hundredths) => self.tab_mut().share = Share::new(hundredths),
+            Pointing::Click(Hit::Tab(tab)) => self.show_tab(tab),
+            Pointing::Click(Hit::Page(page)) => self.show_page(page),
+            Pointing::Click(Hit::Row(row)) => {
+                let tab = self.tab_mut();
+                (tab.selected, tab.scroll, tab.detail) = (row, 0, false);
+            }
+            Pointing::Click(Hit::Detail) => self.tab_mut().detail = true,
+            Pointing::Click(Hit::Divider { .. }) => {}
+            Pointing::Click(Hit::Act(id)) => return actions::by_id(id).map_or_else(Vec::new, |action| self.perform(action)),
+        }
+        Vec::new()
     }
 
     fn step(&mut self, top: Overlay, step: Step) -> Vec<Effect> {

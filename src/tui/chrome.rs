@@ -20,6 +20,7 @@ use unicode_width::UnicodeWidthStr as _;
 use super::actions::{self, Action, by_id};
 use super::app::App;
 use super::ascii;
+use super::hits::{self, Hit};
 use super::overlays::{Overlay, row};
 use super::tabs::TABS;
 use super::theme::Role;
@@ -40,6 +41,7 @@ const SILENT_SECONDS: f64 = 30.0;
 /// Draws the whole screen.
 pub fn draw(frame: &mut Frame<'_>, app: &App) {
     let area = frame.area();
+    hits::clear();
     if area.is_empty() {
         return;
     }
@@ -149,8 +151,9 @@ fn job_line(job: &JobView, app: &App) -> Line<'static> {
 
 fn tab_bar(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let theme = app.theme();
-    let mut spans = Vec::new();
+    let (mut spans, mut column) = (Vec::new(), 0_u16);
     for (nth, tab) in TABS.iter().enumerate() {
+        let before = spans.len();
         let state = app.snapshot().phases.iter().find(|view| view.phase == tab.phase).map(|view| &view.state);
         let glyph = state.map_or("·", PhaseState::glyph);
         let here = nth == app.current();
@@ -163,9 +166,19 @@ fn tab_bar(frame: &mut Frame<'_>, area: Rect, app: &App) {
             spans.push(Span::styled(format!("{gap}{glyph}{gap}"), theme.style(glyph_role(state))));
             spans.push(Span::styled(title, theme.style(Role::Text)));
         }
-        spans.push(Span::raw(if area.width >= WIDE { "  " } else { " " }));
+        let taken = spans[before..].iter().map(Span::width).sum::<usize>() as u16;
+        hits::note(within(area, column, taken), Hit::Tab(nth));
+        let gap = if area.width >= WIDE { "  " } else { " " };
+        column = column.saturating_add(taken + gap.len() as u16);
+        spans.push(Span::raw(gap));
     }
     frame.render_widget(Line::from(spans), area);
+}
+
+/// Some columns of a line, cut where the line ends.
+fn within(area: Rect, from: u16, columns: u16) -> Rect {
+    let from = from.min(area.width);
+    Rect { x: area.x + from, width: columns.min(area.width - from), ..area }
 }
 
 fn glyph_role(state: Option<&PhaseState>) -> Role {
@@ -183,9 +196,13 @@ fn page_bar(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let mut left = Vec::new();
     if app.spec().pages.len() > 1 {
         left.push(Span::styled("[ ] ", theme.style(Role::Key)));
+        let mut column = 4_u16;
         for (nth, name) in app.spec().pages.iter().enumerate() {
             let here = nth == app.tab().page;
             let text = if here { format!("▸{name} ") } else { format!(" {name} ") };
+            let taken = text.width() as u16;
+            hits::note(within(area, column, taken), Hit::Page(nth));
+            column = column.saturating_add(taken);
             left.push(Span::styled(text, theme.style(if here { Role::Strong } else { Role::Dim })));
         }
     }
@@ -220,25 +237,35 @@ fn toasts(frame: &mut Frame<'_>, body: Rect, app: &App) {
 fn footer(frame: &mut Frame<'_>, area: Rect, app: &App) {
     // These two are never crowded out: everything else can be found from them.
     let always: Vec<&'static Action> = ["help", "palette"].into_iter().filter_map(by_id).collect();
-    let right = hints(always.iter().copied(), app, area.width);
+    let (right, right_acts) = hints(always.iter().copied(), app, area.width);
     let room = area.width.saturating_sub(width(&right) + 1);
     let enabled = actions::all().filter(|a| a.footer && a.ready(app).is_ok() && !always.iter().any(|b| b.id == a.id));
-    let left = hints(enabled, app, room);
+    let (left, left_acts) = hints(enabled, app, room);
+    let from = area.width.saturating_sub(width(&right));
+    for (offset, acts) in [(0, left_acts), (from, right_acts)] {
+        for (column, taken, id) in acts {
+            hits::note(within(area, offset + column, taken), Hit::Act(id));
+        }
+    }
     both(frame, area, left, right);
 }
 
-/// As many hints as fit.
-fn hints(actions: impl Iterator<Item = &'static Action>, app: &App, room: u16) -> Line<'static> {
+/// Where a hint stands: its column, its width, the action's id.
+type Places = Vec<(u16, u16, &'static str)>;
+
+/// As many hints as fit, and where each stands.
+fn hints(actions: impl Iterator<Item = &'static Action>, app: &App, room: u16) -> (Line<'static>, Places) {
     let theme = app.theme();
-    let mut line = Line::default();
+    let (mut line, mut places) = (Line::default(), Vec::new());
     for action in actions {
         let Some(key) = app.keymap().of(action).first() else { continue };
         let (key, label) = (key.to_string(), format!(" {}  ", action.label));
         if line.width() + key.width() + label.width() > usize::from(room) {
             break;
         }
+        places.push((line.width() as u16, (key.width() + label.trim_end().width()) as u16, action.id));
         line.push_span(Span::styled(key, theme.style(Role::Key)));
         line.push_span(Span::styled(label, theme.style(Role::Dim)));
     }
-    line
+    (line, places)
 }

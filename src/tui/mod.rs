@@ -15,7 +15,9 @@ pub mod app;
 mod ascii;
 mod charts;
 pub mod chrome;
+pub mod docs;
 mod external;
+mod hits;
 pub mod keymap;
 pub mod keys;
 pub mod msg;
@@ -44,6 +46,8 @@ pub struct TuiOptions {
     pub keymap: keymap::Keymap,
     /// How another engine is found when this one is gone.
     pub reconnect: Option<Reconnect>,
+    /// The mouse is heard; a terminal's own selection then needs shift.
+    pub mouse: bool,
     /// Where the session is remembered; `None`: it is not.
     pub session: Option<std::path::PathBuf>,
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crossterm::event::KeyEvent;
 
+use super::hits::Hit;
 use crate::domain::UnixMillis;
 use crate::engine::{Answered, Command, Event, Query, Snapshot};
 
@@ -13,6 +14,8 @@ use crate::engine::{Answered, Command, Event, Query, Snapshot};
 pub enum Msg {
     /// A press; releases and repeats-as-release are filtered before.
     Key(KeyEvent),
+    /// The mouse, and what it points at.
+    Mouse(Pointing),
     /// Bracketed paste; only text inputs take it.
     Paste(String),
     Resize,
@@ -33,6 +36,16 @@ pub enum Msg {
         process: u32,
         snapshot: Arc<Snapshot>,
     },
+}
+
+/// What the mouse did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pointing {
+    Click(Hit),
+    /// Lines down; negative: up.
+    Wheel(i32),
+    /// The line between list and detail is pulled to hundredths of the width.
+    Pull(u16),
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -6,7 +6,7 @@
 use std::io;
 use std::time::Duration;
 
-use crossterm::event::{Event as TermEvent, EventStream, KeyEventKind};
+use crossterm::event::{Event as TermEvent, EventStream, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
 use futures_util::StreamExt as _;
 use thiserror::Error;
 use tokio::select;
@@ -17,8 +17,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use super::TuiOptions;
 use super::app::App;
 use super::external;
+use super::hits;
 use super::keys::is_suspend;
-use super::msg::{Effect, Msg};
+use super::msg::{Effect, Msg, Pointing};
 use super::reconnect::{found, gone};
 use super::session::Keeper;
 use super::terminal::Screen;
@@ -43,7 +44,7 @@ pub async fn run(mut handle: EngineHandle, mut reading: Reading, options: TuiOpt
     let mut events = handle.events();
     let mut engine_lives = true;
     let mut looking = None;
-    let mut screen = Screen::enter()?;
+    let mut screen = Screen::enter(options.mouse)?;
     let mut keys = EventStream::new();
     let mut keeper = Keeper::new(options.session);
     let first = snapshot.borrow_and_update().clone();
@@ -179,8 +180,26 @@ fn asks(reading: &Reading, effects: Vec<Effect>) {
 fn read(event: TermEvent) -> Option<Msg> {
     match event {
         TermEvent::Key(key) if key.kind == KeyEventKind::Press => Some(Msg::Key(key)),
+        TermEvent::Mouse(mouse) => pointing(mouse).map(Msg::Mouse),
         TermEvent::Paste(text) => Some(Msg::Paste(text)),
         TermEvent::Resize(..) => Some(Msg::Resize),
+        _ => None,
+    }
+}
+
+/// Rows that one notch of the wheel moves by.
+const NOTCH: i32 = 3;
+
+/// What a mouse event means on the screen that was drawn last.
+fn pointing(mouse: MouseEvent) -> Option<Pointing> {
+    match mouse.kind {
+        MouseEventKind::ScrollDown => Some(Pointing::Wheel(NOTCH)),
+        MouseEventKind::ScrollUp => Some(Pointing::Wheel(-NOTCH)),
+        MouseEventKind::Down(MouseButton::Left) => hits::at(mouse.column, mouse.row).map(Pointing::Click),
+        MouseEventKind::Drag(MouseButton::Left) => hits::divider().map(|(left, width)| {
+            let column = u32::from(mouse.column.saturating_sub(left)) * 100;
+            Pointing::Pull((column / u32::from(width.max(1))).min(100) as u16)
+        }),
         _ => None,
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::app::App;
 use super::tabs::TABS;
+use super::widgets::pane::Share;
 use crate::engine::ArticleSort;
 
 /// One tab's part.
@@ -19,6 +20,7 @@ use crate::engine::ArticleSort;
 pub struct TabMemory {
     pub page: usize,
     pub filter: String,
+    pub share: Share,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +39,7 @@ impl Session {
         let tabs = (0..TABS.len()).map(|at| app.tab_at(at));
         Self {
             tab: app.current(),
-            tabs: tabs.map(|tab| TabMemory { page: tab.page, filter: tab.filter.clone() }).collect(),
+            tabs: tabs.map(|tab| TabMemory { page: tab.page, filter: tab.filter.clone(), share: tab.share }).collect(),
             article_sort: ArticleSort::ALL.iter().position(|sort| *sort == app.own().articles.sort).unwrap_or(0),
             welcomed: app.welcomed(),
         }
@@ -115,8 +117,12 @@ mod tests {
 
     #[test]
     fn a_session_of_another_version_never_points_outside() {
-        let session =
-            Session { tab: 99, tabs: vec![TabMemory { page: 77, filter: "x".into() }; 20], article_sort: 50, welcomed: true };
+        let session = Session {
+            tab: 99,
+            tabs: vec![TabMemory { page: 77, filter: "x".into(), ..TabMemory::default() }; 20],
+            article_sort: 50,
+            welcomed: true,
+        };
         let mut app = App::new(Arc::new(Snapshot::default()), Theme::default()).with_session(&session);
         assert!(app.current() < TABS.len());
         app.update(crate::tui::msg::Msg::Resize);

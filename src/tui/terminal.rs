@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crossterm::cursor::Show;
-use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
 use crossterm::execute;
 use crossterm::terminal::{Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use ratatui::Terminal;
@@ -30,10 +30,11 @@ pub struct Screen {
     /// The terminal's size when it was last drawn from nothing.
     size: Size,
     before: Arc<Hook>,
+    mouse: bool,
 }
 
 impl Screen {
-    pub fn enter() -> io::Result<Self> {
+    pub fn enter(mouse: bool) -> io::Result<Self> {
         if !stdout().is_terminal() {
             return Err(io::Error::other("the console needs a terminal; without one use 'stratos run'"));
         }
@@ -41,7 +42,7 @@ impl Screen {
         // From here on dropping `Screen` puts everything back, also half of it.
         let terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
         let size = terminal.size()?;
-        let mut screen = Self { terminal, size, before };
+        let mut screen = Self { terminal, size, before, mouse };
         screen.resume()?;
         Ok(screen)
     }
@@ -58,6 +59,9 @@ impl Screen {
         ENTERED.store(true, Ordering::SeqCst);
         enable_raw_mode()?;
         execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
+        if self.mouse {
+            execute!(stdout(), EnableMouseCapture)?;
+        }
         self.fresh()
     }
 
@@ -110,7 +114,7 @@ impl Drop for Screen {
 /// Best effort: a terminal that is gone cannot be put back.
 fn restore() {
     if ENTERED.swap(false, Ordering::SeqCst) {
-        let _ = execute!(stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
+        let _ = execute!(stdout(), DisableMouseCapture, DisableBracketedPaste, LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
     }
 }

@@ -18,6 +18,8 @@ pub struct Config {
     pub seed: u64,
     /// Name of a file in `themes/`, or of a shipped theme.
     pub theme: String,
+    /// The console hears the mouse; the terminal's own selection then needs shift.
+    pub mouse: bool,
     /// The console's keys where they differ from its own: names of actions and lists of keys.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub keys: BTreeMap<String, Vec<String>>,
@@ -108,6 +110,7 @@ impl Default for Config {
             recipe: "stratos-v19".into(),
             seed: 19,
             theme: "dark".into(),
+            mouse: true,
             keys: BTreeMap::new(),
             teacher: TeacherChoice::default(),
             teachers: BTreeMap::new(),

@@ -16,6 +16,10 @@ pub struct TrainChoice {
     pub backend: Backend,
     /// Where the native backend computes.
     pub device: Device,
+    /// Steps between two rounds of live answers; 0: none; absent: at evaluations, as far as a twentieth of the time allows.
+    /// Changes no number of the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub samples_every: Option<usize>,
     pub external: ExternalChoice,
 }
 
@@ -54,6 +58,12 @@ impl Default for ExternalChoice {
 }
 
 impl TrainChoice {
+    /// What decides which student comes out: all but what only watches.
+    #[must_use]
+    pub fn deciding(&self) -> Self {
+        Self { samples_every: None, ..self.clone() }
+    }
+
     pub fn check(&self) -> Result<(), String> {
         let command = &self.external.command;
         if command.first().is_none_or(|program| program.trim().is_empty()) {
@@ -99,6 +109,14 @@ mod tests {
         let choice = read("").expect("sound");
         assert_eq!((choice.backend, choice.device), (Backend::Native, Device::Cpu));
         assert_eq!(choice.external.command, ["python3", "{script}", "{job}"]);
+        assert_eq!(read(&toml::to_string_pretty(&choice).expect("writes")), Ok(choice));
+    }
+
+    #[test]
+    fn how_often_a_student_is_asked_decides_nothing_about_it() {
+        let choice = read("samples_every = 50").expect("sound");
+        assert_eq!(choice.samples_every, Some(50));
+        assert_eq!(choice.deciding(), TrainChoice::default());
         assert_eq!(read(&toml::to_string_pretty(&choice).expect("writes")), Ok(choice));
     }
 

@@ -7,15 +7,18 @@
 mod articles;
 mod profiles;
 mod reading;
+mod runs;
 
 pub use articles::{ArticleIndex, ArticleSort, ArticleView, Brief, Found, Neighbour, RELEVANT, ReaderScore};
 
 pub use profiles::DraftView;
 pub use reading::{Answered, Reading};
+pub use runs::RunLine;
 
 use std::sync::Arc;
 
 use super::job::Failure;
+use super::snapshot::TrainView;
 use crate::domain::{ArticleId, Phase, ProfileId};
 use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
@@ -30,6 +33,10 @@ pub enum Query {
     Article(ArticleId),
     /// Articles that are the same text in other words.
     Neighbours(ArticleId),
+    /// Every training run of this workspace, a line each.
+    Runs,
+    /// One of them, with its curves.
+    Run(String),
     /// A reader as it is being edited; `saved`: the one it began as.
     Draft { text: String, saved: Option<ProfileId> },
 }
@@ -41,6 +48,8 @@ pub enum Answer {
     Found(Arc<Found>),
     Article(Arc<ArticleView>),
     Neighbours(Arc<Vec<Neighbour>>),
+    Runs(Arc<Vec<RunLine>>),
+    Run(Arc<TrainView>),
     Draft(Arc<DraftView>),
 }
 
@@ -49,6 +58,7 @@ impl Query {
     pub fn phase(&self) -> Phase {
         match self {
             Self::ArticleIndex | Self::FindArticles { .. } | Self::Article(_) | Self::Neighbours(_) => Phase::Articles,
+            Self::Runs | Self::Run(_) => Phase::Train,
             Self::Draft { .. } => Phase::Profiles,
         }
     }
@@ -61,8 +71,9 @@ impl Query {
     /// Answers of this kind worth keeping: one that is asked at every letter is soon out of date, and long.
     pub fn kept(&self) -> usize {
         match self {
-            Self::ArticleIndex => 1,
+            Self::ArticleIndex | Self::Runs => 1,
             Self::FindArticles { .. } | Self::Draft { .. } => 2,
+            Self::Run(_) => 4,
             Self::Article(_) | Self::Neighbours(_) => 32,
         }
     }
@@ -99,6 +110,8 @@ impl Library {
                 self.find_articles(filter, *sort, *deep).map(|f| Answer::Found(Arc::new(f)))
             }
             Query::Article(id) => self.article(id).map(|a| Answer::Article(Arc::new(a))),
+            Query::Runs => self.runs().map(|r| Answer::Runs(Arc::new(r))),
+            Query::Run(name) => self.run(name).map(|r| Answer::Run(Arc::new(r))),
             Query::Draft { text, saved } => self.draft(text, saved.as_ref()).map(|d| Answer::Draft(Arc::new(d))),
             Query::Neighbours(id) => self.neighbours(id).map(|n| Answer::Neighbours(Arc::new(n))),
         };

@@ -28,6 +28,7 @@ pub(super) use deploy::{served, trained_dir};
 pub(super) use distill::{spend_request, suggested_ceiling};
 pub(super) use import_guards::scored;
 pub(super) use profiles::shipped_profiles;
+pub(super) use train::record::{RunRecord, view as run_view};
 pub(super) use train::{loss_curves, run_dir, sampler, train_history};
 pub(super) use validate::last_evaluation;
 

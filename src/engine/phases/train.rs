@@ -10,16 +10,21 @@ use super::super::state::Standing;
 use super::super::subject::Choice;
 use super::super::train_view::TrainUpdate;
 use super::load_dataset;
-use crate::domain::{Conduct, Digest, Finding, Gate, Phase};
+use crate::domain::{Digest, Finding, Phase};
 use crate::student::Student;
 use crate::student::tokenizer::TURN_END;
-use crate::train::{self, TrainControl, TrainError, TrainEvent, TrainJob, TrainOutcome, neighbours, steplog};
+use crate::train::{self, TrainError, TrainEvent, TrainJob, TrainOutcome, neighbours, steplog};
 use crate::workspace::{Backend, Device, Workspace, WorkspaceError};
+use control::{Begins, Control};
 pub use reading::sampler;
 use start::Prepared;
 
+mod answers;
+mod control;
 mod elsewhere;
+mod mix;
 mod reading;
+pub mod record;
 mod start;
 
 /// Where the run of one training input lives.
@@ -53,7 +58,10 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
         findings.extend(neighbours::find(neighbours::OLLAMA_URL).map(|found| found.finding()));
     }
     context.hold(input, &findings)?;
-    let job = prepared.job(&workspace, &choice)?;
+    let mut begins = Begins::of(&workspace, input, &prepared, &choice);
+    let samples = begins.answers(&workspace, &prepared, forecast.as_ref());
+    let mut job = prepared.job(&workspace, &choice)?;
+    job.samples = samples;
     let parameters: u64 = job.subject.shapes().values().map(|s| s.iter().product::<usize>() as u64).sum();
     let findings = start::model_proofs(context, input, &job, [&prepared.train, &prepared.eval])?;
     context.hold(input, &findings)?;
@@ -69,10 +77,13 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
             return Ok(PhaseEnd::Aside { headline: format!("dry run: {}", finding.saw) });
         }
     }
-    let mut control = Control { context, run: input.short().to_owned(), total_steps: 0 };
+    let mut control = Control { context, begins };
     let outcome = match train::train_rows(&job, prepared.train, prepared.eval, &mut control) {
         Ok(outcome) => outcome,
         Err(error) => {
+            if let TrainError::NotFinite { what, step, .. } = &error {
+                tell_not_finite(context, what, *step);
+            }
             if let Some(finding) = step_finding(&error) {
                 context.ledger.put_findings(Phase::Train, input, std::slice::from_ref(&finding), context.clock.now())?;
                 context.event(Event::Finding { phase: Phase::Train, finding });
@@ -130,103 +141,31 @@ fn step_finding(error: &TrainError) -> Option<Finding> {
     Some(Finding::fail(guard, error.to_string(), "See the message; the last good checkpoint is kept."))
 }
 
-/// The trainer's line to the engine.
-struct Control<'a> {
-    context: &'a mut JobContext,
-    run: String,
-    total_steps: u64,
-}
-
-impl TrainControl for Control<'_> {
-    fn gate(&mut self) -> train::Gate {
-        match self.context.gate() {
-            Gate::Continue => train::Gate::Continue,
-            Gate::Stop => train::Gate::Stop,
-        }
-    }
-
-    fn on_event(&mut self, event: &TrainEvent) {
-        let update = match event {
-            TrainEvent::Started { total_steps, resumed_from, parameters, .. } => {
-                self.total_steps = *total_steps;
-                // A resumed run shows the curve it had; the log was cut back to the checkpoint before this event.
-                let past = run_log(&self.context.workspace, &self.run);
-                let (run, parameters) = (self.run.clone(), *parameters as u64);
-                let (loss, eval_loss) = curves(&past);
-                TrainUpdate::Started { run, parameters, total_steps: *total_steps, resumed_from: *resumed_from, loss, eval_loss }
-            }
-            TrainEvent::Step(s) => {
-                let tokens_per_second = if s.seconds > 0.0 { s.tokens as f64 / s.seconds } else { 0.0 };
-                let (step, total_steps, epoch) = (s.step, self.total_steps, s.epoch);
-                self.context.event(Event::Step {
-                    step,
-                    total_steps,
-                    epoch,
-                    loss: s.loss,
-                    lr: s.lr,
-                    grad_norm: s.grad_norm,
-                    tokens_per_second,
-                });
-                self.context.progress(step, total_steps, "steps", "");
-                TrainUpdate::Step {
-                    step,
-                    epoch,
-                    loss: s.loss,
-                    lr: s.lr,
-                    grad_norm: s.grad_norm,
-                    tokens_per_second,
-                    seconds: s.seconds,
-                }
-            }
-            TrainEvent::Eval(e) => {
-                self.context.event(Event::EvalLoss { step: e.step, loss: e.loss });
-                TrainUpdate::Eval { step: e.step, loss: e.loss }
-            }
-            TrainEvent::Checkpoint { step, .. } => TrainUpdate::Checkpoint { step: *step },
-            TrainEvent::EarlyStop { .. } => TrainUpdate::StoppedEarly,
-            TrainEvent::CheckpointSkipped { path, why } => {
-                return self.context.warn(format!("checkpoint {} was passed over: {why}", path.display()));
-            }
-            TrainEvent::Stopped { .. } | TrainEvent::Finished(_) => return,
-        };
-        self.context.send(JobMessage::Train(update));
-    }
-}
-
-/// Steps and evaluations of a run, as logged so far.
-fn run_log(workspace: &Workspace, run: &str) -> Vec<TrainEvent> {
-    let dir = workspace.state_dir(&format!("runs/{run}"));
-    dir.ok().and_then(|dir| steplog::read(&dir.join("steps.jsonl")).ok()).unwrap_or_default()
+/// Tells the view of a step that was no number, which ends the run.
+fn tell_not_finite(context: &JobContext, what: &str, step: u64) {
+    context.send(JobMessage::Train(TrainUpdate::NotFinite { what: what.to_owned(), step }));
 }
 
 /// The losses of a run by step: of the rows that were trained on, and of those held out.
-pub fn loss_curves(workspace: &Workspace, run: &str) -> (Curve, Curve) {
-    curves(&run_log(workspace, run))
-}
-
-pub type Curve = Vec<(u64, f64)>;
-
-fn curves(log: &[TrainEvent]) -> (Curve, Curve) {
+pub fn loss_curves(workspace: &Workspace, run: &str) -> (Losses, Losses) {
+    let dir = workspace.state_dir(&format!("runs/{run}"));
+    let log = dir.ok().and_then(|dir| steplog::read(&dir.join(steplog::FILE)).ok()).unwrap_or_default();
     let loss = log.iter().filter_map(|e| if let TrainEvent::Step(s) = e { Some((s.step, s.loss)) } else { None });
     let eval = log.iter().filter_map(|e| if let TrainEvent::Eval(e) = e { Some((e.step, e.loss)) } else { None });
     (loss.collect(), eval.collect())
 }
 
-/// The curves of the last run, from its step log, for a console that opens later.
+pub type Losses = Vec<(u64, f64)>;
+
+/// The last run from its own folder, for a console that opens later: the one that would go on now, or else the one that
+/// was finished last.
 pub fn train_history(workspace: &Workspace, standings: &[Standing]) -> TrainView {
     let standing = &standings[Phase::Train.index()];
-    let input = standing.input.as_ref().or(standing.record.as_ref().map(|r| &r.input));
-    let mut view = TrainView::default();
-    let Some(input) = input else { return view };
-    let log = run_log(workspace, input.short());
-    let (loss, eval_loss) = curves(&log);
-    let Some((total_steps, _)) = loss.last().copied() else { return view };
-    let run = input.short().to_owned();
-    view.apply(TrainUpdate::Started { run, parameters: 0, total_steps, resumed_from: None, loss, eval_loss });
-    for event in log {
-        if let TrainEvent::Step(s) = event {
-            (view.epoch, view.lr, view.grad_norm) = (s.epoch, s.lr, s.grad_norm);
-        }
-    }
-    view
+    let mut inputs = standing.input.iter().chain(standing.record.as_ref().map(|r| &r.input));
+    let known = |input: &Digest| {
+        let dir = workspace.state_dir(&format!("runs/{}", input.short())).ok()?;
+        let view = record::view(&dir, input.short());
+        (!view.loss.is_empty()).then_some(view)
+    };
+    inputs.find_map(known).unwrap_or_default()
 }

@@ -156,12 +156,12 @@ mod tests {
         assert!(outbox.next(true).is_none());
         for cpu in 1..5_u16 {
             let mut snapshot = Snapshot::default();
-            snapshot.memory.cpu = f32::from(cpu);
+            Arc::make_mut(&mut snapshot.memory).cpu = f32::from(cpu);
             outbox.show(Arc::new(snapshot));
         }
         assert!(outbox.next(false).is_none(), "it is not time yet");
         let Some(FromEngine::State(parts)) = outbox.next(true) else { panic!("a state") };
-        let [super::super::Part::Memory(memory)] = parts[..] else { panic!("one part: {parts:?}") };
+        let [super::super::Part::Memory(memory)] = &parts[..] else { panic!("one part: {parts:?}") };
         assert!((memory.cpu - 4.0).abs() < f32::EPSILON);
         assert!(outbox.next(true).is_none() && !outbox.is_behind());
     }

@@ -152,7 +152,9 @@ impl Reader {
         if best {
             self.best = Some((step, loss));
         }
-        Some(Said::Event(TrainEvent::Eval(EvalRecord { step, loss, best })))
+        let seconds = number(value, "seconds").or_else(|| number(value, "eval_runtime"));
+        let seconds = seconds.filter(|s| s.is_finite() && *s >= 0.0).unwrap_or(0.0);
+        Some(Said::Event(TrainEvent::Eval(EvalRecord { step, loss, best, seconds })))
     }
 }
 
@@ -227,9 +229,9 @@ mod tests {
         assert_eq!((step.step, step.epoch, step.loss, step.lr, step.tokens, step.seconds), (4, 2, 2.5, 1e-4, 90, 0.5));
         assert_eq!(reader.line(line, 0.5), None, "said twice");
         let eval = event(&mut reader, r#"{"event":"eval","step":4,"loss":2.0}"#);
-        assert_eq!(eval, TrainEvent::Eval(EvalRecord { step: 4, loss: 2.0, best: true }));
+        assert_eq!(eval, TrainEvent::Eval(EvalRecord { step: 4, loss: 2.0, best: true, seconds: 0.0 }));
         let eval = event(&mut reader, r#"{"event":"eval","step":8,"eval_loss":2.1}"#);
-        assert_eq!(eval, TrainEvent::Eval(EvalRecord { step: 8, loss: 2.1, best: false }));
+        assert_eq!(eval, TrainEvent::Eval(EvalRecord { step: 8, loss: 2.1, best: false, seconds: 0.0 }));
         assert_eq!(reader.line(r#"{"event":"done"}"#, 0.0), Some(Said::Done));
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::{ArticleId, Digest, Finding, PairKey, Phase, PhaseState, ProfileId, UnixMillis};
 use crate::engine::{
-    AuditItem, AuditView, DeployView, FindingView, JobState, JobView, MemoryView, MetricRow, PhaseView, PredictionView,
+    AuditItem, AuditView, DeployView, FindingView, JobState, JobView, MemoryView, MetricRow, Pace, PhaseView, PredictionView,
     ReleaseView, SanityRow, Snapshot, TrainView, ValidateView, Verdict,
 };
 use crate::tui::tabs::TabState;
@@ -83,22 +83,25 @@ pub fn busy() -> Snapshot {
         heartbeat: UnixMillis(NOW.0 - 2_000),
         then: Vec::new(),
     });
-    snapshot.memory = MemoryView { used: 6 << 30, total: 16 << 30, process: 2 << 30, cpu: 0.75 };
+    snapshot.memory =
+        Arc::new(MemoryView { used: 6 << 30, total: 16 << 30, process: 2 << 30, cpu: 0.75, ..MemoryView::default() });
     snapshot.train = Arc::new(TrainView {
         run: Some("run-7".into()),
         parameters: 1_250_000,
         total_steps: 100,
         loss: (1..=40).map(|step| (step, 4.0 / step as f64)).collect(),
-        eval_loss: vec![(20, 0.9), (40, 0.7)],
-        lr: 3e-4,
-        grad_norm: 1.25,
-        tokens_per_second: 1234.0,
+        eval_loss: [(20, 0.9), (40, 0.7)].into_iter().collect(),
+        lr: (1..=40).map(|step| (step, 3e-4)).collect(),
+        grad_norm: (1..=40).map(|step| (step, 1.25)).collect(),
+        tokens_per_second: (1..=40).map(|step| (step, 1234.0)).collect(),
         epoch: 2,
         resumed_from: Some(20),
         best: Some((40, 0.7)),
         checkpoints: vec![20, 40],
-        stopped_early: false,
-        seconds_per_step: 2.0,
+        checkpoints_written: 2,
+        since: Some(UnixMillis(NOW.0 - 80_000)),
+        pace: Pace { steps: 20, fast: 2.0, slow: 2.0, aside: 0.0 },
+        ..TrainView::default()
     });
     snapshot.validate = Arc::new(validated());
     let item = |title: &str, verdict, output: Option<&str>| AuditItem {

@@ -131,7 +131,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
         let words = shown.remark.map_or_else(|| next_step(look.snapshot, Phase::Articles, run, run), |r| one_line(r, 300));
         return empty_list(frame, area, look, "Articles", &words);
     }
-    let (left, right) = pane::list_and_detail(area, look.tab.detail);
+    let (left, right) = pane::list_and_detail(area, look.tab.detail, look.tab.share);
     if let Some(left) = left {
         let inner = pane::pane(frame, left, look.theme, &title(look, &shown), !look.tab.detail);
         let list = List { header: "", total: shown.len(), selected: look.tab.selected };

@@ -9,6 +9,7 @@ use ratatui::layout::Rect;
 use super::actions::Action;
 use super::shelf::Shelf;
 use super::theme::Theme;
+use super::widgets::pane::Share;
 use crate::domain::{Phase, UnixMillis};
 use crate::engine::{Query, Snapshot};
 
@@ -57,6 +58,8 @@ pub struct TabState {
     pub filter: String,
     /// Which of the tab's [`Tab::pages`] is shown.
     pub page: usize,
+    /// How much of the tab its list has.
+    pub share: Share,
 }
 
 /// What a tab draws from.

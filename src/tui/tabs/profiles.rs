@@ -54,7 +54,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
         let words = next_step(look.snapshot, Phase::Profiles, run, run);
         return empty_list(frame, area, look, "Readers", &words);
     }
-    let (left, right) = pane::list_and_detail(area, look.tab.detail);
+    let (left, right) = pane::list_and_detail(area, look.tab.detail, look.tab.share);
     let selected = look.tab.selected.min(readers.len() - 1);
     if let Some(left) = left {
         let inner = pane::pane(frame, left, look.theme, &list_title("Readers", look, readers.len(), total), !look.tab.detail);

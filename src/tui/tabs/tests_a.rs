@@ -216,7 +216,7 @@ fn no_size_and_no_state_panics() {
             for number in 0..6 {
                 for size in [(1, 1), (2, 2), (3, 3), (5, 1), (1, 9), (13, 7), (40, 4), (99, 12), (100, 2)] {
                     for detail in [false, true] {
-                        let tab = TabState { page: number, detail, selected: 9999, scroll: u16::MAX, filter: String::new() };
+                        let tab = TabState { page: number, detail, selected: 9999, scroll: u16::MAX, ..TabState::default() };
                         screen(&snapshot, phase, &tab, size);
                         screen(&snapshot, phase, &TabState { filter: "zz source: profile:".into(), ..tab }, size);
                     }

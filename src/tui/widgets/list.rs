@@ -11,6 +11,7 @@ use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 
 use super::text::{cut, pad};
+use crate::tui::hits::{self, Hit};
 use crate::tui::theme::{Role, Theme};
 
 /// Columns of the marker before each row.
@@ -43,7 +44,9 @@ impl List<'_> {
         }
         let height = usize::from(area.height) - lines.len();
         let selected = self.selected.min(self.total.saturating_sub(1));
-        for index in visible(selected, self.total, height) {
+        let top = area.y + (usize::from(area.height) - height) as u16;
+        for (line, index) in visible(selected, self.total, height).enumerate() {
+            hits::note(Rect { y: top + line as u16, height: 1, ..area }, Hit::Row(index));
             let line = row(index, columns);
             lines.push(if index == selected { chosen(theme, &line, area.width.into()) } else { indented(line) });
         }

@@ -6,12 +6,48 @@
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::widgets::{Block, BorderType};
+use serde::{Deserialize, Serialize};
 
 use super::text::cut;
+use crate::tui::hits::{self, Hit};
 use crate::tui::theme::{Role, Theme};
 
 /// From this width on, list and detail stand side by side: below, neither would hold a title.
 pub const WIDE: u16 = 100;
+
+/// How much of a tab its list has, in hundredths: never so much or so little that one of the two vanishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "u16", into = "u16")]
+pub struct Share(u16);
+
+impl Share {
+    pub fn new(hundredths: u16) -> Self {
+        Self(hundredths.clamp(20, 80))
+    }
+
+    #[must_use]
+    pub fn moved(self, by: i16) -> Self {
+        Self::new(self.0.saturating_add_signed(by))
+    }
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self(50)
+    }
+}
+
+impl From<u16> for Share {
+    fn from(hundredths: u16) -> Self {
+        Self::new(hundredths)
+    }
+}
+
+impl From<Share> for u16 {
+    fn from(share: Share) -> Self {
+        share.0
+    }
+}
 
 /// Fewest rows at which a list over its detail still shows something of both.
 const SPLIT_ROWS: u16 = 12;
@@ -37,18 +73,26 @@ pub fn pane(frame: &mut Frame<'_>, area: Rect, theme: &Theme, title: &str, focus
 
 /// Areas of a list and of its detail. Wide: side by side. Narrow: the detail alone when it has the focus, otherwise the
 /// list over the detail, or the list alone where there is no room for both.
-pub fn list_and_detail(area: Rect, detail: bool) -> (Option<Rect>, Option<Rect>) {
+///
+/// `share`: hundredths of the width that the list has.
+pub fn list_and_detail(area: Rect, detail: bool, share: Share) -> (Option<Rect>, Option<Rect>) {
     if area.width >= WIDE {
-        let [left, right] = Layout::horizontal([Constraint::Percentage(50), Constraint::Percentage(50)]).areas(area);
+        let [left, right] =
+            Layout::horizontal([Constraint::Percentage(share.0), Constraint::Percentage(100 - share.0)]).areas(area);
+        hits::note(right, Hit::Detail);
+        let line = Rect { x: right.x.saturating_sub(1), width: 2.min(right.width), ..area };
+        hits::note(line, Hit::Divider { left: area.x, width: area.width });
         return (Some(left), Some(right));
     }
     if detail {
+        hits::note(area, Hit::Detail);
         return (None, Some(area));
     }
     if area.height < SPLIT_ROWS {
         return (Some(area), None);
     }
-    let [top, bottom] = Layout::vertical([Constraint::Percentage(50), Constraint::Percentage(50)]).areas(area);
+    let [top, bottom] = Layout::vertical([Constraint::Percentage(share.0), Constraint::Percentage(100 - share.0)]).areas(area);
+    hits::note(bottom, Hit::Detail);
     (Some(top), Some(bottom))
 }
 

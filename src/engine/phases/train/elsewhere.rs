@@ -6,14 +6,14 @@ use std::path::Path;
 use super::super::super::event::{Event, Level};
 use super::super::super::job::{Failure, JobContext, JobMessage, PhaseEnd};
 use super::super::super::subject::Choice;
-use super::Control;
+use super::control::{Begins, Control};
 use super::start::Prepared;
 use crate::domain::{Digest, Finding, one_line};
 use crate::student::Student;
 use crate::student::base::Base;
 use crate::student::matrix::Keep;
 use crate::student::peft::{self, BaseRecord};
-use crate::train::external::{self, ExternalJob, ExternalOutcome, JobParts, RunFolder, Sign, Watch};
+use crate::train::external::{self, ExternalError, ExternalJob, ExternalOutcome, JobParts, RunFolder, Sign, Watch};
 use crate::train::steplog::StepLog;
 use crate::train::{Gate, TrainControl, TrainEvent, neighbours, proofs, write_student};
 
@@ -62,9 +62,16 @@ pub(super) fn run(context: &mut JobContext, input: &Digest, choice: &Choice, pre
             let _ = tell.send(JobMessage::Event(Event::Log { level: Level::Info, text }));
         }
     };
-    let control = Control { context: &mut *context, run: input.short().to_owned(), total_steps: 0 };
+    let mut begins = Begins::of(&workspace, input, prepared, choice);
+    begins.record.elsewhere = true;
+    begins.no_samples = Some("a trainer elsewhere keeps the student to itself".into());
+    let control = Control { context: &mut *context, begins };
     let mut control = Logged { control, run_dir: &prepared.run_dir, log: None };
-    let outcome = external::train(&folder, &job, elsewhere, Watch::default(), &mut control, &mut sign)?;
+    let outcome = external::train(&folder, &job, elsewhere, Watch::default(), &mut control, &mut sign);
+    if let Err(ExternalError::NotFinite { what, step, .. }) = &outcome {
+        super::tell_not_finite(context, what, *step);
+    }
+    let outcome = outcome?;
     let ExternalOutcome::Finished { steps, best, early, adapter } = outcome else { return Ok(PhaseEnd::Stopped) };
     let record = BaseRecord {
         path: std::fs::canonicalize(path).unwrap_or_else(|_| path.clone()),

@@ -9,6 +9,7 @@ use super::super::super::event::Level;
 use super::super::super::job::{Failure, JobContext};
 use super::super::super::subject::{self, Choice, run_rules};
 use super::super::dataset::{StoredDataset, train_example};
+use super::mix::Mix;
 use super::reading::Reading;
 use super::{run_dir, t10};
 use crate::dataset::{Example, OrderRow};
@@ -42,6 +43,8 @@ pub(super) struct Prepared {
     base: Option<(BaseSize, Codec)>,
     /// Rows that are too long for the histogram's limit, with their tokens.
     left_out: Vec<(String, usize)>,
+    /// The teacher's scores of the held-out examples.
+    pub held_out_scores: Vec<f64>,
     seed: u64,
 }
 
@@ -51,6 +54,7 @@ impl Prepared {
         let run = run_rules(recipe, choice);
         let Reading { rows, order_rows, orders, limit, left_out } = Reading::of(workspace, choice, stored);
         let weight = |e: &Example| run.loss_weights.get(recipe.bands.index(e.score)).copied().unwrap_or(1.0) as f32;
+        let held_out_scores = rows[1].iter().map(|e| e.score).collect();
         let example = |e: &Example| TrainExample { weight: weight(e), ..train_example(e) };
         let examples = rows.map(|rows| rows.into_iter().map(example).collect::<Vec<_>>());
         let codec = subject::codec(workspace, &stored.digest)?;
@@ -66,7 +70,27 @@ impl Prepared {
         let eval = encode(&codec, config.vocab_size, &examples[1])?;
         let (data, readable) = (stored.digest.clone(), subject::most_tokens(workspace)?);
         let max_tokens = limit.map_or(readable, |limit| limit.min(readable));
-        Ok(Self { run_dir, codec, config, examples, train, eval, orders, max_tokens, data, order_rows, base, left_out, seed })
+        Ok(Self {
+            run_dir,
+            codec,
+            config,
+            examples,
+            train,
+            eval,
+            orders,
+            max_tokens,
+            data,
+            order_rows,
+            base,
+            left_out,
+            held_out_scores,
+            seed,
+        })
+    }
+
+    /// What every band's rows are read by, step by step.
+    pub fn mix(&self, workspace: &Workspace, choice: &Choice) -> Mix {
+        Mix::of(&self.order_rows, &self.orders, run_rules(&workspace.recipe, choice), &workspace.recipe.bands)
     }
 
     /// What needs no model: T1, T3, T8, T9, T11, T19.
@@ -155,6 +179,7 @@ impl Prepared {
             orders: std::mem::take(&mut self.orders),
             data_digest: self.data.clone(),
             run: run_rules(recipe, choice).clone(),
+            samples: None,
         })
     }
 }

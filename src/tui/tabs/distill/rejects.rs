@@ -39,7 +39,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
         let words = next_step(look.snapshot, Phase::Distill, run, "No answer was rejected.");
         return empty_list(frame, area, look, "Rejects", &words);
     }
-    let (left, right) = pane::list_and_detail(area, look.tab.detail);
+    let (left, right) = pane::list_and_detail(area, look.tab.detail, look.tab.share);
     let selected = look.tab.selected.min(found.len() - 1);
     if let Some(left) = left {
         let title = list_title("Rejects", look, found.len(), view.rejected.len());

@@ -27,7 +27,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
         let words = next_step(look.snapshot, Phase::Distill, run, "Every pair is answered; there is no request left to send.");
         return empty_list(frame, area, look, "Samples", &words);
     }
-    let (left, right) = pane::list_and_detail(area, look.tab.detail);
+    let (left, right) = pane::list_and_detail(area, look.tab.detail, look.tab.share);
     let selected = look.tab.selected.min(found.len() - 1);
     if let Some(left) = left {
         let total = look.snapshot.distill.plan.as_ref().map_or(0, |plan| plan.estimate.samples.len());
