@@ -240,10 +240,10 @@ fn console(root: &std::path::Path, attach: bool) -> Result<ExitCode> {
     let keymap = tui::keymap::Keymap::new(&workspace.config.keys)?;
     let handle = if attach { attach_only(&workspace)? } else { remote::attach_or_start(&workspace)? };
     let session = workspace.state_dir("")?.join("console.json");
-    let mouse = workspace.config.mouse;
     let reading = Reading::start(&workspace)?;
     let root = root.to_owned();
     let reconnect = tui::Reconnect::new(move || way(&root).map_err(|error| error.to_string()));
+    let mouse = workspace.config.mouse;
     let options = tui::TuiOptions { theme, keymap, mouse, session: Some(session), reconnect: Some(reconnect) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(tui::run(handle, reading, options));

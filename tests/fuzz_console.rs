@@ -119,7 +119,7 @@ impl Fuzz {
 
 /// The snapshot of a workspace in which everything ran.
 fn finished(workspace: &Workspace) -> (Arc<stratos::workspace::Workspace>, Arc<Snapshot>) {
-    let run = workspace.stratos(&["run", "--yes", "--json"]);
+    let run = workspace.stratos(&["run", "--yes", "--to", "audit", "--json"]);
     assert!(run.status.success(), "{}", common::text(&run));
     let opened = stratos::workspace::Workspace::open(workspace.path()).expect("opens");
     let (engine, handle) = Engine::start(opened.clone(), Arc::new(SystemClock)).expect("starts");
@@ -178,7 +178,7 @@ fn a_hundred_thousand_random_events_at_random_sizes_never_panic_and_never_draw_a
                 Effect::Ask(query) => asked.push_back(query),
                 Effect::Send(_) => sent += 1,
                 Effect::Quit => quits += 1,
-                Effect::Edit(_) | Effect::Copy(_) => {}
+                Effect::Edit(_) | Effect::Copy(_) | Effect::Reconnect => {}
             }
         }
         let cells = u32::from(fuzz.size.0) * u32::from(fuzz.size.1);

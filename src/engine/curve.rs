@@ -125,6 +125,29 @@ impl Curve {
         }
     }
 
+    /// What was pushed since a curve was as `old` is; `None`: it cannot be told from the values that are kept.
+    pub fn growth_since(&self, old: &Self) -> Option<CurveGrowth> {
+        let more = usize::try_from(self.count.checked_sub(old.count)?).ok()?;
+        let before = self.recent.len().checked_sub(more)?;
+        // What both have must be the same, and something of the old end must still be here, or it is another curve.
+        let alike = self.recent.iter().take(before).rev().zip(old.recent.iter().rev()).all(|(new, old)| new == old);
+        if !alike || (old.count > 0 && before == 0) {
+            return None;
+        }
+        Some(CurveGrowth { from: old.count, points: self.recent.iter().skip(before).copied().collect() })
+    }
+
+    /// Pushes what somebody else's copy of this curve has more.
+    pub fn grow(&mut self, growth: CurveGrowth) -> Result<(), String> {
+        if growth.from != self.count {
+            return Err(format!("a curve grew from value {}, where {} are known", growth.from, self.count));
+        }
+        for point in growth.points {
+            self.push(point.step, point.value.map_or(f64::NAN, f64::from));
+        }
+        Ok(())
+    }
+
     /// The newest values, oldest first.
     pub fn recent(&self) -> impl DoubleEndedIterator<Item = Point> + ExactSizeIterator + '_ {
         self.recent.iter().copied()
@@ -172,6 +195,14 @@ impl Curve {
     }
 }
 
+/// The values by which a curve is longer than it was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CurveGrowth {
+    /// Values before these.
+    from: u64,
+    points: Vec<Point>,
+}
+
 /// What a curve says at a step: one value, or the mean over a stretch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reading {
@@ -195,6 +226,32 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_curve_that_grows_by_what_another_has_more_is_the_other(
+            before in 0_usize..3000, more in 0_usize..700, hole in 0_usize..5,
+        ) {
+            let value = |step: usize| if step % 5 == hole { f64::NAN } else { (step as f64).sin() };
+            let mut ours: Curve = (0..before).map(|step| (step as u64, value(step))).collect();
+            let theirs: Curve = (0..before + more).map(|step| (step as u64, value(step))).collect();
+            match theirs.growth_since(&ours) {
+                Some(growth) => {
+                    prop_assert_eq!(ours.grow(growth), Ok(()));
+                    prop_assert_eq!(ours, theirs);
+                }
+                None => prop_assert!(more >= RECENT, "{} more", more),
+            }
+        }
+    }
+
+    #[test]
+    fn another_run_is_not_a_growth() {
+        let one: Curve = (0..10).map(|step| (step, 1.0)).collect();
+        let other: Curve = (0..20).map(|step| (step, 2.0)).collect();
+        assert_eq!(other.growth_since(&one), None);
+        assert_eq!(one.growth_since(&other), None);
+    }
 
     #[test]
     fn a_million_points_cost_what_a_few_thousand_cost() {

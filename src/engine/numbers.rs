@@ -1,4 +1,4 @@
-//! Numbers of events that may not be finite: a loss that went wrong is NaN, JSON writes it as `null`, and the reader takes it back as NaN.
+//! Numbers that may not be finite: a loss that went wrong is NaN, JSON writes it as `null`, and the reader takes it back as NaN.
 //!
 //! Owns only the reading; without it the news that training has diverged would be the one message that a console cannot read.
 

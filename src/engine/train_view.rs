@@ -179,6 +179,26 @@ impl From<&SampleRecord> for SampleView {
 }
 
 impl TrainView {
+    /// Every curve, in one order.
+    pub fn curves(&self) -> [&Curve; 5] {
+        [&self.loss, &self.eval_loss, &self.lr, &self.grad_norm, &self.tokens_per_second]
+    }
+
+    /// [`Self::curves`], to change.
+    pub fn curves_mut(&mut self) -> [&mut Curve; 5] {
+        [&mut self.loss, &mut self.eval_loss, &mut self.lr, &mut self.grad_norm, &mut self.tokens_per_second]
+    }
+
+    /// Everything else.
+    #[must_use]
+    pub fn without_curves(&self) -> Self {
+        let mut bare = self.clone();
+        for curve in bare.curves_mut() {
+            *curve = Curve::default();
+        }
+        bare
+    }
+
     /// Takes in a piece of news; what came up with it that the operator should know.
     pub(super) fn apply(&mut self, update: TrainUpdate, now: UnixMillis) -> Vec<String> {
         match update {

@@ -44,10 +44,10 @@ use theme::{Theme, ThemeError};
 pub struct TuiOptions {
     pub theme: Theme,
     pub keymap: keymap::Keymap,
-    /// How another engine is found when this one is gone.
-    pub reconnect: Option<Reconnect>,
     /// The mouse is heard; a terminal's own selection then needs shift.
     pub mouse: bool,
+    /// How another engine is found when this one is gone.
+    pub reconnect: Option<Reconnect>,
     /// Where the session is remembered; `None`: it is not.
     pub session: Option<std::path::PathBuf>,
 }

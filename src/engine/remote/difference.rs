@@ -1,12 +1,13 @@
 //! What changed between two snapshots, part by part, and a snapshot with that applied.
 //!
 //! Owns the list of parts. Shared parts are compared by where they lie: the supervisor makes a new one only when it read or
-//! changed it, so telling what changed costs nothing. A log that only grew crosses as its new end.
+//! changed it, so telling what changed costs nothing. A list that only grew crosses as its new end.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::curve::CurveGrowth;
 use super::super::event::ApprovalRequest;
 use super::super::snapshot::{
     ArticlesView, AuditView, DatasetView, DeployView, DistillView, FindingView, JobView, LogLine, MemoryView, PhaseView,
@@ -30,12 +31,20 @@ pub enum Part {
     Planned(Option<Arc<PlanView>>),
     Dataset(Arc<DatasetView>),
     Train(Arc<TrainView>),
+    /// The curves are empty: each grows by its values that are new.
+    TrainGrown {
+        view: Box<TrainView>,
+        growths: Vec<CurveGrowth>,
+    },
     Validate(Arc<ValidateView>),
     Audit(Arc<AuditView>),
     Deploy(Arc<DeployView>),
     Findings(Arc<Vec<FindingView>>),
     Log(Arc<Vec<LogLine>>),
-    LogGrown { from: usize, lines: Vec<LogLine> },
+    LogGrown {
+        from: usize,
+        lines: Vec<LogLine>,
+    },
     Memory(Arc<MemoryView>),
 }
 
@@ -84,7 +93,7 @@ pub fn between(old: &Snapshot, new: &Snapshot) -> Vec<Part> {
     };
     tell(!same_plan, &|| Part::Planned(planned.clone()));
     tell(!Arc::ptr_eq(dataset, &old.dataset), &|| Part::Dataset(dataset.clone()));
-    tell(!Arc::ptr_eq(train, &old.train), &|| Part::Train(train.clone()));
+    tell(!Arc::ptr_eq(train, &old.train), &|| trained(&old.train, train));
     tell(!Arc::ptr_eq(validate, &old.validate), &|| Part::Validate(validate.clone()));
     tell(!Arc::ptr_eq(audit, &old.audit), &|| Part::Audit(audit.clone()));
     tell(!Arc::ptr_eq(deploy, &old.deploy), &|| Part::Deploy(deploy.clone()));
@@ -116,6 +125,7 @@ pub fn apply(snapshot: &mut Snapshot, parts: Vec<Part>) -> Result<(), String> {
             Part::Planned(planned) => snapshot.planned = planned,
             Part::Dataset(dataset) => snapshot.dataset = dataset,
             Part::Train(train) => snapshot.train = train,
+            Part::TrainGrown { view, growths } => grow_curves(Arc::make_mut(&mut snapshot.train), *view, growths)?,
             Part::Validate(validate) => snapshot.validate = validate,
             Part::Audit(audit) => snapshot.audit = audit,
             Part::Deploy(deploy) => snapshot.deploy = deploy,
@@ -131,6 +141,25 @@ pub fn apply(snapshot: &mut Snapshot, parts: Vec<Part>) -> Result<(), String> {
 /// Where the new end begins, if `new` is `old` with something behind it.
 fn grown<T: PartialEq>(old: &[T], new: &[T]) -> Option<usize> {
     (!old.is_empty() && new.starts_with(old)).then_some(old.len())
+}
+
+/// A step adds a point to each curve: only the points cross, and the reader grows its curves by them as the engine did.
+fn trained(old: &TrainView, new: &Arc<TrainView>) -> Part {
+    let growths: Option<Vec<CurveGrowth>> =
+        new.curves().into_iter().zip(old.curves()).map(|(new, old)| new.growth_since(old)).collect();
+    match growths {
+        Some(growths) if new.run == old.run => Part::TrainGrown { view: Box::new(new.without_curves()), growths },
+        _ => Part::Train(new.clone()),
+    }
+}
+
+fn grow_curves(train: &mut TrainView, mut new: TrainView, growths: Vec<CurveGrowth>) -> Result<(), String> {
+    for ((curve, known), growth) in new.curves_mut().into_iter().zip(train.curves_mut()).zip(growths) {
+        *curve = std::mem::take(known);
+        curve.grow(growth)?;
+    }
+    *train = new;
+    Ok(())
 }
 
 /// Puts `end` behind the first `from`.
@@ -150,6 +179,7 @@ mod tests {
     use super::super::protocol::{Frames, FromEngine, frame};
     use super::*;
     use crate::domain::{Phase, UnixMillis};
+    use crate::engine::curve::Curve;
     use crate::engine::{JobState, Level};
 
     /// One thing that an engine does to its snapshot.
@@ -276,33 +306,41 @@ mod tests {
     }
 
     #[test]
-    fn a_log_line_crosses_as_one_line() {
+    fn a_step_of_a_long_run_crosses_as_one_point_and_a_log_line_as_one_line() {
         let mut old = Snapshot::default();
-        for line in 0..400 {
-            make(&mut old, Change::Log(format!("line {line}")));
+        for step in 0..100_000 {
+            Arc::make_mut(&mut old.train).loss.push(step, 0.5);
         }
+        make(&mut old, Change::Log("first".into()));
         let mut new = old.clone();
-        make(&mut new, Change::Log("the last".into()));
+        make(&mut new, Change::Step(f64::NAN));
+        make(&mut new, Change::Log("second".into()));
         let parts = between(&old, &new);
-        assert!(frame(&FromEngine::State(parts.clone())).expect("a frame").len() < 200);
+        assert!(frame(&FromEngine::State(parts.clone())).expect("a frame").len() < 1_000);
         apply(&mut old, sent(parts)).expect("fits");
-        assert_eq!(old, new);
+        assert_eq!((old.train.loss.count(), old.log.len()), (100_001, 2));
+        assert_eq!((old.train.loss.value(), old.train.loss.holes()), (None, 1));
     }
 
     #[test]
     fn a_difference_of_another_snapshot_is_an_error_and_no_panic() {
         let lines = Part::LogGrown { from: 3, lines: Vec::new() };
         assert!(apply(&mut Snapshot::default(), vec![lines]).is_err());
+        let curves = Part::TrainGrown {
+            view: Box::default(),
+            growths: Curve::growth_since(&[(1, 0.5), (2, 0.4)].into_iter().collect(), &[(1, 0.5)].into_iter().collect())
+                .into_iter()
+                .collect(),
+        };
+        assert!(apply(&mut Snapshot::default(), vec![curves]).is_err());
     }
 
     #[test]
-    fn a_run_whose_loss_is_no_number_crosses_as_it_is() {
-        let mut train = TrainView::default();
-        for curve in [&mut train.loss, &mut train.eval_loss, &mut train.lr, &mut train.grad_norm] {
-            [2.0, f64::NAN, f64::INFINITY].into_iter().for_each(|value| curve.push(1, value));
-        }
+    fn a_loss_that_is_no_number_crosses_as_a_hole() {
+        let loss = [(1, 0.5), (2, f64::NAN)].into_iter().collect();
+        let train = TrainView { loss, ..TrainView::default() };
         let mut there = Snapshot::default();
         apply(&mut there, sent(vec![Part::Train(Arc::new(train.clone()))])).expect("fits");
-        assert_eq!((there.train.loss.holes(), &*there.train), (2, &train));
+        assert_eq!((&*there.train, there.train.loss.holes()), (&train, 1));
     }
 }
