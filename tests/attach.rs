@@ -135,12 +135,12 @@ fn an_engine_killed_in_mid_training_is_said_started_by_a_key_and_the_run_ends_as
     let mut console = rough.training();
     let engine = rough.pid();
     signal(engine, "KILL");
-    console.wait_for("no engine: press E");
+    console.wait_for("no engine: press ctrl-e");
     console.wait_for(&format!("process {engine}) is gone without a word"));
     // It can still be looked at.
     console.press("4");
     console.wait_for("TOTALS");
-    console.press("5E");
+    console.press("5\u{5}");
     console.wait_for("attached to the engine");
     assert_ne!(rough.pid(), engine);
     console.press("r");
@@ -160,7 +160,7 @@ fn a_terminated_engine_saves_first_and_the_console_says_who_ended_it() {
     signal(place.pid(), "TERM");
     console.wait_for("was ended by SIGTERM");
     assert!(place.engine().is_none());
-    console.press("E");
+    console.press("\u{5}");
     console.wait_for("attached to the engine");
     console.press("5r");
     Place::finish_training(&mut console);
