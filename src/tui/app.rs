@@ -83,6 +83,8 @@ impl App {
         }
         self.own.articles.sort = ArticleSort::ALL.get(session.article_sort).copied().unwrap_or_default();
         self.welcomed = session.welcomed;
+        // An engine that was there already has told everything by now, and need not tell more.
+        self.greet();
         self
     }
 
