@@ -3,6 +3,7 @@
 
 mod admin;
 mod articles;
+mod audit;
 mod bench;
 mod compare;
 mod dataset;
@@ -94,9 +95,9 @@ enum Act {
     Report(report::ReportArgs),
     /// Evaluate the student, or any predictor on any rows; list stored runs
     Validate(validate::ValidateArgs),
-    /// Think blocks: list them, keep or reject one
+    /// Think blocks: read them in a telling order, judge them, see what the verdicts add up to
     #[command(subcommand)]
-    Audit(phases::Audit),
+    Audit(audit::Audit),
     /// Release the trained student
     Deploy(PhaseArgs),
     /// Score articles for readers with the served student, or a server that [scoring] names
@@ -208,7 +209,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Act::Compare(args)) => runs::compare(&*open(&root)?, &args),
         Some(Act::Report(args)) => report::report(&*open(&root)?, &args),
         Some(Act::Validate(args)) => validate::validate(&open(&root)?, &args),
-        Some(Act::Audit(act)) => phases::audit(&open(&root)?, act),
+        Some(Act::Audit(act)) => audit::audit(&open(&root)?, act),
         Some(Act::Deploy(args)) => phases::single(&open(&root)?, Phase::Deploy, &args),
         Some(Act::Score(args)) => score::score(&open(&root)?, args),
         Some(Act::Metrics(args)) => admin::metrics(&root, &args.file, &args.recipe, args.edges.as_deref(), args.json),

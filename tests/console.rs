@@ -11,8 +11,8 @@ use ratatui::buffer::Buffer;
 use ratatui::style::Modifier;
 use stratos::domain::{ArticleId, Digest, Finding, PairKey, Phase, PhaseState, ProfileId, UnixMillis, Usd};
 use stratos::engine::{
-    ApprovalRequest, AuditItem, AuditView, Command, Event, ExampleView, FindingView, JobState, JobView, Level, PhaseView,
-    Snapshot, Verdict,
+    Answer, ApprovalRequest, AuditHead, AuditIndex, AuditRow, Command, Event, ExampleView, FindingView, JobState, JobView, Level,
+    PhaseView, Query, Snapshot,
 };
 use stratos::tui::actions::{self, HELP_WIDTH};
 use stratos::tui::app::App;
@@ -39,20 +39,25 @@ fn spend(ceiling: Usd) -> ApprovalRequest {
     }
 }
 
-fn item(article: &str, title: &str) -> AuditItem {
-    let pair = PairKey { article: ArticleId::new(article).expect("id"), profile: ProfileId::new("reader").expect("id") };
-    AuditItem {
-        pair,
-        title: title.into(),
-        summary: String::new(),
-        role: "engineer".into(),
-        teacher_score: 5.0,
-        teacher_think: "because".into(),
-        teacher_reason: "reason".into(),
-        student_score: None,
-        student_output: None,
-        verdict: None,
-    }
+fn pair(article: &str) -> PairKey {
+    PairKey { article: ArticleId::new(article).expect("id"), profile: ProfileId::new("reader").expect("id") }
+}
+
+/// What the library says of a queue: two unread blocks.
+fn audit_queue() -> AuditIndex {
+    let row = |article: &str, title: &str| {
+        let head = AuditHead {
+            pair: pair(article),
+            title: title.into(),
+            role: "engineer".into(),
+            band: "Noise".into(),
+            teacher: 1.0,
+            student: Some(6.5),
+            student_failed: false,
+        };
+        AuditRow { head: Arc::new(head), teacher_verdict: None, student_verdict: None, remedy: None, repeat: false }
+    };
+    AuditIndex { rows: vec![row("a1", "Rain"), row("a2", "漢字 chips")], total: 2, ..AuditIndex::default() }
 }
 
 fn snapshot() -> Snapshot {
@@ -377,15 +382,14 @@ fn the_selection_stays_in_range_when_rows_shrink() {
 }
 
 #[test]
-fn judging_names_the_selected_pair_of_the_filtered_rows() {
-    let mut state = snapshot();
-    state.audit = Arc::new(AuditView { items: vec![item("a1", "Rain"), item("a2", "Chips")], kept: 0, rejected: 0 });
-    let mut app = app(state);
-    keys(&mut app, "7/chip");
-    code(&mut app, KeyCode::Enter);
-    let effects = keys(&mut app, "x");
-    let pair = item("a2", "").pair;
-    assert_eq!(effects, [Effect::Send(Command::Judge { pair, verdict: Verdict::Reject, note: String::new() })]);
+fn a_block_is_not_judged_before_it_is_on_the_screen() {
+    let mut app = app(snapshot());
+    let asked = keys(&mut app, "7");
+    let [Effect::Ask(query)] = &asked[..] else { panic!("{asked:?}") };
+    let effects = app.update(Msg::Answered((query.clone(), Some(Ok(Answer::AuditQueue(Arc::new(audit_queue())))))));
+    let wanted = [Effect::Ask(Query::AuditReading(pair("a1"))), Effect::Ask(Query::AuditReading(pair("a2")))];
+    assert_eq!(effects, wanted, "the block, and the one after it");
+    assert!(keys(&mut app, "x").iter().all(|effect| !matches!(effect, Effect::Send(_))), "nobody has read it");
 }
 
 #[test]
@@ -475,7 +479,6 @@ fn any_keys_at_any_size_never_panic() {
     let sizes = [(1, 1), (2, 40), (40, 2), (7, 5), (20, 8), (80, 24), (200, 60)];
     let mut busy = with_job(JobState::Running);
     busy.approval = Some(spend(cents(900)));
-    busy.audit = Arc::new(AuditView { items: vec![item("a1", "Rain"), item("a2", "漢字 chips")], kept: 0, rejected: 0 });
     let finding = Finding::fail("g", "saw", "do");
     let view = FindingView { phase: Phase::Profiles, finding, stops: true, overridden: None, subject: Digest::of("s") };
     busy.findings = Arc::new(vec![view]);

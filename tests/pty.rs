@@ -104,3 +104,79 @@ fn a_paid_plan_is_made_without_its_provider_and_the_key_is_never_drawn() {
     console.press("q");
     assert!(console.end());
 }
+
+#[test]
+fn a_reader_goes_through_the_operators_own_editor_and_the_changes_are_seen_before_they_are_saved() {
+    let workspace = Workspace::small();
+    assert!(workspace.stratos(&["run", "--yes", "--to", "articles"]).status.success());
+    let editor = workspace.file("editor.sh", "#!/bin/sh\nsed -i 's/^role = .*/role = \"harbour pilot\"/' \"$1\"\n");
+    let program = format!("sh {}", editor.display());
+    let mut console = Console::open_with(&workspace, 30, 110, false, &[("EDITOR", &program), ("VISUAL", "")]);
+    console.wait_for("kuwait_cpeg");
+    console.press("e");
+    console.wait_for("+ role = \"harbour pilot\"");
+    console.press("\u{13}");
+    console.wait_for("harbour pilot");
+    console.wait("the editor closed", |s| !s.contains("Changes since"));
+    console.press("q");
+    assert!(console.end());
+    let shown = common::text(&workspace.stratos(&["profiles", "list"]));
+    assert!(shown.contains("harbour pilot"), "{shown}");
+}
+
+#[test]
+fn an_editor_that_is_not_there_is_said_and_changes_nothing() {
+    let workspace = Workspace::small();
+    assert!(workspace.stratos(&["run", "--yes", "--to", "articles"]).status.success());
+    let mut console = Console::open_with(&workspace, 24, 80, false, &[("EDITOR", "no-such-editor"), ("VISUAL", "")]);
+    console.wait_for("kuwait_cpeg");
+    console.press("e");
+    console.wait_for("cannot start the editor");
+    console.press("\u{1b}");
+    console.wait("the editor closed", |s| !s.contains("ctrl-s"));
+    console.press("q");
+    assert!(console.end());
+}
+
+#[test]
+fn ctrl_z_gives_the_terminal_to_the_shell_and_fg_brings_the_console_back() {
+    let workspace = Workspace::small();
+    let mut shell = Console::shell((24, 80));
+    shell.wait_for("shell$");
+    shell.press(&format!("{} -w {}\n", common::BINARY, workspace.path().display()));
+    shell.wait_for("Welcome to StratOS");
+    shell.press("\u{1b}");
+    shell.wait("the welcome closed", |s| !s.contains("Welcome to"));
+    shell.press("\u{1a}");
+    shell.wait("the shell", |s| s.contains("Stopped") && s.contains("shell$"));
+    assert!(!shell.screen.screen().alternate_screen() && !shell.screen.screen().hide_cursor());
+    shell.press("fg\n");
+    shell.wait("the console again", |s| s.contains("1") && s.contains("Profiles") && s.contains("commands"));
+    assert!(shell.screen.screen().alternate_screen());
+    shell.press("q");
+    shell.wait("the shell again", |s| s.contains("Stopped") && !s.contains("Profiles"));
+    shell.press("exit\n");
+    assert!(shell.end());
+}
+
+#[test]
+fn a_storm_of_sizes_ends_in_a_whole_screen_of_the_last_one() {
+    let workspace = Workspace::small();
+    let mut console = Console::open(&workspace, 24, 80, false);
+    console.wait_for("Welcome to StratOS");
+    console.press("\u{1b}");
+    for round in 0..60_u16 {
+        console.resize(1 + round * 7 % 50, 1 + round * 13 % 160);
+        if round % 7 == 0 {
+            console.press("j");
+        }
+    }
+    console.resize(24, 100);
+    console.wait("the last size", |s| {
+        let lines: Vec<&str> = s.lines().collect();
+        lines.first().is_some_and(|line| line.starts_with("StratOS"))
+            && lines.last().is_some_and(|line| line.contains("commands"))
+    });
+    console.press("q");
+    assert!(console.end());
+}

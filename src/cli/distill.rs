@@ -98,6 +98,8 @@ pub enum Only {
     Missing,
     /// Pairs whose question changed since they were answered
     Changed,
+    /// Pairs whose trace a reviewer sent back
+    SentBack,
 }
 
 pub fn distill(workspace: &Arc<Workspace>, act: Distill) -> Result<ExitCode> {
@@ -107,6 +109,7 @@ pub fn distill(workspace: &Arc<Workspace>, act: Distill) -> Result<ExitCode> {
                 Only::All => Which::All,
                 Only::Missing => Which::Missing,
                 Only::Changed => Which::Changed,
+                Only::SentBack => Which::SentBack,
             };
             let scope = Scope { which, profile, sample };
             let errand = match teacher {

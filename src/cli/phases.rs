@@ -10,8 +10,8 @@ use color_eyre::eyre::{Result, bail, eyre};
 
 use super::PhaseArgs;
 use super::articles::PolariseArgs;
-use crate::domain::{ArticleId, Digest, PairKey, Phase, ProfileId};
-use crate::engine::{Answer, ArticleSort, Command, Consent, Library, Query, Verdict};
+use crate::domain::{Digest, Phase, ProfileId};
+use crate::engine::{Answer, ArticleSort, Command, Consent, Library, Query};
 use crate::headless::{self, Output, say};
 use crate::workspace::Workspace;
 
@@ -51,25 +51,6 @@ pub enum Articles {
     },
     /// Have the teacher write new articles that concern some readers and nobody else
     Polarise(PolariseArgs),
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Audit {
-    List {
-        #[arg(long)]
-        json: bool,
-    },
-    /// Keep a trace
-    Keep { article: ArticleId, profile: ProfileId },
-    /// Reject a trace: it leaves the dataset at its next build
-    Reject {
-        article: ArticleId,
-        profile: ProfileId,
-        #[arg(long, default_value = "")]
-        note: String,
-    },
-    /// Build the queue
-    Run(PhaseArgs),
 }
 
 /// Runs one phase and what it needs.
@@ -152,36 +133,6 @@ fn list_articles(workspace: &Arc<Workspace>, json: bool, filter: Option<String>)
 
 fn ask(library: &mut Library, query: &Query) -> Result<Answer> {
     library.answer(query).map_err(|why| eyre!(why))
-}
-
-pub fn audit(workspace: &Arc<Workspace>, act: Audit) -> Result<ExitCode> {
-    match act {
-        Audit::Run(args) => single(workspace, Phase::Audit, &args),
-        Audit::List { json } => {
-            let snapshot = headless::look(workspace)?;
-            if json {
-                say(&serde_json::to_string(&*snapshot.audit)?);
-                return Ok(ExitCode::SUCCESS);
-            }
-            for item in &snapshot.audit.items {
-                let student = item.student_score.map_or_else(|| "—".to_owned(), |s| format!("{s:.1}"));
-                let verdict = item.verdict.map_or("unread", |v| if v == Verdict::Keep { "kept" } else { "rejected" });
-                say(&headless::clean(&format!(
-                    "{:<40} teacher {:.1} student {student} {verdict}",
-                    item.pair, item.teacher_score
-                )));
-            }
-            Ok(ExitCode::SUCCESS)
-        }
-        Audit::Keep { article, profile } => {
-            let pair = PairKey { article, profile };
-            headless::tell(workspace, Command::Judge { pair, verdict: Verdict::Keep, note: String::new() })
-        }
-        Audit::Reject { article, profile, note } => {
-            let pair = PairKey { article, profile };
-            headless::tell(workspace, Command::Judge { pair, verdict: Verdict::Reject, note })
-        }
-    }
 }
 
 /// Whether `prefix` names `digest`: at least eight digits, so that a typo does not approve something else.

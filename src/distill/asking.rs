@@ -2,7 +2,7 @@
 //!
 //! Owns the step from nouns to requests: prompt, cache key, body, custom id. Which questions are planned is `plan`'s.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Value, json};
 
@@ -51,6 +51,17 @@ pub struct Question {
     pub pair: PairKey,
     pub prompt: TeacherPrompt,
     pub material: Value,
+    /// Set where the question is asked once more although it was answered: its answer has a key of its own.
+    pub again: Option<Digest>,
+}
+
+/// A pair whose answers a reviewer sent back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Returned {
+    /// Names the answers that were sent back; each time gives another name.
+    pub again: Digest,
+    /// What was wrong with the newest one, for the teacher to read.
+    pub why: String,
 }
 
 /// A set of questions to one teacher.
@@ -69,6 +80,10 @@ pub trait Asking {
     /// All questions, in a stable order.
     fn pairs(&self) -> Vec<PairKey>;
     fn question(&self, pair: &PairKey) -> Option<Question>;
+    /// Pairs that are asked about once more because a reviewer sent their trace back.
+    fn sent_back(&self) -> HashSet<PairKey> {
+        HashSet::new()
+    }
     /// What is added to a question that is asked once more, in the recipe's words.
     fn restated(&self, why: &str) -> String;
     /// Digest of what all questions share; answers to one family measure each other's tokens.
@@ -78,15 +93,18 @@ pub trait Asking {
     /// of it: turning such a knob does not void what was bought.
     fn key(&self, question: &Question) -> Digest {
         let (teacher, prompt) = (self.teacher(), &question.prompt);
-        Digester::new()
+        let key = Digester::new()
             .field(teacher.provider())
             .field(teacher.model())
             .field(teacher.options())
             .field(self.form().id())
             .field(&prompt.rubric)
             .field(&prompt.reader)
-            .field(&prompt.user)
-            .finish()
+            .field(&prompt.user);
+        match &question.again {
+            Some(again) => key.field("sent back").field(again.as_str()).finish(),
+            None => key.finish(),
+        }
     }
 
     /// The request of one attempt, as it goes out.
@@ -175,6 +193,7 @@ pub struct PairSet<'a> {
     by_article: HashMap<&'a ArticleId, &'a Article>,
     form: Form,
     schema: Option<Schema>,
+    returned: BTreeMap<PairKey, Returned>,
 }
 
 impl<'a> PairSet<'a> {
@@ -197,15 +216,27 @@ impl<'a> PairSet<'a> {
             by_article: articles.iter().map(|a| (&a.id, a)).collect(),
             form,
             schema: (form == Form::Fields).then(|| Schema { name: "prism", schema: Prism::schema() }),
+            returned: BTreeMap::new(),
         }
     }
 
+    /// The same set, with the pairs that a reviewer sent back asked about once more.
+    #[must_use]
+    pub fn returning(mut self, returned: BTreeMap<PairKey, Returned>) -> Self {
+        self.returned = returned;
+        self
+    }
+
     fn ask(&self, profile: &Profile, article: &Article) -> Question {
-        Question {
-            pair: PairKey { article: article.id.clone(), profile: profile.id.clone() },
-            prompt: self.renderer.teacher(profile, article, self.form),
-            material: json!({"profile": profile, "article": article}),
+        let pair = PairKey { article: article.id.clone(), profile: profile.id.clone() };
+        let mut prompt = self.renderer.teacher(profile, article, self.form);
+        let mut again = None;
+        if let Some(returned) = self.returned.get(&pair) {
+            prompt.user.push_str("\n\n");
+            prompt.user.push_str(&self.renderer.restated(&returned.why));
+            again = Some(returned.again.clone());
         }
+        Question { pair, prompt, material: json!({"profile": profile, "article": article}), again }
     }
 
     /// Keys of all answers that this set asks for, in article order, then profile order.
@@ -246,6 +277,10 @@ impl Asking for PairSet<'_> {
 
     fn question(&self, pair: &PairKey) -> Option<Question> {
         Some(self.ask(self.by_profile.get(&pair.profile)?, self.by_article.get(&pair.article)?))
+    }
+
+    fn sent_back(&self) -> HashSet<PairKey> {
+        self.returned.keys().cloned().collect()
     }
 
     fn restated(&self, why: &str) -> String {

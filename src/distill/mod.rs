@@ -26,7 +26,7 @@ mod submit;
 pub const ONE_BY_ONE: &str = "one by one";
 
 pub use approval::Approval;
-pub use asking::{Asking, Kind, PairSet, Question};
+pub use asking::{Asking, Kind, PairSet, Question, Returned};
 pub use books::examine_books;
 pub use error::DistillError;
 pub use estimate::{Basis, Forecast};

@@ -202,7 +202,7 @@ fn look(asking: &dyn Asking, ledger: &Ledger, wanted: &Wanted<'_>) -> Result<Fou
     let traced = ledger.pairs_traced_by(asking.teacher().provider(), asking.teacher().model())?;
     let asked = ledger.asked_keys()?;
     let mut found = Found::default();
-    for pair in wanted.scope.select(asking.pairs(), &traced, wanted.seed) {
+    for pair in wanted.scope.select(asking.pairs(), &traced, &asking.sent_back(), wanted.seed) {
         let Some(question) = asking.question(&pair) else { continue };
         let key = asking.key(&question);
         let history = if asked.contains(&key) { ledger.history(&key)? } else { Vec::new() };

@@ -209,7 +209,7 @@ impl Asking for ArticleSet<'_> {
             "others": self.others(&reader.id),
             "avoid": avoid,
         });
-        Some(Question { pair: pair.clone(), prompt, material })
+        Some(Question { pair: pair.clone(), prompt, material, again: None })
     }
 
     fn restated(&self, why: &str) -> String {

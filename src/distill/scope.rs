@@ -29,6 +29,9 @@ pub enum Which {
     Missing,
     /// Pairs that have a trace, but of an older question.
     Changed,
+    /// Pairs whose trace a reviewer sent back.
+    #[serde(rename = "sent_back")]
+    SentBack,
 }
 
 impl Scope {
@@ -36,14 +39,16 @@ impl Scope {
         *self == Self::default()
     }
 
-    /// The pairs of `all` that are in scope; `traced` are those with a trace of this teacher under any question.
-    pub fn select(&self, all: Vec<PairKey>, traced: &HashSet<PairKey>, seed: u64) -> Vec<PairKey> {
+    /// The pairs of `all` that are in scope; `traced` are those with a trace of this teacher under any question,
+    /// `sent_back` those whose trace a reviewer sent back.
+    pub fn select(&self, all: Vec<PairKey>, traced: &HashSet<PairKey>, sent_back: &HashSet<PairKey>, seed: u64) -> Vec<PairKey> {
         let takes = |pair: &PairKey| {
             self.profile.as_ref().is_none_or(|p| *p == pair.profile)
                 && match self.which {
                     Which::All => true,
                     Which::Missing => !traced.contains(pair),
                     Which::Changed => traced.contains(pair),
+                    Which::SentBack => sent_back.contains(pair),
                 }
         };
         let pairs: Vec<PairKey> = all.into_iter().filter(takes).collect();
@@ -59,6 +64,7 @@ impl Scope {
             Which::All => "every pair without an answer",
             Which::Missing => "pairs that were never answered",
             Which::Changed => "pairs whose question changed",
+            Which::SentBack => "pairs that a reviewer sent back",
         };
         let reader = self.profile.as_ref().map(|p| format!(", only {p}")).unwrap_or_default();
         let sample = self.sample.map(|n| format!(", a sample of {n}")).unwrap_or_default();
@@ -113,11 +119,13 @@ mod tests {
     fn missing_and_changed_split_what_has_a_trace() {
         let all = pairs(3, 2);
         let traced: HashSet<PairKey> = all[..2].iter().cloned().collect();
+        let sent_back: HashSet<PairKey> = all[1..2].iter().cloned().collect();
         let count = |which, profile: Option<&str>| {
             let scope = Scope { which, profile: profile.map(|p| p.parse().expect("id")), sample: None };
-            scope.select(all.clone(), &traced, 1).len()
+            scope.select(all.clone(), &traced, &sent_back, 1).len()
         };
         assert_eq!((count(Which::All, None), count(Which::Missing, None), count(Which::Changed, None)), (6, 4, 2));
         assert_eq!(count(Which::Missing, Some("p0")), 2);
+        assert_eq!(count(Which::SentBack, None), 1);
     }
 }

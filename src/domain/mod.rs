@@ -21,6 +21,7 @@ mod profile;
 mod profile_draft;
 pub mod recipe;
 mod render;
+mod review;
 mod text;
 mod tokens;
 mod trace;
@@ -42,6 +43,10 @@ pub use profile::{Motivation, Profile, ProfileError, ProfileRow, Seniority};
 pub use profile_draft::{lint, read_draft, write_draft};
 pub use recipe::Recipe;
 pub use render::{ChatMessage, Form, Renderer, Role, StudentPrompt, TeacherPrompt, WriterRequest};
+pub use review::{
+    Author, MarkedSpan, OPERATOR, Reading, Remedy, ReviewAct, ReviewEntry, ReviewSubject, Round, SpanError, Verdict,
+    checked_spans, clear_span, mark_span,
+};
 pub use text::{one_line, safe_text, word_count};
 pub use tokens::{Tokens, estimate_tokens};
 pub use trace::{ErrorKind, Flag, Reject, Trace, examine};

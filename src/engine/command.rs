@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::audit::Judgement;
 use super::errand::Errand;
 use super::event::Event;
-use crate::domain::{Article, ArticleId, Digest, PairKey, Phase, Profile, ProfileId, SourceType, Usd};
+use crate::domain::{Article, ArticleId, Author, Digest, PairKey, Phase, Profile, ProfileId, Remedy, SourceType, Usd};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "command")]
@@ -62,11 +63,24 @@ pub enum Command {
     Checkpoint,
     /// Finishes the current unit of work, saves, and ends the job.
     Stop,
-    /// Keeps or rejects a trace after reading its think block. A rejected trace leaves the dataset at its next build.
+    /// Says what is right or wrong with a think block after reading it. A rejected trace of the teacher's leaves the
+    /// dataset at its next build, unless another remedy is chosen.
     Judge {
+        judgement: Judgement,
+    },
+    /// Chooses what becomes of a rejected trace.
+    Remedy {
         pair: PairKey,
-        verdict: Verdict,
-        note: String,
+        choice: Remedy,
+    },
+    /// Takes the newest verdict or remedy back, of one pair or of all; it stays in the history.
+    UndoVerdict {
+        pair: Option<PairKey>,
+        author: Option<Author>,
+    },
+    /// Writes every verdict to a file, CSV or JSON lines by its ending.
+    ExportVerdicts {
+        path: PathBuf,
     },
     /// Stores a reader: a new one, or another text of one that is there.
     SaveProfile {
@@ -126,6 +140,9 @@ impl Command {
             Self::Checkpoint => "checkpoint",
             Self::Stop => "stop",
             Self::Judge { .. } => "judge",
+            Self::Remedy { .. } => "remedy",
+            Self::UndoVerdict { .. } => "undo",
+            Self::ExportVerdicts { .. } => "export verdicts",
             Self::SaveProfile { .. } => "save reader",
             Self::RemoveProfile { .. } => "remove reader",
             Self::SetSourceType { .. } => "set source type",
@@ -185,12 +202,4 @@ impl Consent {
     pub fn yes(ceiling: Option<Usd>) -> Self {
         Self { spend_up_to: Some(ceiling.unwrap_or(Usd::ZERO)), dataset: true }
     }
-}
-
-/// A reviewer's verdict on a think block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    Keep,
-    Reject,
 }

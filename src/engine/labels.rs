@@ -8,11 +8,14 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 
 use super::job::{Failure, JobContext};
-use super::phases::kept_traces;
+use super::phases::read_traces;
+use crate::audit::Fixed;
 use crate::dataset::labels::{Rules, trace_of};
 use crate::dataset::{Provenance, Quarantined, Selection, SourcedTrace};
-use crate::domain::{Article, Digest, FileLine, Finding, LabelKind, LabelState, Profile, ProfileId, Trust};
-use crate::workspace::{LabelSource, Ledger, StoredLabel, Workspace, WorkspaceError};
+use crate::domain::{
+    Article, Digest, FileLine, Finding, Label, LabelBody, LabelKind, LabelState, OPERATOR, PairKey, Profile, ProfileId, Trust,
+};
+use crate::workspace::{LabelSource, Ledger, StoredLabel, StoredTrace, Workspace, WorkspaceError};
 
 /// Every label with its file, as it stands now.
 pub(super) struct Classified {
@@ -66,8 +69,13 @@ pub(super) fn gather(context: &mut JobContext) -> Result<Gathered, Failure> {
     let workspace = context.workspace.clone();
     let choice = &workspace.config.labels;
     let mut traces = Vec::new();
+    let effects = super::audit::effects(&context.ledger)?;
+    let mut operators = Vec::new();
     if choice.takes_teacher() {
-        let bought = kept_traces(context)?.into_iter().map(|stored| SourcedTrace {
+        let rejected: HashMap<&Digest, &PairKey> = effects.rejected.iter().map(|(pair, trace)| (trace, pair)).collect();
+        let (out, kept): (Vec<_>, Vec<_>) = read_traces(context)?.into_iter().partition(|t| rejected.contains_key(&t.digest));
+        operators = operators_labels(&effects.fixed, &out);
+        let bought = kept.into_iter().map(|stored| SourcedTrace {
             provenance: Provenance {
                 annotator: format!("{}/{}", stored.provider, stored.model),
                 teacher: stored.provider,
@@ -93,7 +101,57 @@ pub(super) fn gather(context: &mut JobContext) -> Result<Gathered, Failure> {
         }
         traces = with_enough(traces, choice.min_rows_per_reader, &mut left_out);
     }
+    let (own, aside) = operators_rows(&workspace, &classified, &operators);
+    traces.extend(own);
+    left_out.extend(aside);
     Ok(Gathered { traces, left_out, profiles: classified.profiles, articles: classified.articles })
+}
+
+/// The operator's scores in the place of rejected traces, as labels. A think block stays with a score that it argues for.
+fn operators_labels(fixed: &[Fixed], out: &[StoredTrace]) -> Vec<(Label, Digest)> {
+    let label = |(i, f): (usize, &Fixed)| {
+        let think = out.iter().find(|t| t.digest == f.trace && f.keeps_think).map(|t| t.trace.answer.think.clone());
+        let body = LabelBody {
+            score: Some(f.score),
+            reason: f.reason.clone(),
+            think: think.unwrap_or_default(),
+            ..LabelBody::default()
+        };
+        let (article, profile) = (f.pair.article.to_string(), f.pair.profile.to_string());
+        let (state, reason) = (LabelState::Kept, String::new());
+        (Label { line: i + 1, annotator: OPERATOR.into(), article, profile, body, state, reason }, f.trace.clone())
+    };
+    fixed.iter().enumerate().map(label).collect()
+}
+
+/// Those of the operator's labels that can be taught from, by the rules of every label, and those that cannot, with why.
+fn operators_rows(
+    workspace: &Workspace,
+    known: &Classified,
+    labels: &[(Label, Digest)],
+) -> (Vec<SourcedTrace>, Vec<Quarantined>) {
+    let (mut rows, mut aside) = (Vec::new(), Vec::new());
+    let (profiles, articles) = (known.profiles.iter().map(|p| &p.id), &known.articles);
+    let rules = Rules::new(&workspace.recipe, articles, profiles, labels.iter().map(|(l, _)| l));
+    for (label, trace) in labels {
+        let file = FileLine { file: "the audit".into(), sha256: trace.clone(), line: label.line };
+        let (state, why) = rules.judge(label, LabelKind::Scores);
+        let why = if workspace.config.labels.excludes(OPERATOR) { "annotator excluded by [labels]".into() } else { why };
+        let usable = state == LabelState::Kept && why.is_empty();
+        let made = usable.then(|| trace_of(&workspace.recipe, label, file.clone(), Trust::High)).flatten();
+        match made {
+            Some(row) => rows.push(row),
+            None => aside.push(Quarantined {
+                article: label.article.clone(),
+                profile: label.profile.clone(),
+                score: label.body.score,
+                reason: why,
+                annotator: OPERATOR.into(),
+                file: Some(file),
+            }),
+        }
+    }
+    (rows, aside)
 }
 
 /// Takes the imported labels of readers with fewer judgements than `least` out.

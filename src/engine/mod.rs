@@ -3,6 +3,7 @@
 //! Owns the life of jobs and the state of phases. Draws nothing and knows no terminal; the work itself is the phases'.
 
 mod asked;
+mod audit;
 mod command;
 mod compare;
 pub mod curve;
@@ -37,7 +38,12 @@ mod warnings;
 mod wiring;
 
 pub use asked::{AskError, sampler_report};
-pub use command::{Command, Consent, Taken, Verdict};
+pub use audit::{
+    AUDIT_TARGET, Anatomy, AuditBlock, AuditDesk, AuditExportError, AuditHead, AuditIndex, AuditQueue, AuditReading,
+    AuditResults, AuditRow, AuditStanding, AuditText, AuthorResults, Basis as QueueBasis, Consistency, ENOUGH_REPEATS, FEW_READ,
+    JudgeError, Judgement, Part, PartKind, QueueOrder, REPEAT_EVERY, ResultRow, Results, Share, audit_desk,
+};
+pub use command::{Command, Consent, Taken};
 pub use compare::{CompareError, Comparison, MOST_PAIRS, compare};
 pub use curve::{Bucket, Curve, Point};
 pub use doctor::{Checkup, Diagnosis, State, examine};

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::command::Verdict;
 use super::event::{ApprovalRequest, Level};
 use super::labels::LabelSourceView;
 pub use super::memory::{GpuView, MachineHistory, MemoryView};
@@ -319,27 +318,28 @@ pub struct PredictionView {
     pub output: String,
 }
 
+/// Counts and progress; the queue and the blocks themselves are asked of the library.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AuditView {
-    pub items: Vec<AuditItem>,
-    pub kept: usize,
-    pub rejected: usize,
-}
-
-/// A think block to review, teacher's or student's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AuditItem {
-    pub pair: PairKey,
-    pub title: String,
-    pub summary: String,
-    pub role: String,
-    pub teacher_score: f64,
-    pub teacher_think: String,
-    pub teacher_reason: String,
-    pub student_score: Option<f64>,
-    /// Absent for pairs the student was not asked about.
-    pub student_output: Option<String>,
-    pub verdict: Option<Verdict>,
+    /// Traces of the teacher's that can be read now.
+    pub traces: usize,
+    /// Pairs of these that the student answered.
+    pub answers: usize,
+    /// How many blocks make an audit.
+    pub target: usize,
+    /// Blocks with a verdict, teacher's and student's.
+    pub read: [usize; 2],
+    /// Those of them that are not faithful.
+    pub rejected: [usize; 2],
+    /// Rejected traces that the operator scored herself.
+    pub fixed: usize,
+    /// Pairs that went back to the teacher.
+    pub sent_back: usize,
+    /// Blind readings.
+    pub repeats: usize,
+    /// The reviewer's agreement with herself, once there are enough repeats.
+    pub kappa: Option<f64>,
+    pub kappa_interval: Option<(f64, f64)>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

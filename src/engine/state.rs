@@ -1,6 +1,6 @@
 //! Phase states, computed: from what each phase would read now, and what it last read.
 
-use super::sealing;
+use super::{audit, sealing};
 use crate::domain::{Digest, Digester, Phase, PhaseState};
 use crate::workspace::{LabelChoice, Ledger, PhaseRecord, RequestState, Workspace, WorkspaceError};
 
@@ -76,15 +76,23 @@ fn input_of(phase: Phase, workspace: &Workspace, ledger: &Ledger, earlier: &[Sta
             let t = &config.teacher;
             let teacher = Digest::of_json(&(&t.provider, &t.model, &t.structured, &t.temperature, &t.effort));
             d = d.field(rules.as_str()).field(teacher.as_str());
+            // What a reviewer sent back is asked once more.
+            let returned = audit::returned(&audit::effects(ledger)?);
+            if !returned.is_empty() {
+                let again: Vec<_> = returned.iter().map(|(pair, r)| (pair, &r.again)).collect();
+                d = d.field(Digest::of_json(&again).as_str());
+            }
             // Without a teacher there is nothing to ask.
             if config.labels.takes_teacher() { d } else { d.field("imported labels only") }
         }
         Phase::Dataset => {
-            let rejected: Vec<_> =
-                ledger.reviews()?.into_iter().filter(|r| r.verdict == "reject").map(|r| (r.pair, r.trace)).collect();
+            let verdicts = audit::dataset_effects(workspace, ledger)?;
             let rules =
                 Digest::of_json(&(&recipe.student, &recipe.data, &recipe.seedling.vocab_size, &recipe.seedling.run.order));
-            d = d.field(rules.as_str()).field(Digest::of_json(&rejected).as_str()).field(config.seed.to_le_bytes());
+            d = d.field(rules.as_str()).field(Digest::of_json(&verdicts.rejected).as_str()).field(config.seed.to_le_bytes());
+            if !verdicts.fixed.is_empty() {
+                d = d.field(Digest::of_json(&verdicts.fixed).as_str());
+            }
             for part in labels(workspace, ledger)? {
                 d = d.field(part.as_str());
             }

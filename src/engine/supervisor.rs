@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
+use super::audit::AuditDesk;
 use super::command::{Asked, Command, Consent, Taken};
 use super::errand::Errand;
 use super::event::{ApprovalRequest, Event, Level};
@@ -55,6 +56,8 @@ struct LiveJob {
 
 /// What the operator decides stands in a file of its own.
 mod decisions;
+/// And what she says of think blocks in another.
+mod reviews;
 
 pub(super) struct Supervisor {
     workspace: Arc<Workspace>,
@@ -74,6 +77,8 @@ pub(super) struct Supervisor {
     /// What is said while a command is taken, for who sent it.
     taking: Option<Taken>,
     memory: memory::Gauge,
+    /// What there is to audit, as it was last read.
+    desk: AuditDesk,
     /// When the running phase's view was last read from the ledger.
     view_read: UnixMillis,
 }
@@ -102,6 +107,7 @@ impl Supervisor {
             jobs_started: 0,
             taking: None,
             memory: memory::Gauge::new(),
+            desk: AuditDesk::default(),
             view_read: UnixMillis::default(),
             workspace,
         };
@@ -248,7 +254,10 @@ impl Supervisor {
                 self.ask_job(JobState::Stopping, JobControl::stop);
                 Ok(())
             }
-            Command::Judge { pair, verdict, note } => self.judge(pair, verdict, note),
+            Command::Judge { judgement } => self.judge(judgement),
+            Command::Remedy { pair, choice } => self.remedy(&pair, choice),
+            Command::UndoVerdict { pair, author } => self.undo_verdict(pair.as_ref(), author),
+            Command::ExportVerdicts { path } => self.export_verdicts(&path),
             Command::SaveProfile { profile } => self.save_profile(&profile),
             Command::RemoveProfile { id } => self.remove_profile(&id),
             Command::SetSourceType { articles, source_type } => self.set_source_type(&articles, source_type),
@@ -461,6 +470,10 @@ impl Supervisor {
                 self.ledger.record_phase(&record)?;
                 self.refresh_states()?;
                 self.refresh_view(phase)?;
+                if matches!(phase, Phase::Distill | Phase::Validate) {
+                    // There are other think blocks to read now.
+                    self.refresh_view(Phase::Audit)?;
+                }
                 self.emit(Event::PhaseDone { phase, headline, seconds });
                 self.set_job_state(JobState::Done);
                 return self.advance();
@@ -555,6 +568,7 @@ impl Supervisor {
     }
 
     fn refresh_view(&mut self, phase: Phase) -> Result<(), WorkspaceError> {
-        views::refresh(phase, &mut self.snapshot, &self.workspace, &self.ledger, &self.standings)
+        let Self { snapshot, workspace, ledger, standings, desk, .. } = self;
+        views::refresh(phase, snapshot, workspace, ledger, standings, desk)
     }
 }

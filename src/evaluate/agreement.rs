@@ -3,6 +3,7 @@
 //! Owns the reading of signals from free text and the four rules; what signals are is `domain::prism`'s.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -55,18 +56,56 @@ pub enum Breach {
     TopWithoutAction,
 }
 
+/// A signal and the weight that a text gives it, with where both words stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignalMark {
+    pub kind: SignalKind,
+    pub weight: Weight,
+    /// Bytes of the signal's name.
+    pub name: Range<usize>,
+    /// Bytes of the word that weighs it.
+    pub weighed: Range<usize>,
+}
+
+/// Every weighing of a signal in a think block, in its order.
+pub fn signal_marks(think: &str) -> Vec<SignalMark> {
+    let words = words(think);
+    let weight = |word: &str| WEIGHTS.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map(|(_, weight)| *weight);
+    let mut found = Vec::new();
+    for (place, name) in words.iter().enumerate() {
+        let Some(kind) = kind_of(&think[name.clone()]) else { continue };
+        let mut after = words[place + 1..].iter().take(REACH).take_while(|next| kind_of(&think[(*next).clone()]).is_none());
+        if let Some((weight, weighed)) = after.find_map(|next| Some((weight(&think[next.clone()])?, next.clone()))) {
+            found.push(SignalMark { kind, weight, name: name.clone(), weighed });
+        }
+    }
+    found
+}
+
+/// Bytes of the words of a text: letters, digits and `_`.
+fn words(text: &str) -> Vec<Range<usize>> {
+    let mut words: Vec<Range<usize>> = Vec::new();
+    let mut open = None;
+    for (at, c) in text.char_indices() {
+        match (c.is_alphanumeric() || c == '_', open) {
+            (true, None) => open = Some(at),
+            (false, Some(start)) => {
+                words.push(start..at);
+                open = None;
+            }
+            _ => {}
+        }
+    }
+    words.extend(open.map(|start| start..text.len()));
+    words
+}
+
 /// The signals that a think block names, the heaviest weight of each.
 pub fn signals(think: &str) -> BTreeMap<SignalKind, Weight> {
-    let words: Vec<&str> = think.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty()).collect();
-    let weight = |word: &str| WEIGHTS.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map(|(_, weight)| *weight);
     let mut found = BTreeMap::new();
-    for (place, word) in words.iter().enumerate() {
-        let Some(kind) = kind_of(word) else { continue };
-        let after = words[place + 1..].iter().take(REACH).take_while(|next| kind_of(next).is_none());
-        if let Some(weight) = after.into_iter().find_map(|next| weight(next)) {
-            let held = found.entry(kind).or_insert(weight);
-            *held = weight.max(*held);
-        }
+    for mark in signal_marks(think) {
+        let held = found.entry(mark.kind).or_insert(mark.weight);
+        *held = mark.weight.max(*held);
     }
     found
 }

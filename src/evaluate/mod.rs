@@ -39,7 +39,7 @@ mod table;
 mod testing;
 mod verdict;
 
-pub use agreement::{Agreement, Breach, agreement, breach, signals};
+pub use agreement::{Agreement, Breach, SignalMark, agreement, breach, signal_marks, signals};
 pub use baselines::{BASELINES, Baselines};
 pub use bootstrap::{DRAWS, Intervals, intervals, percentile};
 pub use calibration::{CALIBRATE_FROM, Calibration, Readout};

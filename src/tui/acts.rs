@@ -8,8 +8,8 @@ use super::overlays::{
     Overlay, Step, approval::Approval, confirm::Confirm, filter, help as help_list, log::LogPane, palette as command_list,
     reason::Reason, welcome::Welcome,
 };
-use super::select::{selected_audit, selected_example};
-use super::tabs::TABS;
+use super::select::selected_example;
+use super::tabs::{TABS, audit};
 use super::toasts::Toast;
 use crate::domain::Phase;
 use crate::engine::{Command, Consent, FindingView, JobState};
@@ -262,8 +262,7 @@ fn selected_text(app: &App) -> Option<String> {
     match app.phase() {
         Phase::Dataset if app.tab().page == EXAMPLES_PAGE => selected_example(app.snapshot(), app.tab()).map(|e| e.id.clone()),
         Phase::Dataset if app.tab().page == 0 => Some(app.snapshot().dataset.report.join("\n")).filter(|text| !text.is_empty()),
-        Phase::Audit => selected_audit(app.snapshot(), app.tab())
-            .map(|item| format!("{}\n{}\n\n{}\n{}", item.pair, item.title, item.teacher_think, item.teacher_reason)),
+        Phase::Audit => audit::selected_text(&app.look()),
         _ => None,
     }
 }

@@ -14,7 +14,7 @@ use super::msg::{Effect, Msg, Pointing};
 use super::overlays::{Overlay, Step, approval::Approval, welcome::Welcome};
 use super::session::Session;
 use super::shelf::Shelf;
-use super::tabs::{Look, Own, TABS, Tab, TabState};
+use super::tabs::{Look, Own, TABS, Tab, TabState, audit};
 use super::theme::Theme;
 use super::toasts::{Toast, Toasts, told};
 use super::widgets::pane::Share;
@@ -189,6 +189,8 @@ impl App {
                 return self.set_filter(filter);
             }
             Step::Revert(filter) => return self.set_filter(filter),
+            Step::Noted(note) => return audit::take_note(self, note),
+            Step::Marked(marks) => return audit::take_marks(self, marks),
         }
         Vec::new()
     }

@@ -144,6 +144,20 @@ pub fn dialog(key: &KeyEvent) -> DialogKey {
     }
 }
 
+/// The letter a key types, if it types one.
+pub fn letter(key: &KeyEvent) -> Option<char> {
+    let plain = !key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
+    match key.code {
+        KeyCode::Char(letter) if plain => Some(letter),
+        _ => None,
+    }
+}
+
+/// Alt-Enter: a line feed where Enter alone ends the dialog.
+pub fn is_line_feed(key: &KeyEvent) -> bool {
+    key.code == KeyCode::Enter && key.modifiers.contains(KeyModifiers::ALT) || Chord::ctrl('j').matches(key)
+}
+
 /// Ctrl-C works in every dialog.
 pub fn is_interrupt(key: &KeyEvent) -> bool {
     Chord::ctrl('c').matches(key)

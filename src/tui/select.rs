@@ -3,24 +3,13 @@
 //! Owns the filters that both a tab's drawing and its actions use; the selection itself is [`TabState`]'s.
 
 use super::tabs::TabState;
-use crate::engine::{AuditItem, ExampleView, Snapshot};
+use crate::engine::{ExampleView, Snapshot};
 
 /// Examples whose id contains the filter.
 pub fn visible_examples<'a>(snapshot: &'a Snapshot, tab: &TabState) -> Vec<&'a ExampleView> {
     snapshot.dataset.examples.iter().filter(|e| e.id.to_lowercase().contains(&tab.filter)).collect()
 }
 
-/// Think blocks whose title, role or pair contains the filter.
-pub fn visible_audit<'a>(snapshot: &'a Snapshot, tab: &TabState) -> Vec<&'a AuditItem> {
-    let hit = |text: &str| text.to_lowercase().contains(&tab.filter);
-    let seen = |item: &&AuditItem| hit(&item.title) || hit(&item.role) || hit(&item.pair.to_string());
-    snapshot.audit.items.iter().filter(seen).collect()
-}
-
 pub fn selected_example<'a>(snapshot: &'a Snapshot, tab: &TabState) -> Option<&'a ExampleView> {
     visible_examples(snapshot, tab).get(tab.selected).copied()
-}
-
-pub fn selected_audit<'a>(snapshot: &'a Snapshot, tab: &TabState) -> Option<&'a AuditItem> {
-    visible_audit(snapshot, tab).get(tab.selected).copied()
 }

@@ -45,11 +45,22 @@ impl Console {
         environment: &[(&str, &str)],
         arguments: &[&str],
     ) -> Self {
-        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
-        let pair = native_pty_system().openpty(size).expect("a pty");
         let mut command = CommandBuilder::new(common::BINARY);
         command.args(["--workspace", &workspace.path().to_string_lossy()]);
         command.args(arguments);
+        Self::run(command, (rows, cols), no_color, environment)
+    }
+
+    /// A shell with job control instead of the console, which is then typed as a command.
+    pub fn shell((rows, cols): (u16, u16)) -> Self {
+        let mut command = CommandBuilder::new("bash");
+        command.args(["--norc", "--noprofile", "-i"]);
+        Self::run(command, (rows, cols), false, &[("PS1", "shell$ ")])
+    }
+
+    fn run(mut command: CommandBuilder, (rows, cols): (u16, u16), no_color: bool, environment: &[(&str, &str)]) -> Self {
+        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).expect("a pty");
         command.env("TERM", "xterm-256color");
         for (name, value) in environment {
             command.env(name, value);
@@ -142,7 +153,8 @@ impl Console {
         let status = self.child.wait().expect("ends");
         let restored = !self.screen.screen().alternate_screen()
             && !self.screen.screen().hide_cursor()
-            && !self.screen.screen().bracketed_paste();
+            && !self.screen.screen().bracketed_paste()
+            && self.screen.screen().mouse_protocol_mode() == vt100::MouseProtocolMode::None;
         assert!(restored, "the terminal was left changed:\n{}", self.text());
         (status.success(), self.text())
     }

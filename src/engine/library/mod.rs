@@ -5,6 +5,7 @@
 //! truth, so a console attached to an engine elsewhere reads the same rows. Never writes.
 
 mod articles;
+mod audit;
 mod profiles;
 mod reading;
 mod runs;
@@ -17,9 +18,10 @@ pub use runs::RunLine;
 
 use std::sync::Arc;
 
+use super::audit::{AuditDesk, AuditIndex, AuditQueue, AuditReading, AuditResults};
 use super::job::Failure;
 use super::snapshot::TrainView;
-use crate::domain::{ArticleId, Phase, ProfileId};
+use crate::domain::{ArticleId, PairKey, Phase, ProfileId};
 use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
 /// A question.
@@ -33,6 +35,12 @@ pub enum Query {
     Article(ArticleId),
     /// Articles that are the same text in other words.
     Neighbours(ArticleId),
+    /// The think blocks to be read, in an order, after a filter.
+    AuditQueue(AuditQueue),
+    /// Everything there is to read about one pair.
+    AuditReading(PairKey),
+    /// What the verdicts add up to.
+    AuditResults,
     /// Every training run of this workspace, a line each.
     Runs,
     /// One of them, with its curves.
@@ -48,6 +56,9 @@ pub enum Answer {
     Found(Arc<Found>),
     Article(Arc<ArticleView>),
     Neighbours(Arc<Vec<Neighbour>>),
+    AuditQueue(Arc<AuditIndex>),
+    AuditReading(Arc<AuditReading>),
+    AuditResults(Arc<AuditResults>),
     Runs(Arc<Vec<RunLine>>),
     Run(Arc<TrainView>),
     Draft(Arc<DraftView>),
@@ -58,6 +69,7 @@ impl Query {
     pub fn phase(&self) -> Phase {
         match self {
             Self::ArticleIndex | Self::FindArticles { .. } | Self::Article(_) | Self::Neighbours(_) => Phase::Articles,
+            Self::AuditQueue(_) | Self::AuditReading(_) | Self::AuditResults => Phase::Audit,
             Self::Runs | Self::Run(_) => Phase::Train,
             Self::Draft { .. } => Phase::Profiles,
         }
@@ -71,10 +83,10 @@ impl Query {
     /// Answers of this kind worth keeping: one that is asked at every letter is soon out of date, and long.
     pub fn kept(&self) -> usize {
         match self {
-            Self::ArticleIndex | Self::Runs => 1,
-            Self::FindArticles { .. } | Self::Draft { .. } => 2,
+            Self::ArticleIndex | Self::Runs | Self::AuditResults => 1,
+            Self::FindArticles { .. } | Self::Draft { .. } | Self::AuditQueue(_) => 2,
             Self::Run(_) => 4,
-            Self::Article(_) | Self::Neighbours(_) => 32,
+            Self::Article(_) | Self::Neighbours(_) | Self::AuditReading(_) => 32,
         }
     }
 
@@ -83,6 +95,8 @@ impl Query {
     pub fn is_superseded_by(&self, newer: &Self) -> bool {
         match (self, newer) {
             (Self::FindArticles { deep, .. }, Self::FindArticles { deep: newer, .. }) => deep == newer,
+            // The block that is read and the one after it are asked for together.
+            (Self::AuditReading(_), Self::AuditReading(_)) => false,
             _ => std::mem::discriminant(self) == std::mem::discriminant(newer),
         }
     }
@@ -93,13 +107,14 @@ pub struct Library {
     workspace: Arc<Workspace>,
     ledger: Ledger,
     index: Option<Arc<ArticleIndex>>,
+    desk: AuditDesk,
     counter: Option<profiles::Counter>,
 }
 
 impl Library {
     pub fn open(workspace: Arc<Workspace>) -> Result<Self, WorkspaceError> {
         let ledger = workspace.reader()?;
-        Ok(Self { workspace, ledger, index: None, counter: None })
+        Ok(Self { workspace, ledger, index: None, desk: AuditDesk::default(), counter: None })
     }
 
     /// The answer, or in a sentence why there is none.
@@ -114,6 +129,9 @@ impl Library {
             Query::Run(name) => self.run(name).map(|r| Answer::Run(Arc::new(r))),
             Query::Draft { text, saved } => self.draft(text, saved.as_ref()).map(|d| Answer::Draft(Arc::new(d))),
             Query::Neighbours(id) => self.neighbours(id).map(|n| Answer::Neighbours(Arc::new(n))),
+            Query::AuditQueue(ask) => self.audit_queue(ask).map(|q| Answer::AuditQueue(Arc::new(q))),
+            Query::AuditReading(pair) => self.audit_reading(pair).map(|r| Answer::AuditReading(Arc::new(r))),
+            Query::AuditResults => self.audit_results().map(|r| Answer::AuditResults(Arc::new(r))),
         };
         answer.map_err(|failure| failure.reason)
     }

@@ -11,7 +11,7 @@ use super::super::labels::gather;
 use super::super::sealing;
 use super::super::subject::{Choice, base_codec, most_tokens};
 use crate::dataset::{DatasetStats, Example, Quarantined, Side, Sources, TokenLengths, build, write_examples};
-use crate::domain::{Conduct, Digest};
+use crate::domain::{Conduct, Digest, OPERATOR};
 use crate::student::template::CHATML;
 use crate::student::{ChatTemplate, Codec, StudentTokenizer};
 use crate::train::TrainExample;
@@ -78,13 +78,18 @@ pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure
     let gathered = gather(context)?;
     context.progress(1, 4, "steps", "clusters, split, balance");
     let rejected = rejected_by_reason(context)?;
+    // The operator's own score of a pair counts before anybody's, unless [labels] says where she stands.
+    let mut preference = workspace.config.labels.annotators.clone();
+    if !preference.iter().any(|name| name == OPERATOR) {
+        preference.insert(0, OPERATOR.into());
+    }
     let sources = Sources {
         profiles: &gathered.profiles,
         articles: &gathered.articles,
         traces: &gathered.traces,
         rejected: &rejected,
         left_out: &gathered.left_out,
-        preference: &workspace.config.labels.annotators,
+        preference: &preference,
         seal: seal.as_ref().map(|current| &current.seal),
     };
     let built = build(recipe, sources, workspace.config.seed)?;

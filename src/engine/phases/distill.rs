@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::errand::Errand;
 use super::super::event::ApprovalRequest;
 use super::super::job::{Failure, JobContext, JobMessage, PhaseEnd};
-use super::super::{views, wiring};
+use super::super::{audit, views, wiring};
 use super::{import_guards, selection};
 use crate::dataset::checks::d13;
 use crate::distill::{
@@ -107,7 +107,11 @@ fn pairs(context: &mut JobContext, input: &Digest, teacher: Option<&str>, scope:
     }
     context.hold(input, &[d13(prompts.iter().map(|(id, text)| (*id, text.as_str())))])?;
     let built = wiring::teacher_named(&workspace, teacher)?;
-    let set = PairSet::new(&workspace.recipe, &workspace.renderer, built.as_ref(), &profiles, &articles);
+    let mut set = PairSet::new(&workspace.recipe, &workspace.renderer, built.as_ref(), &profiles, &articles);
+    // What a reviewer sent back goes to the teacher who wrote it; a second opinion is another teacher's first.
+    if teacher.is_none() {
+        set = set.returning(audit::returned(&audit::effects(&context.ledger)?));
+    }
     let choice = wiring::choice(&workspace, teacher)?.clone();
     conduct(context, &set, input, &choice, scope, reach)
 }
@@ -218,7 +222,8 @@ fn finish(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure>
     let workspace = context.workspace.clone();
     let (profiles, articles) = selection(context)?;
     let teacher = wiring::teacher(&workspace)?;
-    let set = PairSet::new(&workspace.recipe, &workspace.renderer, teacher.as_ref(), &profiles, &articles);
+    let returned = audit::returned(&audit::effects(&context.ledger)?);
+    let set = PairSet::new(&workspace.recipe, &workspace.renderer, teacher.as_ref(), &profiles, &articles).returning(returned);
     let done = Distilled::of(&set, &context.ledger)?;
     if done.traces.is_empty() {
         return Err(Failure::new("no answer was kept", "Read the rejects in the Distill tab; every raw answer is stored."));

@@ -52,7 +52,7 @@ pub(super) fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, 
         Phase::Dataset => dataset::run(context, input),
         Phase::Train => train::run(context, input),
         Phase::Validate => validate::run(context, input),
-        Phase::Audit => audit::run(context),
+        Phase::Audit => audit::run(context, input),
         Phase::Deploy => deploy::run(context),
     }
 }
@@ -124,24 +124,27 @@ pub(super) fn current_traces(
     traces_of(workspace, ledger)
 }
 
+/// The traces that a reviewer reads: none before the first distillation.
+pub(super) fn traces_to_read(workspace: &Workspace, ledger: &Ledger) -> Result<Vec<StoredTrace>, WorkspaceError> {
+    if ledger.trace_mark()?.0 == 0 { Ok(Vec::new()) } else { traces_of(workspace, ledger) }
+}
+
 fn traces_of(workspace: &Workspace, ledger: &Ledger) -> Result<Vec<StoredTrace>, WorkspaceError> {
     if !workspace.config.labels.takes_teacher() {
         return Ok(Vec::new());
     }
     let (profiles, articles) = taking_part(workspace, ledger)?;
     let Ok(teacher) = wiring::teacher(workspace) else { return Ok(Vec::new()) };
-    let set = PairSet::new(&workspace.recipe, &workspace.renderer, teacher.as_ref(), &profiles, &articles);
+    let returned = super::audit::returned(&super::audit::effects(ledger)?);
+    let set = PairSet::new(&workspace.recipe, &workspace.renderer, teacher.as_ref(), &profiles, &articles).returning(returned);
     let mut traces = ledger.traces(&set.keys())?;
     traces.sort_by(|a, b| a.trace.pair.cmp(&b.trace.pair));
     Ok(traces)
 }
 
-/// The traces that may be taught from: kept, and not rejected by a reviewer.
-pub(super) fn kept_traces(context: &JobContext) -> Result<Vec<StoredTrace>, WorkspaceError> {
-    let rejected: HashSet<Digest> =
-        context.ledger.reviews()?.into_iter().filter(|r| r.verdict == "reject").map(|r| r.trace).collect();
-    let traces = traces_of(&context.workspace, &context.ledger)?;
-    Ok(traces.into_iter().filter(|t| !rejected.contains(&t.digest)).collect())
+/// Every kept trace of the pairs that take part, rejected by a reviewer or not.
+pub(super) fn read_traces(context: &JobContext) -> Result<Vec<StoredTrace>, WorkspaceError> {
+    traces_of(&context.workspace, &context.ledger)
 }
 
 /// What the last run of an earlier phase made.

@@ -257,7 +257,7 @@ mod tests {
             Change::EvalLoss(loss) => Arc::make_mut(&mut snapshot.train).eval_loss.push(2, loss),
             Change::NewRun => snapshot.train = Arc::new(TrainView { run: Some("r".into()), ..TrainView::default() }),
             Change::Verdict(verdict) => Arc::make_mut(&mut snapshot.validate).verdict = verdict,
-            Change::Kept(kept) => Arc::make_mut(&mut snapshot.audit).kept = kept,
+            Change::Kept(kept) => Arc::make_mut(&mut snapshot.audit).traces = kept,
             Change::Served(served) => Arc::make_mut(&mut snapshot.deploy).served = served,
             Change::Log(text) => {
                 Arc::make_mut(&mut snapshot.log).push(LogLine { at: UnixMillis(3), level: Level::Warn, text });

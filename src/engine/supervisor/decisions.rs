@@ -1,15 +1,14 @@
-//! What the operator decides: approvals, acknowledgements, overrides, verdicts, cancellations, settlements, imports.
+//! What the operator decides: approvals, acknowledgements, overrides, cancellations, settlements, imports.
 
 use std::path::Path;
 
-use super::super::command::Verdict;
 use super::super::errand::Errand;
 use super::super::event::{ApprovalRequest, Event, Level};
 use super::super::{imports, sources_edit, views};
 use super::{RunPlan, Supervisor};
 use crate::distill::Approval;
-use crate::domain::{ArticleId, Digest, PairKey, Phase, Profile, ProfileId, SourceType, Usd, one_line};
-use crate::workspace::{Cancel, Override, Review, SubmissionState, WorkspaceError};
+use crate::domain::{ArticleId, Digest, Phase, Profile, ProfileId, SourceType, Usd, one_line};
+use crate::workspace::{Cancel, Override, SubmissionState, WorkspaceError};
 use std::sync::Arc;
 
 impl Supervisor {
@@ -111,17 +110,6 @@ impl Supervisor {
         self.emit(Event::Log { level: Level::Warn, text });
         self.snapshot.findings = Arc::new(views::findings(&self.ledger)?);
         Ok(())
-    }
-
-    pub(super) fn judge(&mut self, pair: PairKey, verdict: Verdict, note: String) -> Result<(), WorkspaceError> {
-        let Some(trace) = views::trace_digest(&self.workspace, &self.ledger, &pair)? else {
-            self.emit(Event::Log { level: Level::Warn, text: format!("{pair} has no trace to judge") });
-            return Ok(());
-        };
-        let verdict = if verdict == Verdict::Keep { "keep" } else { "reject" };
-        self.ledger.put_review(&Review { pair, trace, verdict: verdict.into(), note }, self.clock.now())?;
-        self.refresh_states()?;
-        self.refresh_view(Phase::Audit)
     }
 
     pub(super) fn save_profile(&mut self, profile: &Profile) -> Result<(), WorkspaceError> {

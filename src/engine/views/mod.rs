@@ -9,6 +9,7 @@ mod validate;
 
 use std::sync::Arc;
 
+use super::audit::AuditDesk;
 use super::event::ApprovalRequest;
 use super::job::Failure;
 use super::phases;
@@ -19,7 +20,6 @@ use crate::domain::{Digest, Phase, Usd};
 use crate::guards::{self, Severity};
 use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
-pub(super) use audit::trace_digest;
 pub(super) use deploy::scored_lines;
 pub(super) use distill::plan_view;
 
@@ -30,6 +30,7 @@ pub(super) fn refresh(
     workspace: &Workspace,
     ledger: &Ledger,
     standings: &[Standing],
+    desk: &mut AuditDesk,
 ) -> Result<(), WorkspaceError> {
     snapshot.revisions[phase.index()] += 1;
     match phase {
@@ -51,7 +52,7 @@ pub(super) fn refresh(
             }
         }
         Phase::Validate => snapshot.validate = Arc::new(validate::view(workspace, ledger, standings)?),
-        Phase::Audit => snapshot.audit = Arc::new(audit::view(workspace, ledger, standings)?),
+        Phase::Audit => snapshot.audit = Arc::new(audit::view(workspace, ledger, desk)?),
         Phase::Deploy => {
             let last_score = snapshot.deploy.last_score.clone();
             snapshot.deploy = Arc::new(deploy::view(ledger, last_score)?);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::domain::{ArticleId, Digest, Finding, PairKey, Phase, PhaseState, ProfileId, UnixMillis};
 use crate::engine::{
-    AuditItem, AuditView, DeployView, FindingView, JobState, JobView, MemoryView, MetricRow, Pace, PhaseView, PredictionView,
-    ReleaseView, SanityRow, Snapshot, TrainView, ValidateView, Verdict,
+    DeployView, FindingView, JobState, JobView, MemoryView, MetricRow, Pace, PhaseView, PredictionView, ReleaseView, SanityRow,
+    Snapshot, TrainView, ValidateView,
 };
 use crate::tui::tabs::TabState;
 use crate::tui::testing::Stage;
@@ -104,28 +104,6 @@ pub fn busy() -> Snapshot {
         ..TrainView::default()
     });
     snapshot.validate = Arc::new(validated());
-    let item = |title: &str, verdict, output: Option<&str>| AuditItem {
-        pair: pair(),
-        title: title.into(),
-        summary: "The ministry asks for pumps.".into(),
-        role: "Process engineer".into(),
-        teacher_score: 8.5,
-        teacher_think: "PROFILE: engineer in Kuwait\nRECOGNISE: a tender\nSIGNALS: pumps\nSTRONGEST: tender\nMATCH: direct"
-            .into(),
-        teacher_reason: "A tender in the reader's field.".into(),
-        student_score: output.map(|_| 2.0),
-        student_output: output.map(Into::into),
-        verdict,
-    };
-    snapshot.audit = Arc::new(AuditView {
-        items: vec![
-            item("Tender for pumps", None, Some("<think>\u{1b}[31mPROFILE: nobody\nMATCH: none</think>\nSCORE: 2.0")),
-            item("Football cup", Some(Verdict::Keep), None),
-            item("Bank holiday", Some(Verdict::Reject), None),
-        ],
-        kept: 1,
-        rejected: 1,
-    });
     let release = |name: &str, live| ReleaseView {
         name: name.into(),
         created: NOW,

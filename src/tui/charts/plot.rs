@@ -151,7 +151,8 @@ fn framed(frame: &mut Frame<'_>, area: Rect, theme: &Theme, plot: &Plot<'_>) -> 
 fn axis(frame: &mut Frame<'_>, area: Rect, theme: &Theme, scale: &Scale) -> Rect {
     let rows = area.height - 1;
     let ticks = rows.div_ceil(4).clamp(2, 8);
-    let spread = if scale.log { 0.0 } else { (scale.high - scale.low) / f64::from(ticks) };
+    // A fifth of the distance: neighbours are told apart, and a value is not rounded onto one.
+    let spread = if scale.log { 0.0 } else { (scale.high - scale.low) / f64::from(ticks) / 5.0 };
     let at = |i: u16| {
         let row = u32::from(i) * u32::from(rows - 1) / u32::from(ticks - 1);
         let value = scale.value(1.0 - (f64::from(row) + 0.5) / f64::from(rows));

@@ -6,9 +6,12 @@ pub mod approval;
 pub mod confirm;
 pub mod editor;
 pub mod filter;
+pub mod fix;
 pub mod help;
 pub mod input;
 pub mod log;
+pub mod marks;
+pub mod note;
 pub mod palette;
 pub mod path;
 pub mod reason;
@@ -24,6 +27,7 @@ use ratatui::widgets::{Block, BorderType, Clear};
 use super::actions::Action;
 use super::app::App;
 use super::theme::{Role, Theme};
+use crate::domain::MarkedSpan;
 use crate::engine::{Command, Query};
 
 /// What the shell does after a dialog heard a key.
@@ -45,6 +49,10 @@ pub enum Step {
     Filter(String),
     /// Sets the tab's filter back and closes.
     Revert(String),
+    /// Closes, and keeps a note on the think block that is read.
+    Noted(String),
+    /// The same for marks in it.
+    Marked(Vec<MarkedSpan>),
 }
 
 #[derive(Debug, Clone)]
@@ -61,6 +69,9 @@ pub enum Overlay {
     Log(log::LogPane),
     Welcome(welcome::Welcome),
     Score(score::Score),
+    Note(note::Note),
+    Marks(marks::Marks),
+    Fix(fix::Fix),
 }
 
 impl Overlay {
@@ -77,6 +88,9 @@ impl Overlay {
             Self::Log(log) => log.key(key, app),
             Self::Welcome(_) => welcome::Welcome::key(key, app),
             Self::Score(score) => score.key(key),
+            Self::Note(note) => note.key(key),
+            Self::Marks(marks) => marks.key(key),
+            Self::Fix(fix) => fix.key(key),
         }
     }
 
@@ -94,6 +108,9 @@ impl Overlay {
             Self::Log(log) => log.input.paste(text),
             Self::Welcome(_) => {}
             Self::Score(score) => score.paste(text),
+            Self::Note(note) => note.paste(text),
+            Self::Marks(_) => {}
+            Self::Fix(fix) => fix.paste(text),
         }
         Step::Stay
     }
@@ -119,6 +136,9 @@ impl Overlay {
             Self::Log(log) => log.draw(frame, area, app),
             Self::Welcome(_) => welcome::Welcome::draw(frame, area, app),
             Self::Score(score) => score.draw(frame, area, app.theme()),
+            Self::Note(note) => note.draw(frame, area, app.theme()),
+            Self::Marks(marks) => marks.draw(frame, area, app.theme()),
+            Self::Fix(fix) => fix.draw(frame, area, app.theme()),
         }
     }
 }

@@ -1,147 +1,238 @@
 //! The Audit tab: is the reasoning right?
 //!
-//! Owns how a think block is laid out for reading: article, teacher, student, in that order. Verdicts are given in the
-//! shell and kept by the engine.
+//! Owns which block is read and what was noted of it so far. The queue and the blocks are the library's, so that it is as
+//! fluid at 20,000 traces as at ten; verdicts are the engine's. A verdict is always about the block on the screen: both ask
+//! [`current`].
+//!
+//! ```text
+//! ┌ Queue 3/118 ────┐┌ ▶ teacher 9.1 ─┐┌ student 6.0 ──┐
+//! │› ✓ Title  9.1 6 ││ PROFILE: …     ││ PROFILE: …    │
+//! │                 │├ article ───────┤├ reader ───────┤
+//! ```
 
 mod actions;
+mod list;
+mod reading;
+mod results;
+
+pub use actions::{take_marks, take_note};
+
+use std::sync::Arc;
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::Rect;
 use ratatui::text::Line;
 
-use super::{Look, Tab, TabState, wants_nothing};
-use crate::domain::{Phase, one_line, safe_text};
-use crate::engine::{AuditItem, Snapshot, Verdict};
-use crate::tui::charts::parts::{empty, fit, height, line, list, matches, notices, number, pane, prose, row_width, span, split};
+use super::common::{findings, next_step, sentence};
+use super::{Look, Tab};
+use crate::domain::{Author, Digest, MarkedSpan, PairKey, Phase, UnixMillis, one_line, safe_text};
+use crate::engine::{Answer, AuditBlock, AuditIndex, AuditQueue, AuditReading, Query, QueueOrder};
+use crate::tui::charts::parts::{line, span};
 use crate::tui::theme::Role;
+use crate::tui::widgets::pane;
 
 /// The steps of a think block, in their order.
 const LABELS: [&str; 5] = ["PROFILE:", "RECOGNISE:", "SIGNALS:", "STRONGEST:", "MATCH:"];
 
-/// Width from which teacher and student are read side by side.
-const SIDE_BY_SIDE: u16 = 64;
+pub const TAB: Tab = Tab { phase: Phase::Audit, pages: &["queue", "results"], actions: actions::ACTIONS, rows, draw, wants };
 
-/// Rows from which the article has a pane of its own above them.
-const SMALLEST_STACK: u16 = 14;
+/// The page of results.
+pub const RESULTS: usize = 1;
 
-pub const TAB: Tab = Tab { phase: Phase::Audit, pages: &["think blocks"], actions: actions::ACTIONS, rows, draw, wants: wants_nothing };
+/// From this width on, the queue stays beside what is read.
+const QUEUE_BESIDE: u16 = 150;
+
+/// A part of the screen that is read, and scrolls on its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Pane {
+    #[default]
+    Block,
+    /// The other author's block.
+    Other,
+    Article,
+    Reader,
+}
+
+impl Pane {
+    const ALL: [Self; 4] = [Self::Block, Self::Other, Self::Article, Self::Reader];
+
+    fn turned(self, by: usize) -> Self {
+        Self::ALL[(self as usize + by) % Self::ALL.len()]
+    }
+}
+
+/// What is noted of a block before its verdict.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Draft {
+    /// Digest of the text that it is about.
+    pub trace: Option<Digest>,
+    pub note: String,
+    pub marks: Vec<MarkedSpan>,
+}
+
+/// A block that was come to by a key, so that it is known since when it is on the screen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opened {
+    pub pair: PairKey,
+    pub author: Author,
+    pub since: UnixMillis,
+    /// The place of the list at that moment: once the selection moves on, this is no longer what is read.
+    pub at: usize,
+}
 
 /// What this tab remembers for itself.
 #[derive(Debug, Default)]
-pub struct State;
-
-pub fn rows(look: &Look<'_>) -> usize {
-    let (snapshot, tab) = (look.snapshot, look.tab);
-    shown(snapshot, tab).count()
+pub struct State {
+    pub author: Author,
+    pub order: QueueOrder,
+    pub pane: Pane,
+    /// Lines scrolled in the panes that do not have the focus.
+    pub scrolls: [u16; 4],
+    pub draft: Draft,
+    pub opened: Option<Opened>,
+    /// What was noted with the newest verdict: undoing brings it back.
+    pub last: Option<Draft>,
+    /// Blocks judged since the console was opened, newest last: where undoing goes back to.
+    pub given: Vec<(PairKey, Author)>,
 }
 
-fn shown<'a>(snapshot: &'a Snapshot, tab: &'a TabState) -> impl Iterator<Item = &'a AuditItem> {
-    snapshot.audit.items.iter().filter(|i| matches(&tab.filter, &[&i.title, &i.role, i.pair.profile.as_str()]))
+/// The queue as it is asked for now.
+fn asked(look: &Look<'_>) -> Query {
+    let own = &look.own.audit;
+    Query::AuditQueue(AuditQueue { author: own.author, order: own.order, filter: look.tab.filter.trim().to_owned() })
+}
+
+/// The queue, perhaps an old one while the new one is on its way; and whether it is.
+pub fn index<'a>(look: &Look<'a>) -> Option<(&'a Arc<AuditIndex>, bool)> {
+    let query = asked(look);
+    match look.shelf.newest_like(&query) {
+        Some(Answer::AuditQueue(index)) => Some((index, look.shelf.waits(&query) || look.shelf.get(&query).is_none())),
+        _ => None,
+    }
+}
+
+/// The pair that is read: the one that was come to by a key, else the selected one.
+pub fn current(look: &Look<'_>) -> Option<PairKey> {
+    let own = &look.own.audit;
+    if let Some(opened) = own.opened.as_ref().filter(|o| o.at == look.tab.selected && o.author == own.author) {
+        return Some(opened.pair.clone());
+    }
+    let (index, _) = index(look)?;
+    index.rows.get(look.tab.selected).map(|row| row.head.pair.clone())
+}
+
+/// Where the pair that is read stands in the queue.
+pub fn place(look: &Look<'_>) -> Option<usize> {
+    let (index, _) = index(look)?;
+    let pair = current(look)?;
+    // Most often it is where the selection is.
+    if index.rows.get(look.tab.selected).is_some_and(|row| row.head.pair == pair) {
+        return Some(look.tab.selected);
+    }
+    index.rows.iter().position(|row| row.head.pair == pair)
+}
+
+/// The next pair without a verdict after the one that is read, from the top again at the end. One that comes back blind goes
+/// first. `beside`: not this one, whatever the queue says.
+pub fn next_unread(look: &Look<'_>, beside: Option<&PairKey>) -> Option<(PairKey, usize)> {
+    let (index, _) = index(look)?;
+    let author = look.own.audit.author;
+    let others = |pair: &PairKey| beside != Some(pair);
+    if let Some(pair) = index.repeat.as_ref().filter(|pair| others(pair)) {
+        let at = index.rows.iter().position(|row| row.head.pair == *pair).unwrap_or(look.tab.selected);
+        return Some((pair.clone(), at));
+    }
+    let here = place(look).map_or(0, |at| at + 1);
+    let count = index.rows.len();
+    // Verdicts on their way: the queue that is on the screen does not know of them yet.
+    let judged_here = |pair: &PairKey| look.own.audit.given.iter().rev().take(3).any(|(p, a)| p == pair && *a == author);
+    (0..count).map(|i| (here + i) % count.max(1)).find_map(|at| {
+        let row = index.rows.get(at)?;
+        let unread = row.verdict(author).is_none() && !judged_here(&row.head.pair);
+        (unread && others(&row.head.pair)).then(|| (row.head.pair.clone(), at))
+    })
+}
+
+/// The pair that is read, whole, once the library has answered.
+pub fn reading<'a>(look: &Look<'a>) -> Option<&'a Arc<AuditReading>> {
+    match look.shelf.get(&Query::AuditReading(current(look)?)) {
+        Some(Answer::AuditReading(reading)) => Some(reading),
+        _ => None,
+    }
+}
+
+/// The block that a verdict would be about.
+pub fn block<'a>(look: &Look<'a>) -> Option<&'a AuditBlock> {
+    reading(look)?.block(look.own.audit.author)
+}
+
+/// What is noted of the block: the draft where there is one of this very text, else what was said before.
+pub fn noted(look: &Look<'_>) -> Option<Draft> {
+    let block = block(look)?;
+    let draft = &look.own.audit.draft;
+    if draft.trace.as_ref() == Some(&block.trace) {
+        return Some(draft.clone());
+    }
+    let (note, marks) = block.standing.as_ref().map(|s| (s.note.clone(), s.spans.clone())).unwrap_or_default();
+    Some(Draft { trace: Some(block.trace.clone()), note, marks })
+}
+
+fn wants(look: &Look<'_>) -> Vec<Query> {
+    if look.tab.page == RESULTS {
+        return vec![Query::AuditResults];
+    }
+    let mut wants = vec![asked(look)];
+    wants.extend(current(look).map(Query::AuditReading));
+    // The one after it is there when the verdict is given.
+    wants.extend(next_unread(look, current(look).as_ref()).map(|(pair, _)| Query::AuditReading(pair)));
+    wants
+}
+
+pub fn rows(look: &Look<'_>) -> usize {
+    if look.tab.page == RESULTS { 0 } else { index(look).map_or(0, |(index, _)| index.rows.len()) }
+}
+
+/// The block that is read, as text for the clipboard.
+pub fn selected_text(look: &Look<'_>) -> Option<String> {
+    let (reading, block) = (reading(look)?, block(look)?);
+    let score = block.score.map_or_else(|| "no score".to_owned(), |s| format!("{s:.1}"));
+    Some(format!("{}\n{}\n\n{}\n{} {score}: {}", reading.pair, reading.title.text, block.think, block.author, block.reason))
 }
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
-    let area = notices(frame, area, look, Phase::Audit);
-    let audit = &look.snapshot.audit;
-    if audit.items.is_empty() {
-        let next = "There is no think block to read yet: run Distill, and the teacher's traces queue up here.";
-        empty(frame, area, look, Phase::Audit, next);
-        return;
+    let area = findings(frame, area, look, Phase::Audit);
+    if look.tab.page == RESULTS {
+        return results::draw(frame, area, look);
     }
-    let items: Vec<&AuditItem> = shown(look.snapshot, look.tab).collect();
-    let (left, right) = split(area, look);
-    if let Some(area) = left {
-        let width = row_width(area);
-        let title = format!("{} kept · {} rejected · of {}", audit.kept, audit.rejected, audit.items.len());
-        let header = format!("  {} {} teacher student", fit("article", title_width(width)), fit("role", ROLE));
-        list(frame, area, look, &title, Some(header), items.iter().map(|item| row(item, look, width)).collect());
+    let Some((index, waits)) = index(look) else {
+        let words = look.shelf.failed(&asked(look)).unwrap_or("Laying the think blocks out…");
+        return sentence(frame, area, look, "Audit", &one_line(words, 400));
+    };
+    if index.total == 0 && index.repeat.is_none() {
+        let none = match look.own.audit.author {
+            Author::Teacher => "There is no think block to read yet: distil some pairs, and the teacher's traces queue up here.",
+            Author::Student => "The student has answered nothing yet: train and validate, or go back to the teacher's blocks.",
+        };
+        return sentence(frame, area, look, "Audit", &next_step(look.snapshot, Phase::Audit, none, none));
     }
-    if let Some(area) = right
-        && let Some(item) = items.get(look.tab.selected)
-    {
-        detail(frame, area, look, item);
+    if area.width >= QUEUE_BESIDE {
+        let [left, right] = ratatui::layout::Layout::horizontal([
+            ratatui::layout::Constraint::Length(area.width / 4),
+            ratatui::layout::Constraint::Min(0),
+        ])
+        .areas(area);
+        list::draw(frame, left, look, index, waits);
+        return reading::draw(frame, right, look);
     }
-}
-
-const ROLE: usize = 14;
-
-/// What glyph, role and the two scores leave for the title.
-fn title_width(width: usize) -> usize {
-    width.saturating_sub(2 + 1 + ROLE + 1 + 15)
-}
-
-fn row(item: &AuditItem, look: &Look<'_>, width: usize) -> Line<'static> {
-    let (glyph, role) = mark(item.verdict);
-    Line::from(vec![
-        span(format!("{glyph} "), look, role),
-        span(fit(&item.title, title_width(width)), look, Role::Text),
-        span(format!(" {} ", fit(&item.role, ROLE)), look, Role::Dim),
-        span(format!("{:>7} {:>7}", number(Some(item.teacher_score), 1), number(item.student_score, 1)), look, Role::Text),
-    ])
-}
-
-fn mark(verdict: Option<Verdict>) -> (&'static str, Role) {
-    match verdict {
-        None => ("·", Role::Dim),
-        Some(Verdict::Keep) => ("✓", Role::Good),
-        Some(Verdict::Reject) => ("✗", Role::Bad),
+    if look.tab.detail {
+        return reading::draw(frame, area, look);
     }
-}
-
-fn word(verdict: Option<Verdict>) -> &'static str {
-    match verdict {
-        None => "unread",
-        Some(Verdict::Keep) => "kept",
-        Some(Verdict::Reject) => "rejected",
+    let (left, right) = pane::list_and_detail(area, false, look.tab.share);
+    if let Some(left) = left {
+        list::draw(frame, left, look, index, waits);
     }
-}
-
-fn detail(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, item: &AuditItem) {
-    let (glyph, _) = mark(item.verdict);
-    let title = format!("{glyph} {} · {}", word(item.verdict), item.pair);
-    let teacher_title = format!("teacher {}", number(Some(item.teacher_score), 1));
-    let student_title = format!("student {}", number(item.student_score, 1));
-    let (article, teacher, student) = (article(item, look), teacher(item, look), student(item, look));
-    // The panes scroll together, each to its end, so that the steps stay abreast and nothing is out of reach.
-    if area.width >= SIDE_BY_SIDE && area.height >= SMALLEST_STACK {
-        let inner = area.width.saturating_sub(2);
-        let wanted = article.iter().map(|l| height(l, inner)).sum::<usize>() + 2;
-        let rows = u16::try_from(wanted).unwrap_or(u16::MAX).min(area.height * 2 / 5);
-        let [top, rest] = Layout::vertical([Constraint::Length(rows), Constraint::Min(0)]).areas(area);
-        let [left, right] = Layout::horizontal([Constraint::Percentage(50), Constraint::Min(0)]).areas(rest);
-        pane(frame, top, look, &title, article, look.tab.detail);
-        pane(frame, left, look, &teacher_title, teacher, look.tab.detail);
-        pane(frame, right, look, &student_title, student, look.tab.detail);
-        return;
-    }
-    let mut lines = article;
-    for (heading, block) in [(teacher_title, teacher), (student_title, student)] {
-        lines.push(line("", look, Role::Text));
-        lines.push(line(format!("── {heading} ──"), look, Role::Strong));
-        lines.extend(block);
-    }
-    pane(frame, area, look, &title, lines, look.tab.detail);
-}
-
-fn article(item: &AuditItem, look: &Look<'_>) -> Vec<Line<'static>> {
-    let mut lines = vec![
-        line(one_line(&item.title, 300), look, Role::Strong),
-        line(format!("for: {}", one_line(&item.role, 200)), look, Role::Accent),
-    ];
-    lines.extend(prose(&item.summary, look, Role::Text));
-    lines
-}
-
-fn teacher(item: &AuditItem, look: &Look<'_>) -> Vec<Line<'static>> {
-    let mut lines = labelled(&item.teacher_think, look);
-    let end = format!("SCORE: {} | REASON: {}", number(Some(item.teacher_score), 1), one_line(&item.teacher_reason, 500));
-    lines.push(line(end, look, Role::Strong));
-    lines
-}
-
-fn student(item: &AuditItem, look: &Look<'_>) -> Vec<Line<'static>> {
-    match &item.student_output {
-        Some(output) => labelled(output, look),
-        None => vec![line("the student was not asked about this pair", look, Role::Dim)],
+    if let Some(right) = right {
+        reading::preview(frame, right, look);
     }
 }
 
@@ -164,59 +255,4 @@ pub(super) fn labelled(text: &str, look: &Look<'_>) -> Vec<Line<'static>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tui::tabs::TabState;
-    use crate::tui::testing::Stage;
-    use crate::tui::charts::fixture::{busy, expect, nothing, with_finding};
-    use crate::tui::theme::Theme;
-
-    #[test]
-    fn every_item_carries_its_verdict_and_the_counts_stand_on_top() {
-        let words = ["1 kept · 1 rejected · of 3", "· Tender", "✓ Football", "✗ Bank", "8.5", "Process engin"];
-        expect(Phase::Audit, &busy(), &TabState::default(), &words);
-    }
-
-    #[test]
-    fn the_teacher_stands_beside_the_student_and_escapes_are_harmless() {
-        let tab = TabState { detail: true, ..TabState::default() };
-        let words = ["The ministry asks", "PROFILE: engineer", "STRONGEST:", "teacher 8.5", "student 2.0", "[31mPROFILE: nobody"];
-        expect(Phase::Audit, &busy(), &tab, &words);
-        let unasked = TabState { selected: 1, ..tab };
-        expect(Phase::Audit, &busy(), &unasked, &["was not asked", "kept · a-1 × kuwait_cpeg"]);
-    }
-
-    #[test]
-    fn a_long_article_can_be_scrolled_to_its_end() {
-        let mut snapshot = busy();
-        let audit = std::sync::Arc::make_mut(&mut snapshot.audit);
-        audit.items[0].summary = (0..60).map(|i| format!("line {i} of the summary")).collect::<Vec<_>>().join("\n");
-        let tab = TabState { detail: true, scroll: 59, ..TabState::default() };
-        expect(Phase::Audit, &snapshot, &tab, &["line 59 of the summary", "PROFILE: engineer"]);
-    }
-
-    #[test]
-    fn the_names_of_the_steps_are_emphasised_also_right_after_the_think_mark() {
-        let (snapshot, tab, theme) = (busy(), TabState::default(), Theme::default());
-        let stage = Stage::of(&snapshot, &tab);
-        let look = stage.look();
-        let lines = labelled("<think>PROFILE: x\nnot a MATCH: here\nMATCH: y", &look);
-        assert_eq!(lines.iter().map(|l| l.spans.len()).collect::<Vec<_>>(), [3, 1, 3]);
-        assert_eq!(lines[0].spans[1].content, "PROFILE:");
-        assert_eq!(lines[0].spans[1].style, theme.style(Role::Strong));
-    }
-
-    #[test]
-    fn a_filter_or_a_selection_that_fits_nothing_draws_a_sentence() {
-        let tab = TabState { filter: "zzz".into(), selected: 7, ..TabState::default() };
-        assert_eq!(Stage::of(&busy(), &tab).rows(TAB.phase), 0);
-        expect(Phase::Audit, &busy(), &tab, &["nothing matches the filter"]);
-    }
-
-    #[test]
-    fn an_empty_tab_says_what_is_missing_under_the_failed_guards() {
-        let mut snapshot = nothing();
-        with_finding(&mut snapshot, Phase::Audit, None);
-        expect(Phase::Audit, &snapshot, &TabState::default(), &["Audit is locked", "label more articles"]);
-    }
-}
+mod tests;

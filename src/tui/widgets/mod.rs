@@ -7,4 +7,5 @@ pub mod bar;
 pub mod heat;
 pub mod list;
 pub mod pane;
+pub mod passage;
 pub mod text;

@@ -250,6 +250,11 @@ impl Ledger {
         })
     }
 
+    /// How many traces there are, and the number of the newest; it tells whether more came.
+    pub fn trace_mark(&self) -> Result<(i64, i64), WorkspaceError> {
+        self.run(|db| db.query_row("SELECT count(*), coalesce(max(rowid), 0) FROM trace", [], |r| Ok((r.get(0)?, r.get(1)?))))
+    }
+
     /// Articles that a plan's answers brought.
     pub fn drafts(&self, plan: &Digest) -> Result<Vec<Article>, WorkspaceError> {
         let sql = "SELECT d.body FROM draft d JOIN request q USING (custom_id) WHERE q.plan = ?1 ORDER BY q.rowid";

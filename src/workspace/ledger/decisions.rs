@@ -1,4 +1,4 @@
-//! What the operator decided: acknowledgements, overrides, reviews; and the findings that some of them answer.
+//! What the operator decided: acknowledgements and overrides; and the findings that some of them answer.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -13,16 +13,6 @@ pub struct Override {
     pub guard: String,
     pub subject: Digest,
     pub reason: String,
-}
-
-/// A reviewer's word on one trace: `keep` or `reject`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Review {
-    pub pair: PairKey,
-    /// Digest of the trace that was read; a new trace of the same pair is unread.
-    pub trace: Digest,
-    pub verdict: String,
-    pub note: String,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -51,31 +41,6 @@ impl Ledger {
     pub fn override_of(&self, guard: &str, subject: &Digest) -> Result<Option<String>, WorkspaceError> {
         let sql = "SELECT reason FROM override WHERE guard = ?1 AND subject = ?2";
         self.run(|db| db.query_row(sql, params![guard, subject.as_str()], |r| r.get(0)).optional())
-    }
-
-    pub fn put_review(&mut self, review: &Review, at: UnixMillis) -> Result<(), WorkspaceError> {
-        let sql = "INSERT OR REPLACE INTO review (article, profile, trace, verdict, note, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        let (article, profile) = (review.pair.article.as_str(), review.pair.profile.as_str());
-        self.transaction(|db| {
-            db.execute(sql, params![article, profile, review.trace.as_str(), review.verdict, review.note, at.0]).map(|_| ())
-        })
-    }
-
-    /// All reviews, in pair order.
-    pub fn reviews(&self) -> Result<Vec<Review>, WorkspaceError> {
-        self.run(|db| {
-            let mut query =
-                db.prepare("SELECT article, profile, trace, verdict, note FROM review ORDER BY article, profile, trace")?;
-            let rows = query.query_map([], |r| {
-                Ok(Review {
-                    pair: pair_of(&r.get::<_, String>(0)?, &r.get::<_, String>(1)?)?,
-                    trace: Digest::from_hex(r.get::<_, String>(2)?),
-                    verdict: r.get(3)?,
-                    note: r.get(4)?,
-                })
-            })?;
-            rows.collect()
-        })
     }
 
     /// Replaces what the guards of one phase said before.

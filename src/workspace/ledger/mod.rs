@@ -11,13 +11,14 @@ mod predictions;
 mod probes;
 mod releases;
 mod requests;
+mod reviews;
 mod scores;
 mod seals;
 mod sources;
 mod submissions;
 
 pub use answers::{Answered, Billed, Importer, Kept, Measured, StoredReject, StoredTrace, Usage};
-pub use decisions::{Override, Review, StoredFinding};
+pub use decisions::{Override, StoredFinding};
 pub use labels::{LabelSource, NewSource, StoredLabel};
 pub use phases::PhaseRecord;
 pub use plans::PlanRow;
@@ -44,6 +45,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_3.sql"),
     include_str!("schema_4.sql"),
     include_str!("schema_5.sql"),
+    include_str!("schema_6.sql"),
 ];
 
 /// A connection to the ledger. Each thread has its own; SQLite keeps them apart.

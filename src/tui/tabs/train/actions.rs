@@ -30,7 +30,7 @@ pub const ACTIONS: &[Action] = &[
         .shown()
         .when(has_curve)
         .on(Phase::Train),
-    free("log-scale", &[Chord::char('Y')], "log", "Values on a logarithmic scale, or on a plain one.", log)
+    free("log-scale", &[Chord::char('y')], "log scale", "Values on a logarithmic scale, or on a plain one.", log)
         .when(has_curve)
         .on(Phase::Train),
     free(

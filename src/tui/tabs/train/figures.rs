@@ -28,13 +28,16 @@ pub fn heartbeat(scene: &Scene<'_>) -> (String, Role) {
     if !job.state.is_live() {
         return (format!("job {}{told}", job.state.label()), Role::Strong);
     }
+    if job.state == JobState::Paused {
+        // Nothing moves, and no second is counted, until it goes on.
+        return (format!("paused after step {}{told}", scene.train.step()), Role::Strong);
+    }
     let (what, since) = match scene.train.last_step_at.filter(|at| *at >= job.started) {
         Some(at) => ("last step", scene.now.seconds_since(at)),
         None => ("last sign", scene.now.seconds_since(job.heartbeat)),
     };
     let (least, steps) = SILENCE;
-    // A paused job is silent on purpose.
-    let silent = since > least.max(steps * scene.train.pace.slow) && job.state != JobState::Paused;
+    let silent = since > least.max(steps * scene.train.pace.slow);
     let mark = if silent { "! " } else { "" };
     let role = if silent { Role::Warn } else { Role::Strong };
     (format!("{mark}{} · {what} {} ago{told}", job.state.label(), duration(since)), role)
