@@ -199,7 +199,9 @@ fn stopping_from_the_dialog_saves_and_ends_and_an_idle_engine_ends_by_itself() {
 #[test]
 fn two_consoles_see_the_same_engine_and_a_headless_command_uses_it_too() {
     let place = Place(Workspace::small());
-    let (mut left, mut right) = (place.fresh_console(&[]), place.fresh_console(&[]));
+    let (mut left, mut right) = (place.fresh_console(&[]), place.console());
+    // The welcome was read in the first.
+    right.wait_for("no job");
     left.press("2r");
     right.wait_for("2✓Articles");
     let run = place.0.stratos(&["run", "--yes", "--to", "distill", "--json"]);
@@ -287,12 +289,17 @@ fn changed_settings_reach_an_engine_that_is_open_and_idle() {
     let file = place.0.path().join("stratos.toml");
     let settings = std::fs::read_to_string(&file).expect("settings");
     std::fs::write(&file, format!("seed = 77\n{}", settings.replace("seed =", "# seed ="))).expect("written");
-    let run = place.0.stratos(&["run", "--yes", "--to", "articles"]);
+    let run = place.0.command(&["run", "--yes", "--to", "articles"]).stdout(Stdio::piped()).spawn().expect("starts");
+    let command = run.id();
+    let run = run.wait_with_output().expect("ends");
     assert!(run.status.success(), "{}", text(&run));
-    // The console followed to the command's engine, or to one of its own after that.
-    console.wait_for("attached to the engine");
+    // The console followed to the command's engine, or missed it, and then to one of its own.
+    console.wait("an engine of its own", |screen| {
+        let named = screen.split("attached to the engine of process ").nth(1).unwrap_or_default();
+        let process: String = named.chars().take_while(char::is_ascii_digit).collect();
+        process.parse::<u32>().is_ok_and(|process| process != before && process != command)
+    });
     console.wait_for("2✓Articles");
-    assert_ne!(place.pid(), before);
     console.press("q");
     assert!(console.end());
 }
