@@ -14,6 +14,7 @@ mod export;
 mod keys;
 mod models;
 mod phases;
+mod profiles;
 mod report;
 mod runs;
 mod sampler;
@@ -75,9 +76,9 @@ enum Act {
         #[arg(long)]
         json: bool,
     },
-    /// Readers: list them, show one, import a file
+    /// Readers: list, show, edit, import
     #[command(subcommand)]
-    Profiles(phases::Profiles),
+    Profiles(profiles::Profiles),
     /// Articles: list them, import a file
     #[command(subcommand)]
     Articles(phases::Articles),
@@ -193,7 +194,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
             headless::conduct(&open(&root)?, Command::Run { to: args.to, consent }, Output::of(args.json))
         }
         Some(Act::Status { json }) => admin::status(&open(&root)?, json),
-        Some(Act::Profiles(act)) => phases::profiles(&open(&root)?, act),
+        Some(Act::Profiles(act)) => profiles::profiles(&open(&root)?, act),
         Some(Act::Articles(act)) => phases::articles(&open(&root)?, act),
         Some(Act::Distill(act)) => distill::distill(&open(&root)?, act),
         Some(Act::Dataset(act)) => dataset::dataset(&open(&root)?, act),

@@ -33,6 +33,15 @@ impl Place {
         self.console_with(&[])
     }
 
+    /// The first console of a workspace in which nothing has run, with its welcome read.
+    fn fresh_console(&self, environment: &[(&str, &str)]) -> Console {
+        let mut console = self.console_with(environment);
+        console.wait_for("esc closes this");
+        console.press("\u{1b}");
+        console.wait("the welcome closed", |screen| !screen.contains("esc closes this") && screen.contains("no job"));
+        console
+    }
+
     fn console_with(&self, environment: &[(&str, &str)]) -> Console {
         Console::start(&self.0, SIZE, false, environment, &[])
     }
@@ -126,12 +135,12 @@ fn an_engine_killed_in_mid_training_is_said_started_by_a_key_and_the_run_ends_as
     let mut console = rough.training();
     let engine = rough.pid();
     signal(engine, "KILL");
-    console.wait_for("no engine: press E");
+    console.wait_for("no engine: press ctrl-e");
     console.wait_for(&format!("process {engine}) is gone without a word"));
     // It can still be looked at.
     console.press("4");
     console.wait_for("TOTALS");
-    console.press("5E");
+    console.press("5\u{5}");
     console.wait_for("attached to the engine");
     assert_ne!(rough.pid(), engine);
     console.press("r");
@@ -151,7 +160,7 @@ fn a_terminated_engine_saves_first_and_the_console_says_who_ended_it() {
     signal(place.pid(), "TERM");
     console.wait_for("was ended by SIGTERM");
     assert!(place.engine().is_none());
-    console.press("E");
+    console.press("\u{5}");
     console.wait_for("attached to the engine");
     console.press("5r");
     Place::finish_training(&mut console);
@@ -190,8 +199,8 @@ fn stopping_from_the_dialog_saves_and_ends_and_an_idle_engine_ends_by_itself() {
 #[test]
 fn two_consoles_see_the_same_engine_and_a_headless_command_uses_it_too() {
     let place = Place(Workspace::small());
-    let (mut left, mut right) = (place.console(), place.console());
-    left.wait_for("no job");
+    let (mut left, mut right) = (place.fresh_console(&[]), place.console());
+    // The welcome was read in the first.
     right.wait_for("no job");
     left.press("2r");
     right.wait_for("2✓Articles");
@@ -241,8 +250,7 @@ fn a_stale_socket_is_replaced_and_the_log_says_so() {
     drop(UnixListener::bind(state.join("engine.sock")).expect("bound"));
     let attach = place.0.stratos(&["attach"]);
     assert!(text(&attach).contains("no engine runs in this workspace"), "{}", text(&attach));
-    let mut console = place.console();
-    console.wait_for("no job");
+    let mut console = place.fresh_console(&[]);
     console.press("q");
     assert!(console.end());
     let log = std::fs::read_to_string(state.join("logs/stratos.log")).expect("a log");
@@ -253,8 +261,7 @@ fn a_stale_socket_is_replaced_and_the_log_says_so() {
 fn an_idle_engine_of_another_build_gives_way_and_one_in_use_is_said() {
     let place = Place(Workspace::small());
     let other = [("STRATOS_BUILD", "another")];
-    let mut old = place.console_with(&other);
-    old.wait_for("no job");
+    let mut old = place.fresh_console(&other);
     let theirs = place.pid();
     let (ended_well, words) = {
         let mut new = place.console();
@@ -277,18 +284,22 @@ fn an_idle_engine_of_another_build_gives_way_and_one_in_use_is_said() {
 #[test]
 fn changed_settings_reach_an_engine_that_is_open_and_idle() {
     let place = Place(Workspace::small());
-    let mut console = place.console();
-    console.wait_for("no job");
+    let mut console = place.fresh_console(&[]);
     let before = place.pid();
     let file = place.0.path().join("stratos.toml");
     let settings = std::fs::read_to_string(&file).expect("settings");
     std::fs::write(&file, format!("seed = 77\n{}", settings.replace("seed =", "# seed ="))).expect("written");
-    let run = place.0.stratos(&["run", "--yes", "--to", "articles"]);
+    let run = place.0.command(&["run", "--yes", "--to", "articles"]).stdout(Stdio::piped()).spawn().expect("starts");
+    let command = run.id();
+    let run = run.wait_with_output().expect("ends");
     assert!(run.status.success(), "{}", text(&run));
-    // The console followed to the command's engine, or to one of its own after that.
-    console.wait_for("attached to the engine");
+    // The console followed to the command's engine, or missed it, and then to one of its own.
+    console.wait("an engine of its own", |screen| {
+        let named = screen.split("attached to the engine of process ").nth(1).unwrap_or_default();
+        let process: String = named.chars().take_while(char::is_ascii_digit).collect();
+        process.parse::<u32>().is_ok_and(|process| process != before && process != command)
+    });
     console.wait_for("2✓Articles");
-    assert_ne!(place.pid(), before);
     console.press("q");
     assert!(console.end());
 }
@@ -296,8 +307,7 @@ fn changed_settings_reach_an_engine_that_is_open_and_idle() {
 #[test]
 fn a_panic_inside_a_job_is_a_failure_and_engine_and_console_live_on() {
     let place = Place(Workspace::small());
-    let mut console = place.console_with(&[("STRATOS_PANIC_IN", "articles")]);
-    console.wait_for("no job");
+    let mut console = place.fresh_console(&[("STRATOS_PANIC_IN", "articles")]);
     let engine = place.pid();
     console.press("2r");
     console.wait_for("the job panicked");
@@ -313,8 +323,7 @@ fn a_panic_inside_a_job_is_a_failure_and_engine_and_console_live_on() {
 #[test]
 fn stopping_by_command_says_which_engine_has_ended() {
     let place = Place(Workspace::small());
-    let mut console = place.console();
-    console.wait_for("no job");
+    let mut console = place.fresh_console(&[]);
     let engine = place.pid();
     let stop = place.0.stratos(&["engine", "stop"]);
     assert!(text(&stop).contains(&format!("process {engine}) has ended")), "{}", text(&stop));

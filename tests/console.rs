@@ -321,13 +321,13 @@ fn leaving_a_job_running_quits_at_once_and_asks_the_engine_for_nothing() {
 #[test]
 fn a_lost_engine_is_said_once_looking_goes_on_and_a_key_finds_the_next() {
     let mut app = app(with_job(JobState::Running));
-    assert!(keys(&mut app, "E").is_empty(), "there is an engine");
+    assert!(ctrl(&mut app, 'e').is_empty(), "there is an engine");
     let lost = || Msg::EngineGone { why: "the engine (process 7) is gone".into(), again: false };
     assert!(app.update(lost()).is_empty());
     assert_eq!(keys(&mut app, "6"), []);
     let text = screen(&app);
-    assert!(text.contains("no engine: press E") && text.contains("the engine (process 7) is gone"), "{text}");
-    assert_eq!(keys(&mut app, "E"), [Effect::Reconnect]);
+    assert!(text.contains("no engine: press ctrl-e") && text.contains("the engine (process 7) is gone"), "{text}");
+    assert_eq!(ctrl(&mut app, 'e'), [Effect::Reconnect]);
     app.update(Msg::Attached { process: 8, snapshot: Arc::new(with_job(JobState::Running)) });
     let text = screen(&app);
     assert!(text.contains("attached to the engine of process 8") && !text.contains("no engine"), "{text}");

@@ -10,27 +10,10 @@ use color_eyre::eyre::{Result, bail, eyre};
 
 use super::PhaseArgs;
 use super::articles::PolariseArgs;
-use crate::domain::{Digest, Phase, ProfileId};
+use crate::domain::{ArticleId, Digest, Phase, SourceType};
 use crate::engine::{Answer, ArticleSort, Command, Consent, Library, Query};
 use crate::headless::{self, Output, say};
 use crate::workspace::Workspace;
-
-#[derive(Debug, Subcommand)]
-pub enum Profiles {
-    List {
-        #[arg(long)]
-        json: bool,
-    },
-    /// One reader and the system prompt rendered for it
-    Show { id: ProfileId },
-    /// Import a file of profiles (JSON lines or an array)
-    Import {
-        file: PathBuf,
-        /// Just these ids, comma separated
-        #[arg(long, value_delimiter = ',')]
-        only: Vec<ProfileId>,
-    },
-}
 
 #[derive(Debug, Subcommand)]
 pub enum Articles {
@@ -49,6 +32,13 @@ pub enum Articles {
         #[arg(long)]
         limit: Option<usize>,
     },
+    /// Give articles another source type: official, news, blog or unknown
+    Retype {
+        #[arg(value_parser = source_type)]
+        source_type: SourceType,
+        #[arg(required = true)]
+        articles: Vec<ArticleId>,
+    },
     /// Have the teacher write new articles that concern some readers and nobody else
     Polarise(PolariseArgs),
 }
@@ -60,44 +50,20 @@ pub fn single(workspace: &Arc<Workspace>, phase: Phase, args: &PhaseArgs) -> Res
     headless::conduct(workspace, command, Output::of(args.json))
 }
 
-pub fn profiles(workspace: &Arc<Workspace>, act: Profiles) -> Result<ExitCode> {
-    match act {
-        Profiles::Import { file, only } => headless::tell(workspace, Command::ImportProfiles { path: file, only }),
-        Profiles::List { json } => {
-            let snapshot = headless::look(workspace)?;
-            if json {
-                say(&serde_json::to_string(&*snapshot.profiles)?);
-            } else {
-                for view in snapshot.profiles.iter() {
-                    let mark = if view.selected { "●" } else { " " };
-                    say(&headless::clean(&format!(
-                        "{mark} {:<28} {} in {}",
-                        view.profile.id, view.profile.role, view.profile.location
-                    )));
-                }
-            }
-            Ok(ExitCode::SUCCESS)
-        }
-        Profiles::Show { id } => {
-            let snapshot = headless::look(workspace)?;
-            let Some(view) = snapshot.profiles.iter().find(|v| v.profile.id == id) else {
-                bail!("there is no profile '{id}'; see 'stratos profiles list'")
-            };
-            say(&headless::clean(&view.system_prompt));
-            Ok(ExitCode::SUCCESS)
-        }
-    }
-}
-
 pub fn articles(workspace: &Arc<Workspace>, act: Articles) -> Result<ExitCode> {
     match act {
         Articles::Polarise(args) => super::articles::polarise(workspace, &args),
         Articles::Import { file, limit } => headless::tell(workspace, Command::ImportArticles { path: file, limit }),
+        Articles::Retype { source_type, articles } => headless::tell(workspace, Command::SetSourceType { articles, source_type }),
         Articles::List { json, filter } => {
             list_articles(workspace, json, filter)?;
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn source_type(text: &str) -> Result<SourceType, String> {
+    serde_json::from_value(text.into()).map_err(|_| format!("'{text}' is none of official, news, blog, unknown"))
 }
 
 /// As tab 2 shows them, or whole as JSON.

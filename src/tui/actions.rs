@@ -120,7 +120,7 @@ static EVERYWHERE: [Action; 37] = [
         .when(acts::can_run),
     free("run-again", &[Chord::ctrl('r')], "run again", "Run this tab's phase again, even if it is done.", acts::run_again)
         .when(acts::can_run_again),
-    free("engine", &[Chord::char('E')], "start engine", "Find or start an engine when this one is gone.", acts::reconnect)
+    free("engine", &[Chord::ctrl('e')], "start engine", "Find or start an engine when this one is gone.", acts::reconnect)
         .shown()
         .when(acts::can_reconnect),
     free("pause", &[Chord::char('p')], "pause", "Pause the job, or let a paused job go on.", acts::pause)

@@ -41,7 +41,7 @@ pub struct App {
     report_seen: Option<Digest>,
     /// Quits as soon as the job has saved.
     leaving: bool,
-    /// Nobody does what is asked; `E` finds or starts the next engine.
+    /// Nobody does what is asked; an action finds or starts the next engine.
     engine_gone: bool,
     /// The welcome was on the screen, now or in an earlier session.
     welcomed: bool,
@@ -83,6 +83,8 @@ impl App {
         }
         self.own.articles.sort = ArticleSort::ALL.get(session.article_sort).copied().unwrap_or_default();
         self.welcomed = session.welcomed;
+        // An engine that was there already has told everything by now, and need not tell more.
+        self.greet();
         self
     }
 
@@ -239,15 +241,16 @@ impl App {
             self.say(Toast::info(format!("{why}; looking for the next one"), self.now));
             return vec![Effect::Reconnect];
         }
+        let key = self.engine_key();
         let snapshot = Arc::make_mut(&mut self.snapshot);
         let cut = snapshot.job.as_mut().filter(|job| job.state.is_live());
         let then = match cut {
             Some(job) => {
-                let then = format!("press E, then r: {} goes on from what it saved", job.phase.title());
+                let then = format!("press {key}, then run {} again: it goes on from what it saved", job.phase.title());
                 job.state = JobState::Failed { reason: why.to_owned(), next: then.clone() };
                 then
             }
-            None => "press E to start one".to_owned(),
+            None => format!("press {key} to start one"),
         };
         self.say(Toast::error(format!("{why} — {then}")));
         Vec::new()
@@ -344,6 +347,12 @@ impl App {
 
     pub fn now(&self) -> UnixMillis {
         self.now
+    }
+
+    /// What to press for the next engine, as the operator has it.
+    pub fn engine_key(&self) -> String {
+        let chord = actions::by_id("engine").and_then(|action| self.keymap.of(action).first().map(ToString::to_string));
+        chord.unwrap_or_else(|| ":engine".into())
     }
 
     pub fn engine_gone(&self) -> bool {

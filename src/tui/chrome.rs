@@ -117,7 +117,9 @@ fn status(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let theme = app.theme();
     let waits = app.snapshot().approval.as_ref().map(|_| Line::styled("? needs approval: press a", theme.style(Role::Warn)));
     let left = match &app.snapshot().job {
-        _ if app.engine_gone() => Line::styled("✗ no engine: press E to find or start one", theme.style(Role::Bad)),
+        _ if app.engine_gone() => {
+            Line::styled(format!("✗ no engine: press {} to find or start one", app.engine_key()), theme.style(Role::Bad))
+        }
         Some(job) => job_line(job, app),
         None => Line::styled("no job", theme.style(Role::Dim)),
     };

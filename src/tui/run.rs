@@ -146,7 +146,10 @@ pub async fn run(mut handle: EngineHandle, mut reading: Reading, options: TuiOpt
                 }
                 Effect::Send(command) => {
                     if !handle.send(command) {
-                        app.say(Toast::error("not done: there is no engine; press E to find or start one"));
+                        app.say(Toast::error(format!(
+                            "not done: there is no engine; press {} to find or start one",
+                            app.engine_key()
+                        )));
                     }
                 }
                 Effect::Reconnect => {

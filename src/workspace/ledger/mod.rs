@@ -88,11 +88,17 @@ impl Ledger {
         work(&self.db).map_err(|e| WorkspaceError::Ledger { file: self.file.clone(), why: explain(&e) })
     }
 
+    /// A transaction that has the right to write from its beginning. One that reads first and writes then is refused at once, and
+    /// not after a wait, where another process has written in between; consoles and commands open the ledger at any time.
+    fn writing(&mut self) -> Sql<rusqlite::Transaction<'_>> {
+        self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+    }
+
     /// Runs `work` in one transaction: all of it is recorded, or nothing.
     fn transaction<T>(&mut self, work: impl FnOnce(&Connection) -> Sql<T>) -> Result<T, WorkspaceError> {
         let file = self.file.clone();
         let wrap = |e: rusqlite::Error| WorkspaceError::Ledger { file, why: explain(&e) };
-        let done = self.db.transaction().and_then(|t| {
+        let done = self.writing().and_then(|t| {
             let value = work(&t)?;
             t.commit()?;
             Ok(value)
@@ -105,7 +111,7 @@ impl Ledger {
     /// Runs `work` in one transaction and keeps what it did only if it says so.
     fn transaction_if(&mut self, work: impl FnOnce(&Connection) -> Sql<bool>) -> Result<bool, WorkspaceError> {
         let file = self.file.clone();
-        let done = self.db.transaction().and_then(|t| {
+        let done = self.writing().and_then(|t| {
             let keep = work(&t)?;
             if keep {
                 t.commit()?;
@@ -119,6 +125,11 @@ impl Ledger {
 }
 
 fn migrate(db: &mut Connection) -> Sql<()> {
+    // Nothing to do is nothing to write: who only looks does not wait for who writes.
+    let version: u32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version as usize == MIGRATIONS.len() {
+        return Ok(());
+    }
     let t = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let version: u32 = t.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let version = version as usize;
