@@ -11,8 +11,8 @@ use ratatui::buffer::Buffer;
 use ratatui::style::Modifier;
 use stratos::domain::{ArticleId, Digest, Finding, PairKey, Phase, PhaseState, ProfileId, UnixMillis, Usd};
 use stratos::engine::{
-    Answer, ApprovalRequest, AuditHead, AuditIndex, AuditRow, Command, DatasetIndex, Event, ExampleRow, FindingView, JobState, JobView, Level,
-    PhaseView, Query, Snapshot,
+    Answer, ApprovalRequest, AuditHead, AuditIndex, AuditRow, Command, DatasetIndex, Event, ExampleRow, FindingView, JobState,
+    JobView, Level, PhaseView, Query, Snapshot,
 };
 use stratos::tui::actions::{self, HELP_WIDTH};
 use stratos::tui::app::App;

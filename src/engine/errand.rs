@@ -44,7 +44,9 @@ impl Errand {
     pub fn own_input(&self) -> Option<Digest> {
         match self {
             Self::Evaluate { request } => Some(Digest::of_json(request)),
-            Self::ImportLabels { .. } | Self::Seal { .. } | Self::OpenSeal { .. } | Self::ExportDataset { .. } => Some(Digest::of("stored rows")),
+            Self::ImportLabels { .. } | Self::Seal { .. } | Self::OpenSeal { .. } | Self::ExportDataset { .. } => {
+                Some(Digest::of("stored rows"))
+            }
             _ => None,
         }
     }

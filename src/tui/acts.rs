@@ -274,7 +274,10 @@ fn selected_text(app: &App) -> Option<String> {
 }
 
 pub fn can_copy(app: &App) -> Ready {
-    need(selected_text(app).is_some(), "nothing to copy here; think blocks, requests, answers, examples and the report can be copied")
+    need(
+        selected_text(app).is_some(),
+        "nothing to copy here; think blocks, requests, answers, examples and the report can be copied",
+    )
 }
 
 pub fn copy(app: &mut App) -> Effects {

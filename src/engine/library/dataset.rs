@@ -280,7 +280,8 @@ mod tests {
 
     #[test]
     fn a_filter_takes_bands_readers_and_sides_by_their_beginning_and_words_anywhere() {
-        let rows = [row("A1|nurse", "high", "nurse", false), row("a2|nurse", "low", "nurse", true), row("b1|cook", "low", "cook", true)];
+        let rows =
+            [row("A1|nurse", "high", "nurse", false), row("a2|nurse", "low", "nurse", true), row("b1|cook", "low", "cook", true)];
         for (filter, wanted) in [
             ("", vec![0, 1, 2]),
             ("band:lo", vec![1, 2]),
@@ -298,7 +299,9 @@ mod tests {
 
     #[test]
     fn a_field_value_that_means_nothing_is_named() {
-        for (filter, remark) in [("band:x", "there is no band 'x'; there are low, high"), ("side:x", "side:x is unknown; there are train and held")] {
+        for (filter, remark) in
+            [("band:x", "there is no band 'x'; there are low, high"), ("side:x", "side:x is unknown; there are train and held")]
+        {
             assert_eq!(Filter::read(filter, &["low", "high"]).remark.as_deref(), Some(remark));
         }
     }

@@ -96,7 +96,7 @@ fn targets(theme: &Theme, index: &DatasetIndex, columns: usize) -> Vec<Line<'sta
 
 fn readers(theme: &Theme, index: &DatasetIndex, columns: usize) -> Vec<Line<'static>> {
     let bands = index.stats.by_band.len();
-    let strip = if columns >= 60 { i16::try_from(bands.max(5)).unwrap_or(5) } else { 0 };
+    let strip = if columns >= 54 { i16::try_from(bands.max(5)).unwrap_or(5) } else { 0 };
     let name = i16::try_from(columns.saturating_sub(35 + strip.unsigned_abs() as usize).clamp(10, 30)).unwrap_or(10);
     let cells = |cells: [&str; 6]| {
         let widths = [name, -6, -6, -8, -5, strip];

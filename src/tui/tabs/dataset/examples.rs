@@ -101,8 +101,14 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, index: &D
 }
 
 fn draw_list(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, index: &DatasetIndex, found: &Rows<'_>) {
-    let id = i16::try_from(usize::from(area.width).saturating_sub(50).clamp(12, 60)).unwrap_or(12);
-    let cells = |cells: [&str; 6]| text::columns(&cells.into_iter().zip([5, id, 6, 12, -6, -4]).collect::<Vec<_>>());
+    // Beside a page of details there is no room for how often a row repeats, which stands there.
+    let wide = area.width >= 70;
+    let (band, taken) = if wide { (12, 47) } else { (8, 35) };
+    let id = i16::try_from(usize::from(area.width).saturating_sub(taken).clamp(12, 72)).unwrap_or(12);
+    let cells = |cells: [&str; 6]| {
+        let widths = [5, id, 6, band, -6, -4];
+        text::columns(&cells.into_iter().zip(widths).take(if wide { 6 } else { 5 }).collect::<Vec<_>>())
+    };
     let header = cells(["side", "id", "score", "band", "tokens", "×"]);
     let list = List { header: &header, total: found.len(), selected: look.tab.selected };
     list.draw(frame, area, look.theme, |place, columns| {

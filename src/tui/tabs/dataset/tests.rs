@@ -173,7 +173,7 @@ fn every_page_says_its_piece_at_both_common_sizes() {
         (BALANCE, &["an epoch", "held out", "█", "texas_nurse", "! high", "30.0 %", "at most 4 times"]),
         (PAIRS, &["9.0  9.5", "77 pairs in all", "A ward needs nurses", "Not his trade"]),
         (TOKENS, &["p99", "1,290", "limit 1,024", "✓ 0 of 100"]),
-        (EXAMPLES, &["› held", "a0|texas_nurse", "×1", "Examples 1/500", "read ×2 an epoch"]),
+        (EXAMPLES, &["› held", "a0|texas_nurse", "Examples 1/500", "read ×2 an epoch"]),
         (MASK, &["3 of 5 tokens are trained", "⟦SCORE: 8.5<|end|>⟧", "read, not trained"]),
         (ORDER, &["2 readers in the first 60 rows", "Sampler ✓"]),
         (QUARANTINE, &["unfinished reason", "Left out 1/2", "→ The answer was cut"]),
