@@ -15,7 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::domain::{Clock as _, Digest, SystemClock, safe_text};
 use crate::engine::remote::{self, Farewell, Found, Kind, Link};
-use crate::engine::{Command, Engine, EngineHandle, Errand, Event, Level, MaskView, PlanView, Snapshot, Taken};
+use crate::engine::{Command, Engine, EngineHandle, Errand, Event, Level, PlanView, Snapshot, Taken};
 use crate::workspace::{Workspace, WorkspaceError};
 
 /// How a run is told.
@@ -147,15 +147,6 @@ pub fn tell(workspace: &Arc<Workspace>, command: Command) -> Result<ExitCode> {
             }
         }
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-    })
-}
-
-/// The loss mask of one example.
-pub fn mask(workspace: &Arc<Workspace>, example: &str) -> Result<Option<MaskView>> {
-    with_engine(workspace, Door::Shut, async |handle| {
-        asked(&handle, Command::ShowMask { example: example.to_owned() }).await?;
-        let mask = handle.snapshot().borrow().dataset.mask.clone();
-        Ok(mask.filter(|mask| mask.example == example))
     })
 }
 

@@ -11,8 +11,8 @@ use ratatui::buffer::Buffer;
 use ratatui::style::Modifier;
 use stratos::domain::{ArticleId, Digest, Finding, PairKey, Phase, PhaseState, ProfileId, UnixMillis, Usd};
 use stratos::engine::{
-    Answer, ApprovalRequest, AuditHead, AuditIndex, AuditRow, Command, Event, ExampleView, FindingView, JobState, JobView, Level,
-    PhaseView, Query, Snapshot,
+    Answer, ApprovalRequest, AuditHead, AuditIndex, AuditRow, Command, DatasetIndex, Event, ExampleRow, FindingView, JobState,
+    JobView, Level, PhaseView, Query, Snapshot,
 };
 use stratos::tui::actions::{self, HELP_WIDTH};
 use stratos::tui::app::App;
@@ -395,12 +395,43 @@ fn a_block_is_not_judged_before_it_is_on_the_screen() {
 #[test]
 fn the_mask_of_the_selected_example_is_asked_for_and_its_page_shown() {
     let mut state = snapshot();
-    let example = ExampleView { id: "a1|r".into(), held_out: false, score: 1.0, band: "0".into(), tokens: 9, repeats: 1 };
-    Arc::make_mut(&mut state.dataset).examples = vec![example];
+    Arc::make_mut(&mut state.dataset).digest = Some(Digest::of("data"));
     let mut app = app(state);
     assert!(keys(&mut app, "4m").is_empty(), "the report is no list of examples");
-    assert_eq!(keys(&mut app, "]]m"), [Effect::Send(Command::ShowMask { example: "a1|r".into() })]);
-    assert_eq!(app.tab().page, 4);
+    assert_eq!(keys(&mut app, "]]]]"), [Effect::Ask(Query::Dataset)]);
+    let example = ExampleRow {
+        id: "a1|r".into(),
+        held_out: false,
+        score: 1.0,
+        band: "0".into(),
+        reader: "r".into(),
+        tokens: 9,
+        repeats: 1,
+    };
+    let index = dataset_index(vec![example]);
+    let asked = app.update(Msg::Answered((Query::Dataset, Some(Ok(Answer::Dataset(Arc::new(index)))))));
+    assert_eq!(asked, [Effect::Ask(Query::Example("a1|r".into()))]);
+    assert_eq!(keys(&mut app, "m"), [Effect::Ask(Query::Mask("a1|r".into()))]);
+    assert_eq!(app.tab().page, 5);
+}
+
+/// An index of these rows, without figures.
+fn dataset_index(rows: Vec<ExampleRow>) -> DatasetIndex {
+    let stats = serde_json::json!({"recipe": "r", "seed": 1, "totals": {"rows": 1, "articles": 1, "clusters": 1, "profiles": 1,
+        "train": 1, "eval": 0, "train_clusters": 1, "eval_clusters": 0, "epoch": 1}, "by_profile": [], "by_band": [], "mix": [],
+        "max_repeat": 1, "worst_stratum_gap": 0.0, "think": [], "flagged": 0, "rejected": {}, "quarantined": {}, "joins": {},
+        "contrastive_delta": 3.0, "contrastive_pairs": 0, "contrastive_examples": [], "unscreened_share": 1.0, "by_teacher": {},
+        "modal_score": null, "tokens": null});
+    DatasetIndex {
+        digest: Digest::of("data"),
+        stats: serde_json::from_value(stats).expect("figures"),
+        rows,
+        read: Vec::new(),
+        weighted: false,
+        order: Vec::new(),
+        epoch: 0,
+        pairs: Vec::new(),
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use color_eyre::eyre::{Result, bail};
 use super::PhaseArgs;
 use super::phases::{names, single};
 use crate::domain::{ArticleId, Phase, ProfileId, Trust, one_line};
-use crate::engine::{self, Command, Errand, SealWish};
+use crate::engine::{self, Answer, Command, Errand, Library, Query, SealWish};
 use crate::headless::{self, Output, say};
 use crate::workspace::Workspace;
 
@@ -130,8 +130,11 @@ pub fn dataset(workspace: &Arc<Workspace>, act: Dataset) -> Result<ExitCode> {
             headless::tell(workspace, Command::Acknowledge { dataset: digest })
         }
         Dataset::Mask { example } => {
-            let Some(mask) = headless::mask(workspace, &example)? else {
-                bail!("there is no example '{example}' in the dataset")
+            let asked = Library::open(workspace.clone())?.answer(&Query::Mask(example));
+            let mask = match asked {
+                Ok(Answer::Mask(mask)) => mask,
+                Ok(_) => bail!("the library answered another question; please report it"),
+                Err(why) => bail!(why),
             };
             let marked = |(text, trained): &(String, bool)| if *trained { format!("[{text}]") } else { text.clone() };
             say(&headless::clean(&mask.tokens.iter().map(marked).collect::<String>()));

@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use clap::{Subcommand, ValueEnum};
 use color_eyre::eyre::{Result, bail};
+use serde::Serialize;
 
 use super::PhaseArgs;
 use super::phases::single;
 use crate::domain::{Digest, Phase, ProfileId, Usd};
-use crate::engine::{BatchView, Command, Errand, PlanView, Receipt, Scope, Which};
+use crate::engine::{
+    Answer, BatchView, Command, Errand, Library, PlanView, Query, Receipt, RejectRow, RejectsView, Scope, Which,
+};
 use crate::headless::{self, Output, say};
 use crate::workspace::Workspace;
 
@@ -182,17 +185,42 @@ fn batches(workspace: &Arc<Workspace>, json: bool) -> Result<ExitCode> {
 
 fn rejects(workspace: &Arc<Workspace>, json: bool) -> Result<ExitCode> {
     let snapshot = headless::look(workspace)?;
+    let mut library = Library::open(workspace.clone())?;
+    let plan = snapshot.distill.plan.as_ref().map(|plan| plan.digest.clone());
+    let view = match plan.map(|plan| library.answer(&Query::Rejects { plan, filter: String::new() })) {
+        Some(Ok(Answer::Rejects(view))) => view,
+        Some(Err(why)) => bail!(why),
+        _ => Arc::default(),
+    };
     if json {
-        say(&serde_json::to_string(&snapshot.distill.rejected)?);
+        say(&serde_json::to_string(&with_answers(&mut library, &view)?)?);
         return Ok(ExitCode::SUCCESS);
     }
-    for (kind, count) in &snapshot.distill.rejects {
-        say(&format!("{count:>6} {kind}"));
-    }
-    for r in &snapshot.distill.rejected {
+    view.kinds.iter().for_each(|(kind, count)| say(&format!("{count:>6} {kind}")));
+    for r in &view.rows {
         say(&headless::clean(&format!("{} #{}: {}", r.pair, r.attempt, r.reason)));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A rejected answer as `--json` prints it.
+#[derive(Serialize)]
+struct Rejected<'a> {
+    pair: String,
+    attempt: u32,
+    reason: &'a str,
+    raw: String,
+}
+
+fn with_answers<'a>(library: &mut Library, view: &'a RejectsView) -> Result<Vec<Rejected<'a>>> {
+    let one = |row: &'a RejectRow| match library.answer(&Query::Reject(row.clone())) {
+        Ok(Answer::Reject(raw)) => {
+            Ok(Rejected { pair: row.pair.to_string(), attempt: row.attempt, reason: &row.reason, raw: raw.to_string() })
+        }
+        Ok(_) => bail!("the library answered another question; please report it"),
+        Err(why) => bail!(why),
+    };
+    view.rows.iter().map(one).collect()
 }
 
 fn receipt(workspace: &Arc<Workspace>, json: bool) -> Result<ExitCode> {

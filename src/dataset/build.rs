@@ -90,8 +90,8 @@ impl QuarantineReason {
             Self::OutOfScale => why::OUTSIDE,
             Self::UnknownArticle => why::UNKNOWN_ARTICLE,
             Self::UnknownProfile => why::UNKNOWN_READER,
-            Self::SecondOpinion => "pair judged twice",
-            Self::Unreadable => "target not in the format",
+            Self::SecondOpinion => why::TWICE,
+            Self::Unreadable => why::UNREADABLE,
         }
     }
 }

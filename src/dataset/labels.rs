@@ -28,6 +28,29 @@ pub mod why {
     pub const THINK_LENGTH: &str = "think block too short or too long";
     pub const POLICY: &str = "left out by data.import";
     pub const NO_REASON: &str = "no reason";
+    /// A reader whose rows are too few, and a pair that has its judgement already: given by the build, not by a row.
+    pub const TWICE: &str = "pair judged twice";
+    pub const UNREADABLE: &str = "target not in the format";
+}
+
+/// What an operator can do about a judgement that was left out for this reason.
+pub fn remedy(reason: &str) -> &'static str {
+    match reason {
+        why::UNKNOWN_ARTICLE => "Import the article it judges, then build the dataset again.",
+        why::UNKNOWN_READER => "Import or write the reader it judges for, then build the dataset again.",
+        why::FORBIDDEN => "The recipe allows no such score: have the pair judged again, or change scale.forbidden.",
+        why::OUTSIDE => "Correct the score at its source, or bring it to the recipe's scale, and import the file again.",
+        why::UNFINISHED | why::UNFINISHED_THINK => "The answer was cut: have the pair judged again with a higher token limit.",
+        why::CHANGED | why::CONTRADICTION => "Its words argue for another score: judge the pair again by hand or by a teacher.",
+        why::LANGUAGE => "Nobody asked for this language: add it to data.languages, or leave the row out.",
+        why::NO_THINK => "This recipe teaches a think block: import it as scores only, or have the pair judged again.",
+        why::THINK_LENGTH => "Have the pair judged again, or change the recipe's depth tiers.",
+        why::POLICY => "The recipe's data.import leaves it out on purpose; change that rule if it should count.",
+        why::NO_REASON => "Without a reason there is nothing to teach: have the pair judged again.",
+        why::TWICE => "Nothing is wrong: another annotator is preferred; [labels] annotators sets the order.",
+        why::UNREADABLE => "Its target would not read back in the recipe's format: have the pair judged again.",
+        _ => "Read the row where it stands and correct it there, or leave it out; then build the dataset again.",
+    }
 }
 
 /// How one annotator ends its reasons: what tells a cut one.

@@ -103,10 +103,6 @@ pub enum Command {
         path: PathBuf,
         only: Vec<ProfileId>,
     },
-    /// Shows what the loss sees of one example.
-    ShowMask {
-        example: String,
-    },
     /// Scores one article for one reader with the served model.
     Score {
         profile: ProfileId,
@@ -148,7 +144,6 @@ impl Command {
             Self::SetSourceType { .. } => "set source type",
             Self::ImportArticles { .. } => "import articles",
             Self::ImportProfiles { .. } => "import profiles",
-            Self::ShowMask { .. } => "show mask",
             Self::Score { .. } | Self::ScoreMany { .. } => "score",
         }
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::evaluation::EvaluationRequest;
 use super::sealing::SealWish;
+use crate::dataset::publish::Format;
 use crate::distill::Scope;
 use crate::domain::{Digest, Phase, ProfileId, Trust};
 
@@ -34,6 +35,8 @@ pub enum Errand {
     Seal { wish: SealWish },
     /// Opens the sealed hold-out for a reason and writes its rows to a file.
     OpenSeal { why: String, to: PathBuf },
+    /// Writes the dataset for other programs, with a dataset card.
+    ExportDataset { format: Format, folder: PathBuf },
 }
 
 impl Errand {
@@ -41,7 +44,9 @@ impl Errand {
     pub fn own_input(&self) -> Option<Digest> {
         match self {
             Self::Evaluate { request } => Some(Digest::of_json(request)),
-            Self::ImportLabels { .. } | Self::Seal { .. } | Self::OpenSeal { .. } => Some(Digest::of("stored rows")),
+            Self::ImportLabels { .. } | Self::Seal { .. } | Self::OpenSeal { .. } | Self::ExportDataset { .. } => {
+                Some(Digest::of("stored rows"))
+            }
             _ => None,
         }
     }
@@ -51,6 +56,7 @@ impl Errand {
         match self {
             Self::ImportLabels { files, .. } => files.iter_mut().collect(),
             Self::OpenSeal { to, .. } => vec![to],
+            Self::ExportDataset { folder, .. } => vec![folder],
             Self::Evaluate { request } => request.files(),
             _ => Vec::new(),
         }
@@ -62,13 +68,13 @@ impl Errand {
             Self::Polarise { .. } => Phase::Articles,
             Self::DryRun => Phase::Train,
             Self::Evaluate { .. } | Self::Probe { .. } => Phase::Validate,
-            Self::ImportLabels { .. } | Self::Seal { .. } | Self::OpenSeal { .. } => Phase::Dataset,
+            Self::ImportLabels { .. } | Self::Seal { .. } | Self::OpenSeal { .. } | Self::ExportDataset { .. } => Phase::Dataset,
             _ => Phase::Distill,
         }
     }
 
     /// Whether the recipe's readers and articles have to be stored first.
     pub(super) fn needs_sources(&self) -> bool {
-        !matches!(self, Self::ImportLabels { .. })
+        !matches!(self, Self::ImportLabels { .. } | Self::ExportDataset { .. })
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::asked::AskError;
-use super::job::Failure;
+use super::job::{Failure, JobContext, PhaseEnd};
 use super::phases::load_dataset;
 use super::sealing::seal_view;
 use super::views;
@@ -28,6 +28,13 @@ pub struct Exported {
 /// Writes the current dataset into `folder`.
 pub fn export_dataset(workspace: &Workspace, format: Format, folder: &Path) -> Result<Exported, AskError> {
     Ok(written(workspace, format, folder)?)
+}
+
+/// The same as a job.
+pub(super) fn run(context: &JobContext, format: Format, folder: &Path) -> Result<PhaseEnd, Failure> {
+    let Exported { folder, files, dataset, .. } = written(&context.workspace, format, folder)?;
+    let headline = format!("dataset {} is written to {folder} as {format}: {} files", dataset.short(), files.len());
+    Ok(PhaseEnd::Aside { headline })
 }
 
 fn written(workspace: &Workspace, format: Format, folder: &Path) -> Result<Exported, Failure> {

@@ -56,8 +56,8 @@ pub use event::{ApprovalRequest, Event, Level};
 pub use export::{Exported, export_dataset};
 pub use labels::{LabelSourceView, label_sources, quarantined};
 pub use library::{
-    Answer, Answered, ArticleIndex, ArticleSort, ArticleView, Brief, DraftView, Found, Library, Neighbour, Query, RELEVANT,
-    ReaderScore, Reading, RunLine,
+    Answer, Answered, ArticleIndex, ArticleSort, ArticleView, Brief, DatasetIndex, DraftView, ExampleRow, ExampleView, Found,
+    Library, MaskView, Neighbour, QuarantineView, Query, RELEVANT, ReaderScore, Reading, RejectRow, RejectsView, RunLine,
 };
 pub use probes::{Drawn, Judged, ProbeError, ProbeMaterial, Told, draw, probe};
 pub use report::{ReportError, last_probes, write_report};
@@ -66,6 +66,9 @@ pub use sealing::{SealView, SealWish, seal_view};
 pub use snapshot::*;
 pub use warnings::WarningKind;
 
+pub use crate::dataset::labels::remedy as quarantine_remedy;
+pub use crate::dataset::publish::Format;
+pub use crate::dataset::{ContrastivePair, DatasetStats, Example, Quarantined, SamplerReport};
 pub use crate::distill::{Basis, Estimate, Forecast, Kind, Receipt, ReceiptLine, Sample, Scope, Which};
 pub use crate::teacher::{Price, keys};
 

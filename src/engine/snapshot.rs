@@ -180,7 +180,6 @@ pub struct DistillView {
     pub pairs: usize,
     /// (reason kind, how many)
     pub rejects: Vec<(String, usize)>,
-    pub rejected: Vec<RejectView>,
     /// How many kept traces lie outside their tier's word range.
     pub flagged: usize,
     /// Over all plans of what is distilled now, pilot included.
@@ -225,14 +224,7 @@ pub struct BatchView {
     pub expires: Option<UnixMillis>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RejectView {
-    pub pair: String,
-    pub attempt: u32,
-    pub reason: String,
-    pub raw: String,
-}
-
+/// The dataset's figures; its rows are the library's.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DatasetView {
     pub digest: Option<Digest>,
@@ -243,31 +235,9 @@ pub struct DatasetView {
     pub bands: Vec<(String, usize, usize, usize)>,
     /// (reader, train rows, held-out rows)
     pub profiles: Vec<(String, usize, usize)>,
-    pub examples: Vec<ExampleView>,
-    /// The first rows of the first epoch: (example, score).
-    pub order: Vec<(String, f64)>,
-    pub mask: Option<MaskView>,
     /// Imported files of labels, oldest first.
     pub labels: Vec<LabelSourceView>,
     pub seal: Option<SealView>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ExampleView {
-    pub id: String,
-    pub held_out: bool,
-    pub score: f64,
-    pub band: String,
-    pub tokens: usize,
-    pub repeats: u32,
-}
-
-/// What the loss sees of one example.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MaskView {
-    pub example: String,
-    /// (text of the token, trained on)
-    pub tokens: Vec<(String, bool)>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

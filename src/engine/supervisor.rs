@@ -269,14 +269,6 @@ impl Supervisor {
                 let import = super::imports::profiles(&mut self.ledger, &path, &only)?;
                 self.imported(Phase::Profiles, import)
             }
-            Command::ShowMask { example } => {
-                let mask = views::mask(&self.workspace, &self.ledger, &example);
-                match mask {
-                    Ok(mask) => Arc::make_mut(&mut self.snapshot.dataset).mask = Some(mask),
-                    Err(failure) => self.emit(Event::Log { level: Level::Warn, text: failure.reason }),
-                }
-                Ok(())
-            }
             Command::Score { profile, title, summary, source, source_type } => {
                 match scoring::adhoc_article(&title, &summary, &source, source_type) {
                     Ok(article) => self.score(vec![profile], vec![article]),

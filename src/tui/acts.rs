@@ -8,8 +8,7 @@ use super::overlays::{
     Overlay, Step, approval::Approval, confirm::Confirm, filter, help as help_list, log::LogPane, palette as command_list,
     reason::Reason, welcome::Welcome,
 };
-use super::select::selected_example;
-use super::tabs::{TABS, audit};
+use super::tabs::{TABS, audit, dataset, distill};
 use super::toasts::Toast;
 use crate::domain::Phase;
 use crate::engine::{Command, Consent, FindingView, JobState};
@@ -19,8 +18,6 @@ pub type Ready = Result<(), String>;
 
 /// Rows that a page key moves by: half of the body at 80×24.
 const PAGE: i32 = 10;
-/// The Dataset tab's page of examples.
-const EXAMPLES_PAGE: usize = 2;
 
 pub fn need(condition: bool, why: &str) -> Ready {
     if condition { Ok(()) } else { Err(why.into()) }
@@ -52,6 +49,15 @@ pub fn bottom(app: &mut App) -> Effects {
     // The end of a text is known to its tab alone.
     let by = if app.tab().detail || app.rows() == 0 { PAGE * 5 } else { i32::MAX };
     moved(app, by)
+}
+
+/// The next row while its details are read, or the one before: from its first line.
+pub fn step(app: &mut App, back: bool) -> Effects {
+    let last = app.rows().saturating_sub(1);
+    let tab = app.tab_mut();
+    tab.selected = if back { tab.selected.saturating_sub(1) } else { (tab.selected + 1).min(last) };
+    tab.scroll = 0;
+    Vec::new()
 }
 
 fn moved(app: &mut App, by: i32) -> Effects {
@@ -260,15 +266,18 @@ pub fn override_guard(app: &mut App) -> Effects {
 /// The selected row as text; only where the shell knows which row that is.
 fn selected_text(app: &App) -> Option<String> {
     match app.phase() {
-        Phase::Dataset if app.tab().page == EXAMPLES_PAGE => selected_example(app.snapshot(), app.tab()).map(|e| e.id.clone()),
-        Phase::Dataset if app.tab().page == 0 => Some(app.snapshot().dataset.report.join("\n")).filter(|text| !text.is_empty()),
+        Phase::Distill => distill::selected_text(&app.look()),
+        Phase::Dataset => dataset::selected_text(&app.look()),
         Phase::Audit => audit::selected_text(&app.look()),
         _ => None,
     }
 }
 
 pub fn can_copy(app: &App) -> Ready {
-    need(selected_text(app).is_some(), "nothing to copy here; think blocks, examples and the report can be copied")
+    need(
+        selected_text(app).is_some(),
+        "nothing to copy here; think blocks, requests, answers, examples and the report can be copied",
+    )
 }
 
 pub fn copy(app: &mut App) -> Effects {

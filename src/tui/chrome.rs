@@ -199,7 +199,12 @@ fn page_bar(frame: &mut Frame<'_>, area: Rect, app: &App) {
     if app.spec().pages.len() > 1 {
         left.push(Span::styled("[ ] ", theme.style(Role::Key)));
         let mut column = 4_u16;
-        for (nth, name) in app.spec().pages.iter().enumerate() {
+        let first = first_page(app.spec().pages, app.tab().page, area.width.into());
+        if first > 0 {
+            left.push(Span::styled("‹ ", theme.style(Role::Dim)));
+            column += 2;
+        }
+        for (nth, name) in app.spec().pages.iter().enumerate().skip(first) {
             let here = nth == app.tab().page;
             let text = if here { format!("▸{name} ") } else { format!(" {name} ") };
             let taken = text.width() as u16;
@@ -216,6 +221,13 @@ fn page_bar(frame: &mut Frame<'_>, area: Rect, app: &App) {
         Line::styled(text, theme.style(Role::Warn))
     };
     both(frame, area, Line::from(left), right);
+}
+
+/// The first page whose name is shown, so that the name of the page that is open fits.
+fn first_page(pages: &[&str], open: usize, columns: usize) -> usize {
+    let open = open.min(pages.len().saturating_sub(1));
+    let taken = |first: usize| 6 + pages[first..=open].iter().map(|name| name.width() + 2).sum::<usize>();
+    (0..open).find(|first| taken(*first) <= columns).unwrap_or(open)
 }
 
 fn toasts(frame: &mut Frame<'_>, body: Rect, app: &App) {

@@ -24,7 +24,6 @@ pub mod msg;
 pub mod overlays;
 mod reconnect;
 mod run;
-mod select;
 pub mod session;
 pub mod shelf;
 pub mod tabs;

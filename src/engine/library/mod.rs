@@ -6,14 +6,18 @@
 
 mod articles;
 mod audit;
+mod dataset;
 mod profiles;
 mod reading;
+mod rejects;
 mod runs;
 
 pub use articles::{ArticleIndex, ArticleSort, ArticleView, Brief, Found, Neighbour, RELEVANT, ReaderScore};
 
+pub use dataset::{DatasetIndex, ExampleRow, ExampleView, MaskView, QuarantineView};
 pub use profiles::DraftView;
 pub use reading::{Answered, Reading};
+pub use rejects::{RejectRow, RejectsView};
 pub use runs::RunLine;
 
 use std::sync::Arc;
@@ -21,7 +25,8 @@ use std::sync::Arc;
 use super::audit::{AuditDesk, AuditIndex, AuditQueue, AuditReading, AuditResults};
 use super::job::Failure;
 use super::snapshot::TrainView;
-use crate::domain::{ArticleId, PairKey, Phase, ProfileId};
+use crate::dataset::SamplerReport;
+use crate::domain::{ArticleId, Digest, PairKey, Phase, ProfileId};
 use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
 /// A question.
@@ -47,6 +52,22 @@ pub enum Query {
     Run(String),
     /// A reader as it is being edited; `saved`: the one it began as.
     Draft { text: String, saved: Option<ProfileId> },
+    /// Every example of the dataset in a line each, and the figures over them.
+    Dataset,
+    /// The examples that a filter leaves.
+    FindExamples(String),
+    /// One example, whole.
+    Example(String),
+    /// What the loss sees of it.
+    Mask(String),
+    /// What was left out of the dataset, after a filter.
+    Quarantine(String),
+    /// What the next run's sampler reads.
+    Sampler,
+    /// Answers that could not be used, of this plan and of those for the same input, after a filter.
+    Rejects { plan: Digest, filter: String },
+    /// One of them as it came.
+    Reject(RejectRow),
 }
 
 /// What was asked for, ready to draw: its text is as it was stored, so a view still cleans it.
@@ -62,6 +83,13 @@ pub enum Answer {
     Runs(Arc<Vec<RunLine>>),
     Run(Arc<TrainView>),
     Draft(Arc<DraftView>),
+    Dataset(Arc<DatasetIndex>),
+    Example(Arc<ExampleView>),
+    Mask(Arc<MaskView>),
+    Quarantine(Arc<QuarantineView>),
+    Sampler(Arc<SamplerReport>),
+    Rejects(Arc<RejectsView>),
+    Reject(Arc<String>),
 }
 
 impl Query {
@@ -72,21 +100,26 @@ impl Query {
             Self::AuditQueue(_) | Self::AuditReading(_) | Self::AuditResults => Phase::Audit,
             Self::Runs | Self::Run(_) => Phase::Train,
             Self::Draft { .. } => Phase::Profiles,
+            Self::Rejects { .. } | Self::Reject(_) => Phase::Distill,
+            Self::Dataset | Self::FindExamples(_) | Self::Example(_) | Self::Mask(_) | Self::Quarantine(_) | Self::Sampler => {
+                Phase::Dataset
+            }
         }
     }
 
     /// Takes seconds where there is much: it waits on a thread of its own, and others do not wait for it.
     pub fn is_slow(&self) -> bool {
-        matches!(self, Self::Neighbours(_) | Self::FindArticles { deep: true, .. })
+        matches!(self, Self::Neighbours(_) | Self::FindArticles { deep: true, .. } | Self::Sampler)
     }
 
     /// Answers of this kind worth keeping: one that is asked at every letter is soon out of date, and long.
     pub fn kept(&self) -> usize {
         match self {
-            Self::ArticleIndex | Self::Runs | Self::AuditResults => 1,
+            Self::ArticleIndex | Self::Runs | Self::AuditResults | Self::Dataset | Self::Sampler => 1,
             Self::FindArticles { .. } | Self::Draft { .. } | Self::AuditQueue(_) => 2,
-            Self::Run(_) => 4,
-            Self::Article(_) | Self::Neighbours(_) | Self::AuditReading(_) => 32,
+            Self::FindExamples(_) | Self::Quarantine(_) | Self::Rejects { .. } => 2,
+            Self::Run(_) | Self::Mask(_) => 4,
+            Self::Article(_) | Self::Neighbours(_) | Self::AuditReading(_) | Self::Example(_) | Self::Reject(_) => 32,
         }
     }
 
@@ -109,12 +142,13 @@ pub struct Library {
     index: Option<Arc<ArticleIndex>>,
     desk: AuditDesk,
     counter: Option<profiles::Counter>,
+    dataset: Option<dataset::Loaded>,
 }
 
 impl Library {
     pub fn open(workspace: Arc<Workspace>) -> Result<Self, WorkspaceError> {
         let ledger = workspace.reader()?;
-        Ok(Self { workspace, ledger, index: None, desk: AuditDesk::default(), counter: None })
+        Ok(Self { workspace, ledger, index: None, desk: AuditDesk::default(), counter: None, dataset: None })
     }
 
     /// The answer, or in a sentence why there is none.
@@ -132,6 +166,14 @@ impl Library {
             Query::AuditQueue(ask) => self.audit_queue(ask).map(|q| Answer::AuditQueue(Arc::new(q))),
             Query::AuditReading(pair) => self.audit_reading(pair).map(|r| Answer::AuditReading(Arc::new(r))),
             Query::AuditResults => self.audit_results().map(|r| Answer::AuditResults(Arc::new(r))),
+            Query::Dataset => self.dataset_index().map(Answer::Dataset),
+            Query::FindExamples(filter) => self.find_examples(filter).map(|f| Answer::Found(Arc::new(f))),
+            Query::Example(id) => self.example(id).map(|e| Answer::Example(Arc::new(e))),
+            Query::Mask(id) => self.mask(id).map(|m| Answer::Mask(Arc::new(m))),
+            Query::Quarantine(filter) => self.quarantine(filter).map(|q| Answer::Quarantine(Arc::new(q))),
+            Query::Sampler => self.sampler().map(|s| Answer::Sampler(Arc::new(s))),
+            Query::Rejects { plan, filter } => self.rejects(plan, filter).map(|r| Answer::Rejects(Arc::new(r))),
+            Query::Reject(row) => self.reject(row).map(|text| Answer::Reject(Arc::new(text))),
         };
         answer.map_err(|failure| failure.reason)
     }

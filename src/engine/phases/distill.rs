@@ -65,7 +65,7 @@ pub fn run_errand(context: &mut JobContext, input: &Digest, errand: &Errand) -> 
             pairs(context, &aside_input(input, teacher), Some(teacher), scope, reach)?
         }
         Errand::Probe { .. } => return Err(Failure::new("probes are no distillation", "Run 'stratos validate probes'.")),
-        Errand::ImportLabels { .. } | Errand::Seal { .. } | Errand::OpenSeal { .. } => {
+        Errand::ImportLabels { .. } | Errand::Seal { .. } | Errand::OpenSeal { .. } | Errand::ExportDataset { .. } => {
             return Err(Failure::new("labels are no distillation", "Run 'stratos dataset import' or 'stratos dataset seal'."));
         }
         Errand::DryRun => return Err(Failure::new("a dry run is no distillation", "Run 'stratos train --dry-run'.")),

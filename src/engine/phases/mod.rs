@@ -17,7 +17,7 @@ use std::collections::HashSet;
 use super::errand::Errand;
 use super::job::{Failure, JobContext, PhaseEnd};
 use super::state::Standing;
-use super::{label_import, sealing, wiring};
+use super::{export, label_import, sealing, wiring};
 use crate::distill::PairSet;
 use crate::domain::{Article, Digest, Phase, Profile, ProfileId};
 use crate::workspace::{Ledger, Origin, Select, StoredTrace, Workspace, WorkspaceError};
@@ -43,6 +43,7 @@ pub(super) fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, 
         }
         Some(Errand::Seal { wish }) => return sealing::run(context, &wish),
         Some(Errand::OpenSeal { why, to }) => return sealing::write_out(context, &why, &to),
+        Some(Errand::ExportDataset { format, folder }) => return export::run(context, format, &folder),
         Some(errand) => return distill::run_errand(context, input, &errand),
     }
     match context.phase {

@@ -4,15 +4,12 @@ use std::collections::BTreeMap;
 
 use super::super::phases;
 use super::super::phases::current_traces;
-use super::super::snapshot::{BatchView, DistillView, PlanView, RejectView};
+use super::super::snapshot::{BatchView, DistillView, PlanView};
 use super::super::state::Standing;
 use super::super::wiring;
 use crate::distill::{self, Plan};
 use crate::domain::{Phase, Usd};
 use crate::workspace::{Cancel, Ledger, PlanRow, SubmissionRow, Workspace, WorkspaceError};
-
-/// Rejected answers shown whole; the counts are over all.
-const REJECTS_SHOWN: usize = 200;
 
 pub(super) fn view(workspace: &Workspace, ledger: &Ledger, standings: &[Standing]) -> Result<DistillView, WorkspaceError> {
     let standing = &standings[Phase::Distill.index()];
@@ -39,10 +36,6 @@ pub(super) fn view(workspace: &Workspace, ledger: &Ledger, standings: &[Standing
     for plan in plans.iter().rev() {
         for reject in ledger.rejects(&plan.digest)? {
             *counts.entry(reject.reject.kind()).or_default() += 1;
-            if view.rejected.len() < REJECTS_SHOWN {
-                let (pair, reason) = (reject.pair.to_string(), reject.reject.to_string());
-                view.rejected.push(RejectView { pair, attempt: reject.attempt, reason, raw: reject.raw });
-            }
         }
     }
     view.rejects = counts.into_iter().map(|(kind, n)| (kind.to_owned(), n)).collect();

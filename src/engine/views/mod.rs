@@ -11,9 +11,8 @@ use std::sync::Arc;
 
 use super::audit::AuditDesk;
 use super::event::ApprovalRequest;
-use super::job::Failure;
 use super::phases;
-use super::snapshot::{FindingView, MaskView, Snapshot, WorkspaceView};
+use super::snapshot::{FindingView, Snapshot, WorkspaceView};
 use super::state::Standing;
 use crate::distill::Plan;
 use crate::domain::{Digest, Phase, Usd};
@@ -41,8 +40,7 @@ pub(super) fn refresh(
             snapshot.workspace = self::workspace(workspace, ledger)?;
         }
         Phase::Dataset => {
-            let mask = snapshot.dataset.mask.clone();
-            snapshot.dataset = Arc::new(dataset::view(workspace, ledger, standings, mask)?);
+            snapshot.dataset = Arc::new(dataset::view(workspace, ledger, standings)?);
             // The traces are all there now: the articles' heat strips can be filled.
             snapshot.revisions[Phase::Articles.index()] += 1;
         }
@@ -104,11 +102,6 @@ pub(super) fn approval(phase: Phase, workspace: &Workspace, ledger: &Ledger, sta
         }
         _ => None,
     }
-}
-
-/// The loss mask of one example of the current dataset.
-pub(super) fn mask(workspace: &Workspace, ledger: &Ledger, example: &str) -> Result<MaskView, Failure> {
-    dataset::mask(workspace, ledger, example)
 }
 
 /// The digest a run of `phase` last recorded.

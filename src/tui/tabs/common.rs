@@ -9,7 +9,7 @@ use ratatui::text::Line;
 
 use super::Look;
 use crate::domain::{Phase, PhaseState, UnixMillis, one_line, safe_text};
-use crate::engine::Snapshot;
+use crate::engine::{Query, Snapshot};
 use crate::tui::theme::Role;
 use crate::tui::widgets::text;
 use crate::tui::widgets::{pane, text::wrapped};
@@ -63,6 +63,12 @@ pub fn sentence(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, title: &str,
     if !inner.is_empty() {
         text::page(frame, inner, look.theme, wrapped(look.theme, Role::Text, words, inner.width.into()), 0);
     }
+}
+
+/// [`sentence`] where the library's answer is not there: it is being read, or why it cannot be.
+pub fn waiting(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, title: &str, query: &Query) {
+    let words = look.shelf.failed(query).map_or_else(|| "Reading…".to_owned(), |why| one_line(why, 400));
+    sentence(frame, area, look, title, &words);
 }
 
 /// [`sentence`] for a list: the filter is the reason if there is one.

@@ -16,7 +16,9 @@ use crate::engine::{Query, Snapshot};
 mod common;
 pub use common::age;
 #[cfg(test)]
-mod tests_a;
+mod fixture;
+#[cfg(test)]
+mod tests;
 
 /// Every tab is a module and one line here: it has a `TAB` and a `State` of its own.
 macro_rules! tabs {

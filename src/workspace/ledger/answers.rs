@@ -282,6 +282,14 @@ impl Ledger {
         })
     }
 
+    /// A rejected answer as it came; empty where there was none.
+    pub fn reject_text(&self, plan: &Digest, pair: &PairKey, attempt: u32) -> Result<Option<String>, WorkspaceError> {
+        let sql = "SELECT coalesce(r.text, '') FROM reject j JOIN request q USING (custom_id) LEFT JOIN response r USING (custom_id) \
+                   WHERE q.plan = ?1 AND q.article = ?2 AND q.profile = ?3 AND q.attempt = ?4";
+        let values = params![plan.as_str(), pair.article.as_str(), pair.profile.as_str(), attempt];
+        self.run(|db| db.query_row(sql, values, |r| r.get(0)).optional())
+    }
+
     /// What a plan used, recomputed from stored usage.
     pub fn usage(&self, plan: &Digest) -> Result<Usage, WorkspaceError> {
         let sql = "SELECT r.billed, count(*), sum(r.input_tokens), sum(r.cache_write_5m), sum(r.cache_write_1h), sum(r.cache_read), \

@@ -80,7 +80,7 @@ fn within(now: UnixMillis, then: UnixMillis) -> String {
     if then <= now { "now".into() } else { format!("within {}", age(then, now)) }
 }
 
-fn is_unknown(batch: &BatchView) -> bool {
+pub(super) fn is_unknown(batch: &BatchView) -> bool {
     batch.state == "unknown"
 }
 

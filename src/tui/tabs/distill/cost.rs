@@ -17,11 +17,15 @@ use crate::tui::widgets::{bar, pane, text};
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
     let view = &look.snapshot.distill;
-    let Some(plan) = &view.plan else {
+    // A second opinion or new articles: planned besides, and read before what the phase itself plans.
+    let own = view.plan.as_ref();
+    let aside = look.snapshot.planned.as_deref().filter(|planned| own.is_none_or(|plan| plan.digest != planned.digest));
+    let Some(plan) = aside.or(own) else {
         let run = "There is no cost preview yet: run this phase to make one; nothing is bought before you approve it.";
         return sentence(frame, area, look, "Cost", &next_step(look.snapshot, Phase::Distill, run, run));
     };
-    let inner = pane::pane(frame, area, look.theme, "Cost", true);
+    let title = if aside.is_some() { "Cost of what was planned last, besides the phase's own" } else { "Cost" };
+    let inner = pane::pane(frame, area, look.theme, title, true);
     let (theme, columns) = (look.theme, inner.width.into());
     let mut lines = bought(theme, view, plan, columns);
     lines.push(Line::default());

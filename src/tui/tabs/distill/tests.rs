@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-
 use super::super::TabState;
-use super::super::tests_a::{NOW, distill, fixture, page, screen, usd};
-use crate::tui::testing::Stage;
-use crate::domain::{Phase, UnixMillis};
-use crate::engine::{BatchView, DistillView, Forecast, Snapshot};
+use super::super::fixture::{NOW, distill, fixture, page, screen, usd};
+use crate::domain::{ArticleId, Digest, PairKey, Phase, ProfileId, UnixMillis};
+use crate::engine::{Answer, BatchView, DistillView, Forecast, PlanView, Query, RejectRow, RejectsView, Snapshot};
+use crate::tui::testing::{SIZES, Stage};
 
 fn styled(snapshot: &Snapshot, phase: Phase, tab: &TabState, size: (u16, u16)) -> String {
     Stage::of(snapshot, tab).styled(phase, size)
@@ -99,7 +98,6 @@ fn without_open_batches_the_page_says_so() {
 fn hostile() -> DistillView {
     let mut view = distill();
     view.key = "\u{1b}]0;key\u{7}".into();
-    view.rejected[0].reason = "no\u{9b}2Jscore\r\n".into();
     if let Some(plan) = &mut view.plan {
         plan.model = "\u{1b}[2J\u{202e}owned-model".into();
         plan.scope = "every\u{8}\npair".into();
@@ -109,12 +107,68 @@ fn hostile() -> DistillView {
     view
 }
 
+fn reject(reader: &str, kind: &'static str, reason: &str) -> RejectRow {
+    let pair = PairKey { article: ArticleId::new("a1").expect("id"), profile: ProfileId::new(reader).expect("id") };
+    RejectRow { plan: Digest::of("plan"), pair, attempt: 2, kind, reason: reason.into() }
+}
+
+/// Two answers that could not be used; the first one's text is there.
+fn rejected(tab: &TabState, view: DistillView) -> Stage {
+    let rows = vec![
+        reject("kuwait_cpeg", "no score", "no\u{9b}2Jscore\r\n"),
+        reject("texas_nurse", "cut", "cut by the token limit"),
+    ];
+    let first = Query::Reject(rows[0].clone());
+    let rejects = RejectsView { total: 2, kinds: vec![("no score", 1), ("cut", 1)], rows };
+    let all = Query::Rejects { plan: Digest::of("plan"), filter: tab.filter.clone() };
+    let raw = "I cannot say\u{1b}[31m, \u{202e}thanks\u{200b} 日本語 شكرا".to_owned();
+    Stage::of(&with(view), tab)
+        .answered(&all, Answer::Rejects(Arc::new(rejects)))
+        .answered(&first, Answer::Reject(Arc::new(raw)))
+}
+
+#[test]
+fn every_page_at_three_sizes() {
+    for size in SIZES {
+        for (name, number) in [("cost", 0), ("batches", 1), ("rejects", 2), ("samples", 3)] {
+            let view = DistillView { batches: batches().batches, ..distill() };
+            let drawn = rejected(&page(number), view).styled(Phase::Distill, size);
+            insta::assert_snapshot!(format!("distill_{name}_{}x{}", size.0, size.1), drawn);
+        }
+    }
+}
+
+#[test]
+fn a_reject_is_counted_by_its_reason_and_read_as_it_came_with_its_attempt() {
+    let drawn = rejected(&page(2), distill()).text(Phase::Distill, (120, 40));
+    for text in ["no score", "#2 a1 × kuwait_cpeg", "attempt 2, plan", "I cannot say"] {
+        assert!(drawn.contains(text), "lacks {text:?}:\n{drawn}");
+    }
+    let unread = rejected(&TabState { selected: 1, ..page(2) }, distill()).text(Phase::Distill, (120, 40));
+    assert!(unread.contains("reading…") && !unread.contains("I cannot say"), "{unread}");
+}
+
+#[test]
+fn before_there_is_a_plan_no_rejects_are_asked_for() {
+    let stage = Stage::of(&Snapshot::default(), &page(2));
+    assert!((super::TAB.wants)(&stage.look()).is_empty());
+    assert!(stage.text(Phase::Distill, (80, 24)).contains("approve the cost preview"));
+}
+
+#[test]
+fn a_plan_that_was_made_besides_is_shown_before_the_phases_own() {
+    let mut aside: PlanView = distill().plan.expect("a plan");
+    (aside.digest, aside.model) = (Digest::of("second"), "other-model".into());
+    let drawn = screen(&Snapshot { planned: Some(Arc::new(aside)), ..fixture() }, Phase::Distill, &page(0), (80, 24));
+    assert!(drawn.contains("planned last") && drawn.contains("other-model") && !drawn.contains("gpt-6-luna · key"), "{drawn}");
+}
+
 #[test]
 fn control_characters_in_names_notes_and_remarks_are_harmless() {
-    let snapshot = with(DistillView { batches: batches().batches, ..hostile() });
+    let view = DistillView { batches: batches().batches, ..hostile() };
     let reject = TabState { detail: true, ..page(2) };
     for (tab, text) in [(page(0), "owned-model"), (page(1), "no clear answer"), (page(2), "no2Jscore"), (reject, "no2Jscore")] {
-        let drawn = screen(&snapshot, Phase::Distill, &tab, (80, 24));
+        let drawn = rejected(&tab, view.clone()).text(Phase::Distill, (80, 24));
         assert!(drawn.contains(text), "lacks {text:?}:\n{drawn}");
         assert!(!drawn.chars().any(|c| (c.is_control() && c != '\n') || ['\u{202e}', '\u{200b}'].contains(&c)), "{drawn}");
     }
