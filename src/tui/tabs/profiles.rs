@@ -109,3 +109,6 @@ fn detail(theme: &Theme, reader: &ProfileView, columns: usize) -> Vec<Line<'stat
     lines.extend(text::wrapped(theme, Role::Text, &safe_text(&reader.system_prompt), columns));
     lines
 }
+
+#[cfg(test)]
+mod tests;
