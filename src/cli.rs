@@ -187,7 +187,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         None => console(&root, false),
         Some(Act::Attach) => console(&root, true),
-        Some(Act::Engine(act)) => engine::engine(open(&root)?, &act),
+        Some(Act::Engine(act)) => engine::engine(&open(&root)?, &act),
         Some(Act::Init { dir, imported_only, recipe }) => admin::init(&dir, imported_only, recipe),
         Some(Act::Run(args)) => {
             let consent = if args.yes { Consent::yes(args.ceiling) } else { Consent::default() };

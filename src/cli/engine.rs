@@ -29,15 +29,15 @@ pub enum EngineAct {
     },
 }
 
-pub fn engine(workspace: Arc<Workspace>, act: &EngineAct) -> Result<ExitCode> {
+pub fn engine(workspace: &Arc<Workspace>, act: &EngineAct) -> Result<ExitCode> {
     match act {
         EngineAct::Run => {
-            headless::log_to_file(&workspace)?;
+            headless::log_to_file(workspace)?;
             remote::run(workspace, Arc::new(SystemClock))?;
             Ok(ExitCode::SUCCESS)
         }
         EngineAct::Status { json } => {
-            let found = remote::look(&workspace)?;
+            let found = remote::look(workspace)?;
             if *json {
                 say(&serde_json::to_string(&found)?);
                 return Ok(ExitCode::SUCCESS);
@@ -49,7 +49,7 @@ pub fn engine(workspace: Arc<Workspace>, act: &EngineAct) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         EngineAct::Stop { now } => {
-            match remote::end(&workspace, *now)? {
+            match remote::end(workspace, *now)? {
                 Some(greeting) => say(&format!("the engine (process {}) has ended", greeting.pid)),
                 None => say("no engine works in this workspace"),
             }

@@ -77,9 +77,6 @@ pub fn lint(profile: &Profile) -> Vec<String> {
     if profile.seniority == Seniority::Retired && profile.motivation == Motivation::Career {
         remarks.push("retired, yet reads for a career: motivation \"interest\" is usual".to_owned());
     }
-    if profile.places().count() < 2 {
-        remarks.push("the location is one place; write town, region, country".to_owned());
-    }
     remarks
 }
 
@@ -138,11 +135,10 @@ mod tests {
 
     #[test]
     fn the_lint_names_what_is_doubtful() {
-        let cases: [(&str, fn(&mut Profile)); 6] = [
+        let cases: [(&str, fn(&mut Profile)); 5] = [
             ("no context", |p| p.context.clear()),
             ("the role says 'senior', the seniority student", |p| p.seniority = Seniority::Student),
             ("'a, b' looks like several", |p| p.tracked = vec!["a, b".into()]),
-            ("one place", |p| p.location = "Houston".into()),
             ("nothing can match", |p| (p.tracked, p.interests) = (vec![], vec![])),
             ("retired, yet", |p| (p.role, p.seniority) = ("retired nurse".into(), Seniority::Retired)),
         ];

@@ -24,8 +24,9 @@ pub enum WarningKind {
 const SETTLING: usize = 30;
 /// How quickly the smoothed loss follows: about the last ten steps.
 const FOLLOW: f64 = 0.18;
-/// A smoothed loss above its own least by this factor and by so many nats has diverged.
-const DIVERGED: (f64, f64) = (1.5, 0.3);
+/// A smoothed loss above its own least by this factor, by so many nats, and by this share of what it had fallen has diverged:
+/// a curriculum that goes on to harder rows raises it too, but not half the way back.
+const DIVERGED: (f64, f64, f64) = (1.5, 0.3, 0.5);
 /// Steps in which a loss that moves less than this share stands still.
 const STILL: (usize, f64) = (400, 0.005);
 /// Below this loss, in nats, there is nothing left to fall.
@@ -98,8 +99,9 @@ pub fn divergence(loss: &Curve) -> Option<String> {
     // Before the newest points, stretches of the whole run stand for the smoothed curve; short ones are noise.
     let stretch = |b: &&super::curve::Bucket| b.n >= 8;
     least = loss.whole().iter().filter(stretch).map(|b| f64::from(b.mean)).fold(least, f64::min);
-    let (factor, nats) = DIVERGED;
-    (smooth > factor * least && smooth > least + nats)
+    let (factor, nats, share) = DIVERGED;
+    let first = loss.whole().iter().find(|b| b.n > 0).map_or(least, |b| f64::from(b.mean));
+    (smooth > factor * least && smooth > least + nats && smooth > least + share * (first - least))
         .then(|| format!("the loss diverges: {smooth:.3} lately, {least:.3} at its best; lower learning_rate or clip_norm"))
 }
 

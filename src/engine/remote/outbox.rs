@@ -32,6 +32,12 @@ pub struct Outbox {
 }
 
 impl Outbox {
+    /// For a front end that knows nothing yet.
+    pub fn new() -> Self {
+        let nothing = Arc::new(Snapshot::default());
+        Self { sent: nothing.clone(), newest: nothing, ..Self::default() }
+    }
+
     pub fn hear(&mut self, event: Event) {
         let progress = event.is_progress();
         self.progress += usize::from(progress);
@@ -121,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_slow_front_end_misses_progress_is_told_how_much_and_misses_no_fact() {
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new();
         outbox.hear(Event::PhaseStarted { phase: Phase::Train });
         for done in 0..PROGRESS_KEPT as u64 + 40 {
             outbox.hear(progress(done));
@@ -142,7 +148,7 @@ mod tests {
 
     #[test]
     fn facts_are_kept_up_to_a_bound_and_their_loss_is_told_apart() {
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new();
         for _ in 0..FACTS_KEPT + 3 {
             outbox.hear(Event::RunEnded { complete: false });
         }
@@ -152,10 +158,13 @@ mod tests {
 
     #[test]
     fn states_that_came_in_between_are_never_sent() {
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new();
         assert!(outbox.next(true).is_none());
+        let base = Snapshot::default();
+        outbox.show(Arc::new(base.clone()));
+        assert!(outbox.next(true).is_some(), "the first is the whole");
         for cpu in 1..5_u16 {
-            let mut snapshot = Snapshot::default();
+            let mut snapshot = base.clone();
             Arc::make_mut(&mut snapshot.memory).cpu = f32::from(cpu);
             outbox.show(Arc::new(snapshot));
         }
@@ -168,7 +177,7 @@ mod tests {
 
     #[test]
     fn an_answer_comes_behind_its_news_and_its_state_without_waiting_for_the_pace() {
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new();
         outbox.answer(7, Taken::default());
         outbox.hear(progress(1));
         outbox.show(Arc::new(Snapshot { complete: true, ..Snapshot::default() }));

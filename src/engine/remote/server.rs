@@ -379,7 +379,7 @@ impl Client {
         let (answer, mut answers) = mpsc::unbounded_channel();
         let mut events = self.handle.events();
         let mut snapshot = self.handle.snapshot();
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::new();
         outbox.show(snapshot.borrow_and_update().clone());
         let (mut out, mut at, mut piece) = (Vec::new(), 0, vec![0; PIECE]);
         let mut due = Instant::now();
@@ -388,7 +388,8 @@ impl Client {
         self.take_orders(&mut frames, &answer)?;
         loop {
             if at == out.len() {
-                (out.clear(), at = 0);
+                out.clear();
+                at = 0;
                 let now = Instant::now();
                 match outbox.next(now >= due) {
                     Some(content) => {

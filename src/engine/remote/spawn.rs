@@ -145,14 +145,14 @@ fn first_line(stdout: ChildStdout) -> String {
 }
 
 /// The engine's process: takes the workspace, listens, says so, and works until nobody needs it or it is told to end.
-pub fn run(workspace: Arc<Workspace>, clock: Arc<dyn Clock>) -> Result<(), RemoteError> {
+pub fn run(workspace: &Arc<Workspace>, clock: Arc<dyn Clock>) -> Result<(), RemoteError> {
     // A session of its own: the terminal that closes takes its own processes with it, and this one stays. It fails for the
     // leader of a group, which is a process that a shell started by hand; that one keeps its terminal.
     let _ = rustix::process::setsid();
     // Refused only where there is nothing to be nice to.
     let _ = rustix::process::nice(NICENESS);
     let started = Engine::start(workspace.clone(), clock).map_err(RemoteError::from).and_then(|(engine, handle)| {
-        let server = Server::start(&workspace, handle, Kind::Background)?;
+        let server = Server::start(workspace, handle, Kind::Background)?;
         Ok((engine, server))
     });
     match started {

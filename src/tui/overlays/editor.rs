@@ -15,7 +15,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Clear;
-use tui_textarea::TextArea;
+use tui_textarea::{TextArea, WrapMode};
 
 use super::{Step, row};
 use crate::domain::{Profile, ProfileId, one_line, safe_text, write_draft};
@@ -70,7 +70,9 @@ impl Editor {
     fn with(text: &str, before: String, saved: Option<ProfileId>) -> Self {
         let lines = text.lines().map(str::to_owned).collect();
         let (beside, turned, scroll, warned) = (Beside::Preview, false, 0, false);
-        Self { area: TextArea::new(lines), saved, before, beside, turned, scroll, warned }
+        let mut area = TextArea::new(lines);
+        area.set_wrap_mode(WrapMode::WordOrGlyph);
+        Self { area, saved, before, beside, turned, scroll, warned }
     }
 
     pub fn text(&self) -> String {
