@@ -9,6 +9,7 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::style::Modifier;
+use stratos::domain::recipe::OrderStrategy;
 use stratos::domain::{ArticleId, Digest, Finding, PairKey, Phase, PhaseState, ProfileId, UnixMillis, Usd};
 use stratos::engine::{
     Answer, ApprovalRequest, AuditHead, AuditIndex, AuditRow, Command, DatasetIndex, Event, ExampleRow, FindingView, JobState,
@@ -428,7 +429,7 @@ fn dataset_index(rows: Vec<ExampleRow>) -> DatasetIndex {
         stats: serde_json::from_value(stats).expect("figures"),
         rows,
         read: Vec::new(),
-        weighted: false,
+        strategy: OrderStrategy::Curriculum,
         order: Vec::new(),
         epoch: 0,
         pairs: Vec::new(),

@@ -42,8 +42,8 @@ pub struct DatasetIndex {
     pub rows: Vec<ExampleRow>,
     /// Shares of what training reads, band by band: repeats and the sampler's weights count.
     pub read: Vec<f64>,
-    /// The sampler draws by weight; otherwise rows are read as often as they repeat.
-    pub weighted: bool,
+    /// Drawn by weight, or read as often as they repeat, in which order.
+    pub strategy: OrderStrategy,
     /// The first rows of the first epoch, as rows of this index.
     pub order: Vec<u32>,
     /// Rows read in the first epoch.
@@ -195,18 +195,18 @@ fn index(stored: &StoredDataset, terms: &Terms<'_>, delta: f64) -> DatasetIndex 
     let cells: Vec<OrderRow> = train.iter().map(|(_, e)| OrderRow::new(e.score, e.repeats, terms.run, terms.bands)).collect();
     let first = order(&cells, terms.run.order, terms.middle, terms.seed, 0);
     let weighted = terms.run.order == OrderStrategy::Weighted;
-    let scored = stored.examples.iter().map(|e| ScoredRow {
+    let judged = stored.examples.iter().map(|e| ScoredRow {
         article: e.pair.article.clone(),
         profile: e.pair.profile.clone(),
         score: e.score,
     });
-    let (pairs, _) = contrastive::top(&scored.collect::<Vec<_>>(), delta, PAIRS_SHOWN);
+    let (pairs, _) = contrastive::top(&judged.collect::<Vec<_>>(), delta, PAIRS_SHOWN);
     DatasetIndex {
         digest: stored.digest.clone(),
         stats: stored.stats.clone(),
         rows: stored.examples.iter().zip(&stored.tokens).map(row).collect(),
         read: read(&cells, &train, weighted, terms.bands),
-        weighted,
+        strategy: terms.run.order,
         epoch: first.len(),
         order: first.into_iter().take(ORDER_SHOWN).filter_map(|at| train.get(at as usize)).map(|(row, _)| *row).collect(),
         pairs,

@@ -6,6 +6,7 @@ use ratatui::text::{Line, Span};
 
 use super::scrolled;
 use crate::domain::one_line;
+use crate::domain::recipe::OrderStrategy;
 use crate::engine::DatasetIndex;
 use crate::tui::tabs::Look;
 use crate::tui::theme::{Role, Theme};
@@ -40,7 +41,7 @@ fn bands(theme: &Theme, index: &DatasetIndex, columns: usize) -> Vec<Line<'stati
     let totals = &index.stats.totals;
     let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
     let length = columns.saturating_sub(12 + 2 + 9 + 2 + 7 + 2 + 7 + 2).min(60);
-    let reads = if index.weighted { "by weight" } else { "an epoch" };
+    let reads = if index.strategy == OrderStrategy::Weighted { "by weight" } else { "an epoch" };
     let head = text::columns(&[("band", 12), ("side", 9), ("rows", -7), ("share", -7)]);
     let mut lines = vec![Line::styled(text::cut(&head, columns), theme.style(Role::Dim))];
     let rows: Vec<(&str, [(&str, usize, f64, Role); 3])> = index

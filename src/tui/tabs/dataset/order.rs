@@ -6,6 +6,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use crate::domain::recipe::OrderStrategy;
 use crate::domain::{one_line, safe_text};
 use crate::engine::{Answer, DatasetIndex, ExampleRow, Query};
 use crate::tui::tabs::Look;
@@ -23,7 +24,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, index: &D
     if let Some(left) = left {
         let title = format!("Order: the first {} of {} rows of epoch 1", rows.len(), grouped(index.epoch as u64));
         let inner = pane::pane(frame, left, look.theme, &title, !look.tab.detail);
-        let mixed = mixed(&rows);
+        let mixed = format!("{}: {}", how(index.strategy), mixed(&rows));
         let lines = text::wrapped(look.theme, Role::Strong, &mixed, inner.width.into());
         let (top, rest) = pane::take_top(inner, lines.len().min(usize::from(inner.height / 3)));
         text::page(frame, top, look.theme, lines, 0);
@@ -31,6 +32,14 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, index: &D
     }
     if let Some(right) = right {
         draw_sampler(frame, right, look);
+    }
+}
+
+fn how(strategy: OrderStrategy) -> &'static str {
+    match strategy {
+        OrderStrategy::Curriculum => "clear cases first",
+        OrderStrategy::Shuffle => "shuffled",
+        OrderStrategy::Weighted => "drawn by weight",
     }
 }
 

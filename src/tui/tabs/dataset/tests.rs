@@ -6,6 +6,7 @@ use ratatui::style::Modifier;
 use serde_json::json;
 
 use super::*;
+use crate::domain::recipe::OrderStrategy;
 use crate::domain::{ArticleId, Digest, ProfileId};
 use crate::engine::{
     ContrastivePair, DatasetView, Example, ExampleRow, ExampleView, FindingView, Found, LabelSourceView, MaskView, QuarantineView,
@@ -72,7 +73,7 @@ fn index_of(rows: usize) -> DatasetIndex {
         stats: stats(),
         rows: (0..rows).map(row).collect(),
         read: vec![0.58, 0.25, 0.17],
-        weighted: false,
+        strategy: OrderStrategy::Curriculum,
         order: (0..rows as u32).filter(|n| n % 10 != 0).take(60).collect(),
         epoch: 120,
         pairs: vec![pair("a0", 9.5), pair("a2", 7.0)],
@@ -175,7 +176,7 @@ fn every_page_says_its_piece_at_both_common_sizes() {
         (TOKENS, &["p99", "1,290", "limit 1,024", "✓ 0 of 100"]),
         (EXAMPLES, &["› held", "a0|texas_nurse", "Examples 1/500", "read ×2 an epoch"]),
         (MASK, &["3 of 5 tokens are trained", "⟦SCORE: 8.5<|end|>⟧", "read, not trained"]),
-        (ORDER, &["2 readers in the first 60 rows", "Sampler ✓"]),
+        (ORDER, &["clear cases first: 3 bands", "Sampler ✓"]),
         (QUARANTINE, &["unfinished reason", "Left out 1/2", "→ The answer was cut"]),
         (LABELS, &["Sealed hold-out", "kuwait_cpeg", "suspicious", "80  █", "opening      1 by ann"]),
         (GUARDS, &["!  D18", "✓  D2", "✓  D15", "→ have random pairs judged", "prevents"]),

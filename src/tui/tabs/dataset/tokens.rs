@@ -58,7 +58,7 @@ fn histogram(theme: &Theme, index: &DatasetIndex, columns: usize) -> Vec<Line<'s
     let Some(tokens) = &index.stats.tokens else { return Vec::new() };
     let most = tokens.bins.iter().map(|bin| bin.rows).max().unwrap_or(0);
     let length = columns.saturating_sub(2 + 15 + 2 + 7 + 2).min(100);
-    let rule = |limit: usize| {
+    let border = |limit: usize| {
         let words = format!("── limit {} ", grouped(limit as u64));
         let rest = columns.min(100).saturating_sub(text::width(&words));
         Line::styled(text::cut(&format!("{words}{}", "─".repeat(rest)), columns), theme.style(Role::Warn))
@@ -71,7 +71,7 @@ fn histogram(theme: &Theme, index: &DatasetIndex, columns: usize) -> Vec<Line<'s
             _ => (" ", Role::Gauge),
         };
         if let Some(limit) = tokens.limit.filter(|_| !drawn && sign != " ") {
-            lines.push(rule(limit));
+            lines.push(border(limit));
             drawn = true;
         }
         let range = format!("{}–{}", grouped(bin.from as u64), grouped(bin.to.saturating_sub(1) as u64));
@@ -82,7 +82,7 @@ fn histogram(theme: &Theme, index: &DatasetIndex, columns: usize) -> Vec<Line<'s
         ]));
     }
     if let Some(limit) = tokens.limit.filter(|_| !drawn) {
-        lines.push(rule(limit));
+        lines.push(border(limit));
     }
     lines
 }
