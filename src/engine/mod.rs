@@ -56,8 +56,9 @@ pub use event::{ApprovalRequest, Event, Level};
 pub use export::{Exported, export_dataset};
 pub use labels::{LabelSourceView, label_sources, quarantined};
 pub use library::{
-    Answer, Answered, ArticleIndex, ArticleSort, ArticleView, Brief, DraftView, Found, Library, Neighbour, Query, RELEVANT,
-    ReaderScore, Reading, RunLine,
+    Answer, Answered, ArticleIndex, ArticleSort, ArticleView, BaselineFigure, Bin, Brief, ComparisonView, DraftView,
+    EvaluationView, FigureLine, Found, Library, Neighbour, PartDifference, PartLine, Query, RELEVANT, ReaderScore, Reading,
+    RunLine, WorstLine,
 };
 pub use probes::{Drawn, Judged, ProbeError, ProbeMaterial, Told, draw, probe};
 pub use report::{ReportError, last_probes, write_report};
@@ -67,6 +68,7 @@ pub use snapshot::*;
 pub use warnings::WarningKind;
 
 pub use crate::distill::{Basis, Estimate, Forecast, Kind, Receipt, ReceiptLine, Sample, Scope, Which};
+pub use crate::evaluate::{Outcome, RunComparison};
 pub use crate::teacher::{Price, keys};
 
 use std::sync::Arc;

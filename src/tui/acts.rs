@@ -9,7 +9,7 @@ use super::overlays::{
     reason::Reason, welcome::Welcome,
 };
 use super::select::selected_example;
-use super::tabs::{TABS, audit};
+use super::tabs::{TABS, audit, validate};
 use super::toasts::Toast;
 use crate::domain::Phase;
 use crate::engine::{Command, Consent, FindingView, JobState};
@@ -262,6 +262,7 @@ fn selected_text(app: &App) -> Option<String> {
     match app.phase() {
         Phase::Dataset if app.tab().page == EXAMPLES_PAGE => selected_example(app.snapshot(), app.tab()).map(|e| e.id.clone()),
         Phase::Dataset if app.tab().page == 0 => Some(app.snapshot().dataset.report.join("\n")).filter(|text| !text.is_empty()),
+        Phase::Validate => validate::selected_text(&app.look()),
         Phase::Audit => audit::selected_text(&app.look()),
         _ => None,
     }

@@ -5,6 +5,7 @@
 pub mod approval;
 pub mod confirm;
 pub mod editor;
+pub mod evaluate;
 pub mod filter;
 pub mod fix;
 pub mod help;
@@ -72,6 +73,7 @@ pub enum Overlay {
     Note(note::Note),
     Marks(marks::Marks),
     Fix(fix::Fix),
+    Evaluate(evaluate::Evaluate),
 }
 
 impl Overlay {
@@ -91,6 +93,7 @@ impl Overlay {
             Self::Note(note) => note.key(key),
             Self::Marks(marks) => marks.key(key),
             Self::Fix(fix) => fix.key(key),
+            Self::Evaluate(form) => form.key(key),
         }
     }
 
@@ -111,6 +114,7 @@ impl Overlay {
             Self::Note(note) => note.paste(text),
             Self::Marks(_) => {}
             Self::Fix(fix) => fix.paste(text),
+            Self::Evaluate(form) => form.paste(text),
         }
         Step::Stay
     }
@@ -139,6 +143,7 @@ impl Overlay {
             Self::Note(note) => note.draw(frame, area, app.theme()),
             Self::Marks(marks) => marks.draw(frame, area, app.theme()),
             Self::Fix(fix) => fix.draw(frame, area, app.theme()),
+            Self::Evaluate(form) => form.draw(frame, area, app.theme()),
         }
     }
 }
