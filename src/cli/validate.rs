@@ -46,6 +46,9 @@ pub struct ValidateArgs {
     /// Fit baselines on a file of scores, not on the dataset's training side
     #[arg(long, value_name = "FILE")]
     fit: Option<PathBuf>,
+    /// Why the seal is opened; kept with the opening
+    #[arg(long, requires = "rows")]
+    why: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -128,6 +131,7 @@ fn request(args: &ValidateArgs) -> Option<EvaluationRequest> {
         calibrator: args.calibrator.clone(),
         second: args.second.clone(),
         fit: args.fit.clone(),
+        why: args.why.clone(),
     })
 }
 

@@ -82,6 +82,11 @@ pub enum Command {
     ExportVerdicts {
         path: PathBuf,
     },
+    /// Writes the report of a stored run into a folder; into the workspace's `reports` where none is given.
+    WriteReport {
+        run: String,
+        to: Option<PathBuf>,
+    },
     /// Stores a reader: a new one, or another text of one that is there.
     SaveProfile {
         profile: Box<Profile>,
@@ -139,6 +144,7 @@ impl Command {
             Self::Remedy { .. } => "remedy",
             Self::UndoVerdict { .. } => "undo",
             Self::ExportVerdicts { .. } => "export verdicts",
+            Self::WriteReport { .. } => "report",
             Self::SaveProfile { .. } => "save reader",
             Self::RemoveProfile { .. } => "remove reader",
             Self::SetSourceType { .. } => "set source type",
@@ -173,6 +179,7 @@ impl Command {
             Self::ImportAnswers { path, .. } | Self::ImportArticles { path, .. } | Self::ImportProfiles { path, .. } => {
                 vec![path]
             }
+            Self::WriteReport { to, .. } => to.iter_mut().collect(),
             Self::Errand { errand } => errand.files(),
             _ => Vec::new(),
         };

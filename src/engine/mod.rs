@@ -56,8 +56,9 @@ pub use event::{ApprovalRequest, Event, Level};
 pub use export::{Exported, export_dataset};
 pub use labels::{LabelSourceView, label_sources, quarantined};
 pub use library::{
-    Answer, Answered, ArticleIndex, ArticleSort, ArticleView, Brief, DatasetIndex, DraftView, ExampleRow, ExampleView, Found,
-    Library, MaskView, Neighbour, QuarantineView, Query, RELEVANT, ReaderScore, Reading, RejectRow, RejectsView, RunLine,
+    Answer, Answered, ArticleIndex, ArticleSort, ArticleView, BaselineFigure, Bin, Brief, ComparisonView, DatasetIndex,
+    DraftView, EvaluationView, ExampleRow, ExampleView, FigureLine, Found, Library, MaskView, Neighbour, PartDifference,
+    PartLine, QuarantineView, Query, RELEVANT, ReaderScore, Reading, RejectRow, RejectsView, RunLine, WorstLine,
 };
 pub use probes::{Drawn, Judged, ProbeError, ProbeMaterial, Told, draw, probe};
 pub use report::{ReportError, last_probes, write_report};
@@ -70,6 +71,7 @@ pub use crate::dataset::labels::remedy as quarantine_remedy;
 pub use crate::dataset::publish::Format;
 pub use crate::dataset::{ContrastivePair, DatasetStats, Example, Quarantined, SamplerReport};
 pub use crate::distill::{Basis, Estimate, Forecast, Kind, Receipt, ReceiptLine, Sample, Scope, Which};
+pub use crate::evaluate::{Outcome, RunComparison};
 pub use crate::teacher::{Price, keys};
 
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::evaluation::{RunError, find};
 use crate::evaluate::{Ground, Run, RunComparison, RunsError, compare_runs};
-use crate::workspace::{Workspace, WorkspaceError};
+use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
 /// Why runs could not be compared.
 #[derive(Debug, Error)]
@@ -22,10 +22,19 @@ pub enum CompareRunsError {
 
 /// Compares the first named run with each of the others.
 pub fn compare_stored(workspace: &Workspace, names: &[String], across_runtimes: bool) -> Result<RunComparison, CompareRunsError> {
-    let ledger = workspace.ledger()?;
+    compare_in(workspace, &workspace.ledger()?, names, across_runtimes)
+}
+
+/// The same from a ledger that is open already.
+pub(super) fn compare_in(
+    workspace: &Workspace,
+    ledger: &Ledger,
+    names: &[String],
+    across_runtimes: bool,
+) -> Result<RunComparison, CompareRunsError> {
     let mut runs = Vec::with_capacity(names.len());
     for name in names {
-        let (digest, evaluation) = find(&ledger, name)?;
+        let (digest, evaluation) = find(ledger, name)?;
         runs.push(Run { digest, ..Run::from(&evaluation) });
     }
     let titles: HashMap<String, String> = ledger.articles()?.into_iter().map(|(a, _)| (a.id.to_string(), a.title)).collect();

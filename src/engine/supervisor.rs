@@ -56,7 +56,9 @@ struct LiveJob {
 
 /// What the operator decides stands in a file of its own.
 mod decisions;
-/// And what she says of think blocks in another.
+/// And the files that she asks for in a third.
+mod reports;
+/// What she says of think blocks in another.
 mod reviews;
 
 pub(super) struct Supervisor {
@@ -258,6 +260,10 @@ impl Supervisor {
             Command::Remedy { pair, choice } => self.remedy(&pair, choice),
             Command::UndoVerdict { pair, author } => self.undo_verdict(pair.as_ref(), author),
             Command::ExportVerdicts { path } => self.export_verdicts(&path),
+            Command::WriteReport { run, to } => {
+                self.write_report(&run, to.as_deref());
+                Ok(())
+            }
             Command::SaveProfile { profile } => self.save_profile(&profile),
             Command::RemoveProfile { id } => self.remove_profile(&id),
             Command::SetSourceType { articles, source_type } => self.set_source_type(&articles, source_type),

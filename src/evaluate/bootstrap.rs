@@ -63,7 +63,7 @@ fn stream(seed: u64, draw: u64) -> ChaCha8Rng {
 
 /// 95 % interval of a mean over rows, by bootstrap over articles: each is (sum over its rows, rows). `None` for fewer than
 /// two articles.
-pub(super) fn mean_interval(articles: &[(f64, f64)], seed: u64) -> Option<(f64, f64)> {
+pub fn mean_interval(articles: &[(f64, f64)], seed: u64) -> Option<(f64, f64)> {
     if articles.len() < 2 {
         return None;
     }

@@ -41,7 +41,7 @@ mod verdict;
 
 pub use agreement::{Agreement, Breach, SignalMark, agreement, breach, signal_marks, signals};
 pub use baselines::{BASELINES, Baselines};
-pub use bootstrap::{DRAWS, Intervals, intervals, percentile};
+pub use bootstrap::{DRAWS, Intervals, intervals, mean_interval, percentile};
 pub use calibration::{CALIBRATE_FROM, Calibration, Readout};
 pub use causes::causes;
 pub use cot::{CotItem, CotReport, TierDepth, measure_cot};

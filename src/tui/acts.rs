@@ -8,7 +8,7 @@ use super::overlays::{
     Overlay, Step, approval::Approval, confirm::Confirm, filter, help as help_list, log::LogPane, palette as command_list,
     reason::Reason, welcome::Welcome,
 };
-use super::tabs::{TABS, audit, dataset, distill};
+use super::tabs::{TABS, audit, dataset, distill, validate};
 use super::toasts::Toast;
 use crate::domain::Phase;
 use crate::engine::{Command, Consent, FindingView, JobState};
@@ -268,6 +268,7 @@ fn selected_text(app: &App) -> Option<String> {
     match app.phase() {
         Phase::Distill => distill::selected_text(&app.look()),
         Phase::Dataset => dataset::selected_text(&app.look()),
+        Phase::Validate => validate::selected_text(&app.look()),
         Phase::Audit => audit::selected_text(&app.look()),
         _ => None,
     }

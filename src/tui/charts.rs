@@ -9,8 +9,3 @@ pub(super) mod parts;
 pub mod plot;
 pub mod series;
 pub mod signs;
-
-/// `width` cells of which a share is filled; what is not a number fills nothing.
-pub fn bar(share: f64, width: usize) -> String {
-    signs::bar(share, width, false)
-}

@@ -16,7 +16,7 @@ mod stored;
 pub(super) use people::People;
 pub use request::{EvaluationRequest, PredictorChoice, RequestError, RowsChoice, SamplingChoice};
 pub use stored::{RunError, RunSummary, StoredRun, stored_run, stored_runs};
-pub(super) use stored::{find, outputs, store};
+pub(super) use stored::{find, outputs, runs_in, store};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -89,6 +89,9 @@ pub struct EvaluationRequest {
     pub second: Option<String>,
     /// A file of scores that baselines are fitted on, in place of the dataset's training side.
     pub fit: Option<PathBuf>,
+    /// Why the seal is opened, where the rows are sealed; kept with the opening.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 impl EvaluationRequest {

@@ -51,7 +51,8 @@ pub(super) fn choose(
         RowsChoice::HeldOut => side(Side::Eval)?,
         RowsChoice::Train => side(Side::Train)?,
         RowsChoice::Sealed => {
-            let why = format!("evaluation of {}", request.predictor);
+            let reason = request.why.as_deref().map_or_else(String::new, |why| format!(": {}", one_line(why, 300)));
+            let why = format!("evaluation of {}{reason}", request.predictor);
             let sealed = open_seal(context, &operator(), &why, Some(&Digest::of_json(request)))?;
             opening = Some(u32::try_from(sealed.opening).unwrap_or(u32::MAX));
             sealed.rows.into_iter().map(|r| Item { pair: r.pair, truth: r.truth, source: r.source }).collect()

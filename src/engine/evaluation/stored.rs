@@ -80,12 +80,15 @@ pub(in super::super) fn store(ledger: &mut Ledger, evaluation: &Evaluation, at: 
 
 /// All stored runs, newest first. Records of older versions are read whole; those that cannot be read are left out.
 pub fn stored_runs(workspace: &Workspace) -> Result<Vec<StoredRun>, RunError> {
-    let ledger = workspace.ledger()?;
+    runs_in(&workspace.ledger()?)
+}
+
+pub(in super::super) fn runs_in(ledger: &Ledger) -> Result<Vec<StoredRun>, RunError> {
     let mut runs = Vec::new();
     for row in ledger.evaluations()? {
         let summary = match serde_json::from_str::<RunSummary>(&row.summary) {
             Ok(summary) => Some(summary),
-            Err(_) => read(&ledger, &row.subject).ok().map(|evaluation| RunSummary::of(&evaluation)),
+            Err(_) => read(ledger, &row.subject).ok().map(|evaluation| RunSummary::of(&evaluation)),
         };
         runs.extend(summary.map(|summary| StoredRun { id: row.subject, at: row.at, summary }));
     }

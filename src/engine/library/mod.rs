@@ -7,6 +7,7 @@
 mod articles;
 mod audit;
 mod dataset;
+mod evaluations;
 mod profiles;
 mod reading;
 mod rejects;
@@ -15,6 +16,7 @@ mod runs;
 pub use articles::{ArticleIndex, ArticleSort, ArticleView, Brief, Found, Neighbour, RELEVANT, ReaderScore};
 
 pub use dataset::{DatasetIndex, ExampleRow, ExampleView, MaskView, QuarantineView};
+pub use evaluations::{BaselineFigure, Bin, ComparisonView, EvaluationView, FigureLine, PartDifference, PartLine, WorstLine};
 pub use profiles::DraftView;
 pub use reading::{Answered, Reading};
 pub use rejects::{RejectRow, RejectsView};
@@ -23,6 +25,7 @@ pub use runs::RunLine;
 use std::sync::Arc;
 
 use super::audit::{AuditDesk, AuditIndex, AuditQueue, AuditReading, AuditResults};
+use super::evaluation::StoredRun;
 use super::job::Failure;
 use super::snapshot::TrainView;
 use crate::dataset::SamplerReport;
@@ -46,6 +49,12 @@ pub enum Query {
     AuditReading(PairKey),
     /// What the verdicts add up to.
     AuditResults,
+    /// Every stored evaluation, a line each.
+    Evaluations,
+    /// One of them, with all its figures.
+    Evaluation(Digest),
+    /// Two of them on the rows that both judged; `across`: even where two runtimes answered.
+    EvaluationsCompared { first: Digest, other: Digest, across: bool },
     /// Every training run of this workspace, a line each.
     Runs,
     /// One of them, with its curves.
@@ -80,6 +89,9 @@ pub enum Answer {
     AuditQueue(Arc<AuditIndex>),
     AuditReading(Arc<AuditReading>),
     AuditResults(Arc<AuditResults>),
+    Evaluations(Arc<Vec<StoredRun>>),
+    Evaluation(Arc<EvaluationView>),
+    EvaluationsCompared(Arc<ComparisonView>),
     Runs(Arc<Vec<RunLine>>),
     Run(Arc<TrainView>),
     Draft(Arc<DraftView>),
@@ -98,6 +110,7 @@ impl Query {
         match self {
             Self::ArticleIndex | Self::FindArticles { .. } | Self::Article(_) | Self::Neighbours(_) => Phase::Articles,
             Self::AuditQueue(_) | Self::AuditReading(_) | Self::AuditResults => Phase::Audit,
+            Self::Evaluations | Self::Evaluation(_) | Self::EvaluationsCompared { .. } => Phase::Validate,
             Self::Runs | Self::Run(_) => Phase::Train,
             Self::Draft { .. } => Phase::Profiles,
             Self::Rejects { .. } | Self::Reject(_) => Phase::Distill,
@@ -109,16 +122,19 @@ impl Query {
 
     /// Takes seconds where there is much: it waits on a thread of its own, and others do not wait for it.
     pub fn is_slow(&self) -> bool {
-        matches!(self, Self::Neighbours(_) | Self::FindArticles { deep: true, .. } | Self::Sampler)
+        matches!(
+            self,
+            Self::Neighbours(_) | Self::EvaluationsCompared { .. } | Self::FindArticles { deep: true, .. } | Self::Sampler
+        )
     }
 
     /// Answers of this kind worth keeping: one that is asked at every letter is soon out of date, and long.
     pub fn kept(&self) -> usize {
         match self {
-            Self::ArticleIndex | Self::Runs | Self::AuditResults | Self::Dataset | Self::Sampler => 1,
+            Self::ArticleIndex | Self::Runs | Self::Evaluations | Self::AuditResults | Self::Dataset | Self::Sampler => 1,
             Self::FindArticles { .. } | Self::Draft { .. } | Self::AuditQueue(_) => 2,
             Self::FindExamples(_) | Self::Quarantine(_) | Self::Rejects { .. } => 2,
-            Self::Run(_) | Self::Mask(_) => 4,
+            Self::Run(_) | Self::Mask(_) | Self::Evaluation(_) | Self::EvaluationsCompared { .. } => 4,
             Self::Article(_) | Self::Neighbours(_) | Self::AuditReading(_) | Self::Example(_) | Self::Reject(_) => 32,
         }
     }
@@ -159,6 +175,11 @@ impl Library {
                 self.find_articles(filter, *sort, *deep).map(|f| Answer::Found(Arc::new(f)))
             }
             Query::Article(id) => self.article(id).map(|a| Answer::Article(Arc::new(a))),
+            Query::Evaluations => self.evaluations().map(|e| Answer::Evaluations(Arc::new(e))),
+            Query::Evaluation(id) => self.evaluation(id).map(|e| Answer::Evaluation(Arc::new(e))),
+            Query::EvaluationsCompared { first, other, across } => {
+                self.evaluations_compared(first, other, *across).map(|c| Answer::EvaluationsCompared(Arc::new(c)))
+            }
             Query::Runs => self.runs().map(|r| Answer::Runs(Arc::new(r))),
             Query::Run(name) => self.run(name).map(|r| Answer::Run(Arc::new(r))),
             Query::Draft { text, saved } => self.draft(text, saved.as_ref()).map(|d| Answer::Draft(Arc::new(d))),

@@ -21,6 +21,7 @@ use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
 pub(super) use deploy::scored_lines;
 pub(super) use distill::plan_view;
+pub(super) use validate::{TABLE as FIGURE_TABLE, sanity as sanity_rows, shown as shown_figure};
 
 /// Reads one phase's view again.
 pub(super) fn refresh(

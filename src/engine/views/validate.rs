@@ -16,7 +16,7 @@ use crate::workspace::{Ledger, Workspace, WorkspaceError};
 const WORST_SHOWN: usize = 50;
 
 /// The table's rows: name for people, JSON key of the metric.
-const TABLE: [(&str, &str); 16] = [
+pub(in super::super) const TABLE: [(&str, &str); 16] = [
     ("MAE", "mae"),
     ("RMSE", "rmse"),
     ("bias", "bias"),
@@ -87,11 +87,15 @@ fn row(evaluation: &Evaluation, name: &str, key: &str) -> MetricRow {
     MetricRow { name: name.into(), model: shown(metrics, key), interval, n, weak: n < FEW_ROWS, baselines }
 }
 
-fn shown(metrics: &Metrics, key: &str) -> String {
+pub(in super::super) fn shown(metrics: &Metrics, key: &str) -> String {
     if key == "parse_failures" { metrics.parse_failures.to_string() } else { figure(metrics.value(key)) }
 }
 
-fn sanity(workspace: &Workspace, ledger: &Ledger, evaluation: &Evaluation) -> Result<Vec<SanityRow>, WorkspaceError> {
+pub(in super::super) fn sanity(
+    workspace: &Workspace,
+    ledger: &Ledger,
+    evaluation: &Evaluation,
+) -> Result<Vec<SanityRow>, WorkspaceError> {
     let profiles: Vec<_> = ledger.profiles()?.into_iter().map(|(p, _)| p).collect();
     let teacher = wiring::teacher(workspace).ok();
     let cells = scoring::sanity_cells(workspace, false).unwrap_or_default();

@@ -5,6 +5,7 @@
 pub mod approval;
 pub mod confirm;
 pub mod editor;
+pub mod evaluate;
 pub mod filter;
 pub mod fix;
 pub mod form;
@@ -74,6 +75,7 @@ pub enum Overlay {
     Marks(marks::Marks),
     Fix(fix::Fix),
     Form(form::Form),
+    Evaluate(evaluate::Evaluate),
 }
 
 impl Overlay {
@@ -94,6 +96,7 @@ impl Overlay {
             Self::Marks(marks) => marks.key(key),
             Self::Fix(fix) => fix.key(key),
             Self::Form(form) => form.key(key),
+            Self::Evaluate(form) => form.key(key),
         }
     }
 
@@ -115,6 +118,7 @@ impl Overlay {
             Self::Marks(_) => {}
             Self::Fix(fix) => fix.paste(text),
             Self::Form(form) => form.paste(text),
+            Self::Evaluate(form) => form.paste(text),
         }
         Step::Stay
     }
@@ -144,6 +148,7 @@ impl Overlay {
             Self::Marks(marks) => marks.draw(frame, area, app.theme()),
             Self::Fix(fix) => fix.draw(frame, area, app.theme()),
             Self::Form(form) => form.draw(frame, area, app.theme()),
+            Self::Evaluate(form) => form.draw(frame, area, app.theme()),
         }
     }
 }

@@ -1,270 +1,204 @@
 //! The Validate tab: is it better than doing nothing, and where is it wrong?
 //!
-//! Owns the layout of the four pages. The numbers, their intervals and the verdict come finished from the engine.
+//! Owns which stored run is shown and which are compared. Runs and their figures are the library's, so that runs of any
+//! predictor are shown, trained student or not; what the figures mean is the engine's.
+
+mod actions;
+mod bands;
+mod calibration;
+mod checks;
+mod compare;
+mod figures;
+mod parts;
+mod runs;
+mod worst;
+
+pub use actions::selected_text;
+
+use std::sync::Arc;
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::text::Line;
+use ratatui::layout::Rect;
 
-use super::audit::labelled;
-use super::{Look, Tab, TabState, wants_nothing};
-use crate::domain::{Phase, one_line};
-use crate::engine::{MetricRow, PredictionView, SanityRow, Snapshot};
-use crate::tui::charts::bar;
-use crate::tui::charts::parts::{empty, fit, line, list, matches, notices, number, pane, prose, row_width, span, split};
-use crate::tui::theme::Role;
+use super::common::{findings, matches, next_step, sentence};
+use super::{Look, Tab};
+use crate::domain::{Digest, Phase, one_line};
+use crate::engine::{Answer, EvaluationView, FigureLine, PartLine, Query, SanityRow, StoredRun, WorstLine};
 
-pub const TAB: Tab = Tab { phase: Phase::Validate, pages: &["metrics", "sanity", "think", "worst"], actions: &[], rows, draw, wants: wants_nothing };
+pub const TAB: Tab = Tab {
+    phase: Phase::Validate,
+    pages: &["metrics", "readers", "calibration", "bands", "worst", "sanity", "think", "runs"],
+    actions: actions::ACTIONS,
+    rows,
+    draw,
+    wants,
+};
+
+const METRICS: usize = 0;
+const READERS: usize = 1;
+const CALIBRATION: usize = 2;
+const BANDS: usize = 3;
+const WORST: usize = 4;
+const SANITY: usize = 5;
+const RUNS: usize = 7;
+
+/// A part of what is read of a row far off; each scrolls.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Part {
+    #[default]
+    Student,
+    Teacher,
+    Article,
+}
 
 /// What this tab remembers for itself.
 #[derive(Debug, Default)]
-pub struct State;
+pub struct State {
+    /// The run whose figures are shown; `None`: the newest.
+    pub shown: Option<Digest>,
+    /// Marked to be compared, the first one first; at most two.
+    pub marks: Vec<Digest>,
+    /// The comparison stands in the place of the run's own summary.
+    pub comparing: bool,
+    /// Compare even where two runtimes answered.
+    pub across: bool,
+    pub part: Part,
+}
 
-pub fn rows(look: &Look<'_>) -> usize {
-    let (snapshot, tab) = (look.snapshot, look.tab);
-    match tab.page {
-        0 => metrics(snapshot, tab).count(),
-        1 => sanity(snapshot, tab).count(),
-        2 => readers(snapshot, tab).count(),
-        _ => worst(snapshot, tab).count(),
+/// Every stored run that the filter of the page of runs leaves.
+fn stored<'a>(look: &Look<'a>) -> Vec<&'a StoredRun> {
+    let filter = if look.tab.page == RUNS { look.tab.filter.as_str() } else { "" };
+    all_runs(look)
+        .iter()
+        .filter(|r| matches(filter, &[&r.summary.predictor, &r.summary.rows, &r.summary.runtime, r.id.short()]))
+        .collect()
+}
+
+fn all_runs<'a>(look: &Look<'a>) -> &'a [StoredRun] {
+    match look.shelf.get(&Query::Evaluations) {
+        Some(Answer::Evaluations(runs)) => runs,
+        _ => &[],
     }
 }
 
-fn metrics<'a>(snapshot: &'a Snapshot, tab: &'a TabState) -> impl Iterator<Item = &'a MetricRow> {
-    snapshot.validate.table.iter().filter(|m| matches(&tab.filter, &[&m.name]))
+/// The run whose figures every page shows: the chosen one as long as it is stored, else the newest.
+fn shown(look: &Look<'_>) -> Option<Digest> {
+    let runs = all_runs(look);
+    let chosen = look.own.validate.shown.as_ref().filter(|id| runs.iter().any(|r| r.id == **id));
+    chosen.or_else(|| runs.first().map(|r| &r.id)).cloned()
 }
 
-fn sanity<'a>(snapshot: &'a Snapshot, tab: &'a TabState) -> impl Iterator<Item = &'a SanityRow> {
-    snapshot.validate.sanity.iter().filter(|s| matches(&tab.filter, &[&s.article, &s.profile]))
+/// Its figures.
+fn view<'a>(look: &Look<'a>) -> Option<&'a Arc<EvaluationView>> {
+    match look.shelf.get(&Query::Evaluation(shown(look)?)) {
+        Some(Answer::Evaluation(view)) => Some(view),
+        _ => None,
+    }
 }
 
-fn readers<'a>(snapshot: &'a Snapshot, tab: &'a TabState) -> impl Iterator<Item = &'a (String, usize, f64)> {
-    snapshot.validate.by_profile.iter().filter(|r| matches(&tab.filter, &[&r.0]))
+/// The comparison that is asked for.
+fn compared(look: &Look<'_>) -> Option<Query> {
+    let own = &look.own.validate;
+    match own.marks.as_slice() {
+        [first, other] if own.comparing => {
+            Some(Query::EvaluationsCompared { first: first.clone(), other: other.clone(), across: own.across })
+        }
+        _ => None,
+    }
 }
 
-fn worst<'a>(snapshot: &'a Snapshot, tab: &'a TabState) -> impl Iterator<Item = &'a PredictionView> {
-    snapshot.validate.worst.iter().filter(|p| matches(&tab.filter, &[&p.title, p.pair.profile.as_str()]))
+fn figures<'a>(view: &'a EvaluationView, look: &Look<'_>) -> Vec<&'a FigureLine> {
+    view.table.iter().filter(|f| matches(&look.tab.filter, &[&f.name])).collect()
+}
+
+fn parts<'a>(view: &'a EvaluationView, look: &Look<'_>) -> Vec<&'a PartLine> {
+    view.parts.iter().filter(|p| matches(&look.tab.filter, &[&p.by, &p.name])).collect()
+}
+
+fn worst<'a>(view: &'a EvaluationView, look: &Look<'_>) -> Vec<&'a WorstLine> {
+    view.worst.iter().filter(|w| matches(&look.tab.filter, &[&w.title, w.pair.profile.as_str(), &w.band])).collect()
+}
+
+fn sanity<'a>(view: &'a EvaluationView, look: &Look<'_>) -> Vec<&'a SanityRow> {
+    view.sanity.iter().filter(|s| matches(&look.tab.filter, &[&s.article, &s.profile])).collect()
+}
+
+pub fn rows(look: &Look<'_>) -> usize {
+    if look.tab.page == RUNS {
+        return stored(look).len();
+    }
+    let Some(view) = view(look) else { return 0 };
+    match look.tab.page {
+        METRICS => figures(view, look).len(),
+        READERS => parts(view, look).len(),
+        CALIBRATION => view.bins.len(),
+        WORST => worst(view, look).len(),
+        SANITY => sanity(view, look).len(),
+        _ => 0,
+    }
+}
+
+fn wants(look: &Look<'_>) -> Vec<Query> {
+    let mut wants = vec![Query::Evaluations];
+    wants.extend(shown(look).map(Query::Evaluation));
+    match look.tab.page {
+        WORST => {
+            let row = view(look).and_then(|view| worst(view, look).get(look.tab.selected).map(|w| w.pair.clone()));
+            wants.extend(row.map(Query::AuditReading));
+        }
+        RUNS => wants.extend(compared(look)),
+        _ => {}
+    }
+    wants
+}
+
+/// "student on held-out · 118 rows · run 0a1b2c3d4e5f"
+fn name_of(view: &EvaluationView) -> String {
+    let (predictor, rows) = (one_line(&view.predictor, 40), one_line(&view.rows, 30));
+    format!("{predictor} on {rows} · {} rows · run {}", view.n, view.id.short())
+}
+
+/// "0.812 … 1.034", empty where there is none.
+fn interval(within: Option<(f64, f64)>) -> String {
+    within.map_or_else(String::new, |(low, high)| format!("{low:.3} … {high:.3}"))
+}
+
+fn number(value: Option<f64>, digits: usize) -> String {
+    value.filter(|v| v.is_finite()).map_or_else(|| "—".to_owned(), |v| format!("{v:.digits$}"))
 }
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
-    let area = notices(frame, area, look, Phase::Validate);
-    let Some(subject) = &look.snapshot.validate.subject else {
-        let next = "Nothing is evaluated yet: run this phase to score the held-out rows with the best checkpoint.";
-        empty(frame, area, look, Phase::Validate, next);
-        return;
+    let area = findings(frame, area, look, Phase::Validate);
+    if all_runs(look).is_empty() {
+        let none = "Nothing is evaluated yet: run this phase to score the held-out rows, or judge a baseline on them.";
+        let words = match look.shelf.failed(&Query::Evaluations) {
+            Some(why) => one_line(why, 300),
+            None if look.shelf.waits(&Query::Evaluations) => "Reading the stored runs…".into(),
+            None => next_step(look.snapshot, Phase::Validate, none, none),
+        };
+        return sentence(frame, area, look, "Validate", &words);
+    }
+    if look.tab.page == RUNS {
+        return runs::draw(frame, area, look);
+    }
+    let Some(view) = view(look) else {
+        let failed = shown(look).and_then(|id| look.shelf.failed(&Query::Evaluation(id)).map(|why| one_line(why, 300)));
+        return sentence(frame, area, look, "Validate", failed.as_deref().unwrap_or("Reading the figures…"));
     };
+    if !view.has_rows && (READERS..=WORST).contains(&look.tab.page) {
+        let words = "This record is of an older version, which kept no rows: run the phase again to see where it is wrong.";
+        return sentence(frame, area, look, &name_of(view), words);
+    }
     match look.tab.page {
-        0 => draw_metrics(frame, area, look, subject),
-        1 => draw_sanity(frame, area, look),
-        2 => draw_think(frame, area, look),
-        _ => draw_worst(frame, area, look),
-    }
-}
-
-/// Cells of the columns of numbers, of intervals and of counts.
-const NUMBER: usize = 8;
-const INTERVAL: usize = 13;
-const COUNT: usize = 4;
-
-fn draw_metrics(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, subject: &str) {
-    let validate = &look.snapshot.validate;
-    // Header and borders of the table take three rows; the verdict keeps at least five.
-    let table = u16::try_from(validate.table.len()).unwrap_or(u16::MAX).saturating_add(3);
-    let table = table.min(area.height.saturating_sub(5));
-    let [top, bottom] = Layout::vertical([Constraint::Length(table), Constraint::Min(0)]).areas(area);
-
-    let names: Vec<&str> = validate.table.first().map_or_else(Vec::new, |m| m.baselines.iter().map(|b| b.0.as_str()).collect());
-    let columns = Columns::of(row_width(top), names.len());
-    let mut header = columns.measured("metric", "model", "95 % interval", "n");
-    for name in names {
-        header.push(' ');
-        header.push_str(&right(name, columns.baseline));
-    }
-    let rows = metrics(look.snapshot, look.tab).map(|m| metric_row(m, &columns, look)).collect();
-    list(frame, top, look, "metrics", Some(header), rows);
-
-    let mut lines = vec![line(one_line(&validate.verdict, 300), look, Role::Strong)];
-    lines.extend(validate.verdict_lines.iter().flat_map(|text| prose(text, look, Role::Text)));
-    lines.push(line(format!("of {}", one_line(subject, 300)), look, Role::Dim));
-    pane(frame, bottom, look, "verdict", lines, look.tab.detail);
-}
-
-/// Widths of the metrics table's columns that depend on the room.
-struct Columns {
-    name: usize,
-    baseline: usize,
-}
-
-impl Columns {
-    fn of(width: usize, baselines: usize) -> Self {
-        let baseline = if width >= 96 { 14 } else { 8 };
-        let fixed = NUMBER + INTERVAL + COUNT + 3 + baselines * (baseline + 1) + WEAK.len();
-        Self { name: width.saturating_sub(fixed).clamp(8, 30), baseline }
-    }
-
-    fn measured(&self, name: &str, model: &str, interval: &str, n: &str) -> String {
-        format!("{} {} {} {}", fit(name, self.name), right(model, NUMBER), right(interval, INTERVAL), right(n, COUNT))
-    }
-}
-
-/// Beside a metric that rests on too few rows.
-const WEAK: &str = " few rows";
-
-fn metric_row(metric: &MetricRow, columns: &Columns, look: &Look<'_>) -> Line<'static> {
-    let mut text = columns.measured(&metric.name, &metric.model, &metric.interval, &metric.n.to_string());
-    for (_, value) in &metric.baselines {
-        text.push(' ');
-        text.push_str(&right(value, columns.baseline));
-    }
-    if metric.weak {
-        text.push_str(WEAK);
-    }
-    line(text, look, if metric.weak { Role::Dim } else { Role::Text })
-}
-
-/// [`fit`], aligned to the right.
-fn right(text: &str, width: usize) -> String {
-    let left = fit(text, width);
-    let kept = left.trim_end();
-    format!("{}{kept}", " ".repeat(left.len() - kept.len()))
-}
-
-fn draw_sanity(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
-    let width = row_width(area);
-    let rest = width.saturating_sub(2 + 3 + 3 * (NUMBER + 1));
-    let (article, reader) = (rest * 6 / 10, rest - rest * 6 / 10);
-    let columns = |name: &str, profile: &str, numbers: [&str; 3]| {
-        let [expected, teacher, student] = numbers.map(|text| right(text, NUMBER));
-        format!("{} {} {expected} {teacher} {student}", fit(name, article), fit(profile, reader))
-    };
-    let header = format!("  {}", columns("article", "reader", ["expected", "teacher", "student"]));
-    let row = |s: &SanityRow| {
-        let (mark, role) = if s.passed { ("✓ ", Role::Good) } else { ("✗ ", Role::Bad) };
-        let numbers = [s.expected.as_str(), &number(s.teacher, 1), &number(s.student, 1)];
-        Line::from(vec![span(mark, look, role), span(columns(&s.article, &s.profile, numbers), look, Role::Text)])
-    };
-    let all = &look.snapshot.validate.sanity;
-    let title = format!("sanity: {} of {} passed", all.iter().filter(|s| s.passed).count(), all.len());
-    list(frame, area, look, &title, Some(header), sanity(look.snapshot, look.tab).map(row).collect());
-}
-
-fn draw_think(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
-    let validate = &look.snapshot.validate;
-    let (readers_area, checks) = split(area, look);
-    if let Some(area) = readers_area {
-        let width = row_width(area);
-        let name = (width / 2).min(28);
-        let cells = width.saturating_sub(name + 14).min(30);
-        let largest = validate.by_profile.iter().map(|r| r.2).filter(|mae| mae.is_finite()).fold(0.0, f64::max);
-        let row = |(reader, n, mae): &(String, usize, f64)| {
-            let share = if largest > 0.0 { mae / largest } else { 0.0 };
-            Line::from(vec![
-                span(format!("{} {n:>5} {:>6} ", fit(reader, name), number(Some(*mae), 2)), look, Role::Text),
-                span(bar(share, cells), look, Role::Gauge),
-            ])
-        };
-        let header = format!("{} {:>5} {:>6}", fit("reader", name), "n", "MAE");
-        list(frame, area, look, "error by reader", Some(header), readers(look.snapshot, look.tab).map(row).collect());
-    }
-    if let Some(area) = checks {
-        let lines = validate.think.iter().flat_map(|text| prose(text, look, Role::Text)).collect();
-        pane(frame, area, look, "think blocks", lines, look.tab.detail);
-    }
-}
-
-fn draw_worst(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
-    let predictions: Vec<&PredictionView> = worst(look.snapshot, look.tab).collect();
-    let (left, detail) = split(area, look);
-    if let Some(area) = left {
-        let title = row_width(area).saturating_sub(3 * (NUMBER + 1));
-        let columns = |name: &str, numbers: [&str; 3]| {
-            let [teacher, student, off] = numbers.map(|text| right(text, NUMBER));
-            format!("{} {teacher} {student} {off}", fit(name, title))
-        };
-        let row = |p: &&PredictionView| {
-            let off = number(p.predicted.map(|predicted| predicted - p.truth), 1);
-            line(columns(&p.title, [&number(Some(p.truth), 1), &number(p.predicted, 1), &off]), look, Role::Text)
-        };
-        let header = columns("article", ["teacher", "student", "off by"]);
-        list(frame, area, look, "worst disagreements", Some(header), predictions.iter().map(row).collect());
-    }
-    if let Some(area) = detail {
-        let Some(p) = predictions.get(look.tab.selected) else { return };
-        let mut lines = vec![line(one_line(&p.title, 300), look, Role::Strong)];
-        let scores = format!("teacher {} · student {}", number(Some(p.truth), 1), number(p.predicted, 1));
-        lines.push(line(scores, look, Role::Accent));
-        lines.extend(labelled(&p.output, look));
-        pane(frame, area, look, &p.pair.to_string(), lines, look.tab.detail);
+        METRICS => figures::draw(frame, area, look, view),
+        READERS => parts::draw(frame, area, look, view),
+        CALIBRATION => calibration::draw(frame, area, look, view),
+        BANDS => bands::draw(frame, area, look, view),
+        WORST => worst::draw(frame, area, look, view),
+        SANITY => checks::sanity(frame, area, look, view),
+        _ => checks::think(frame, area, look, view),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tui::tabs::TabState;
-    use crate::tui::testing::Stage;
-    use crate::tui::charts::fixture::{busy, drawn, expect, nothing, with_finding};
-
-    const HERE: Phase = Phase::Validate;
-
-    fn page(page: usize) -> TabState {
-        TabState { page, ..TabState::default() }
-    }
-
-    #[test]
-    fn metrics_show_intervals_baselines_and_which_rest_on_few_rows() {
-        let words = [
-            "95 % interval",
-            "constant",
-            "lexical",
-            "0.70–0.92",
-            "2.10",
-            "1.90",
-            "MAE of cri",
-            "few rows",
-            "better than every",
-            "0.81 against 1.40",
-        ];
-        expect(HERE, &busy(), &page(0), &words);
-        assert_eq!(Stage::of(&busy(), &page(0)).rows(TAB.phase), 2);
-    }
-
-    #[test]
-    fn sanity_rows_say_who_expected_what_and_pass_or_fail_by_glyph() {
-        let words = ["1 of 2 passed", "✓ Tender for pumps", "✗ Tender", "kuwait_cpeg", "≥ 7", "8.5", "8.0", "—"];
-        expect(HERE, &busy(), &page(1), &words);
-    }
-
-    #[test]
-    fn think_checks_stand_with_the_error_by_reader() {
-        expect(HERE, &busy(), &page(2), &["38 of 40 name", "kuwait_cpeg", "oman_nurse", "1.50", "█"]);
-    }
-
-    #[test]
-    fn the_worst_disagreements_show_the_output_without_its_escape_sequences() {
-        let words = ["Tender [2Jfor pumps", "-6.5", "PROFILE: x", "SCORE: 2.0", "a-1 × kuwait_cpeg"];
-        expect(HERE, &busy(), &page(3), &words);
-        expect(HERE, &busy(), &TabState { detail: true, scroll: u16::MAX, ..page(3) }, &["SCORE: 2.0"]);
-    }
-
-    #[test]
-    fn the_selected_row_is_marked_without_colour() {
-        let text = drawn(HERE, &busy(), &TabState { selected: 1, ..page(1) }, (80, 24));
-        assert!(text.contains("▸ ✗ Tender"), "{text}");
-    }
-
-    #[test]
-    fn a_filter_counts_what_it_shows_on_every_page() {
-        let counts: Vec<usize> = (0..4).map(|p| Stage::of(&busy(), &TabState { filter: "oman".into(), ..page(p) }).rows(TAB.phase)).collect();
-        assert_eq!(counts, [0, 0, 1, 0]);
-    }
-
-    #[test]
-    fn an_empty_tab_says_what_is_missing_under_the_failed_guards() {
-        let mut snapshot = nothing();
-        with_finding(&mut snapshot, HERE, Some("a demo"));
-        for p in 0..4 {
-            expect(HERE, &snapshot, &page(p), &["Validate is locked", "few-rows", "overridden: a demo"]);
-        }
-    }
-}
+mod tests;
