@@ -235,6 +235,7 @@ fn part_difference(by: &'static str, name: String, clusters: BTreeMap<&str, (f64
     let (sum, n) = clusters.iter().fold((0.0, 0.0), |all, c| (all.0 + c.0, all.1 + c.1));
     let interval = mean_interval(&clusters, seed);
     let outcome = match interval {
+        _ if n < FEW_ROWS as f64 => Outcome::CannotTell,
         Some((_, high)) if high < 0.0 => Outcome::Better,
         Some((low, _)) if low > 0.0 => Outcome::Worse,
         _ => Outcome::CannotTell,
@@ -387,10 +388,11 @@ mod tests {
             let names = ["a", "b", "c", "d"];
             part_difference("band", "High".into(), names.into_iter().zip(values.iter().copied()).collect(), 1)
         };
-        let better = of(&[(-1.0, 1.0), (-2.0, 1.0), (-3.0, 2.0)]);
-        assert_eq!((better.outcome, better.n, better.difference), (Outcome::Better, 4, -1.5));
-        assert_eq!(of(&[(1.0, 1.0), (2.0, 1.0)]).outcome, Outcome::Worse);
-        assert_eq!(of(&[(-1.0, 1.0), (1.0, 1.0)]).outcome, Outcome::CannotTell);
-        assert_eq!(of(&[(-1.0, 1.0)]).outcome, Outcome::CannotTell, "one cluster has no interval");
+        let better = of(&[(-10.0, 10.0), (-20.0, 10.0), (-30.0, 20.0)]);
+        assert_eq!((better.outcome, better.n, better.difference), (Outcome::Better, 40, -1.5));
+        assert_eq!(of(&[(20.0, 20.0), (40.0, 20.0)]).outcome, Outcome::Worse);
+        assert_eq!(of(&[(-20.0, 20.0), (20.0, 20.0)]).outcome, Outcome::CannotTell);
+        assert_eq!(of(&[(-10.0, 10.0), (-11.0, 10.0)]).outcome, Outcome::CannotTell, "20 rows are few");
+        assert_eq!(of(&[(-40.0, 40.0)]).outcome, Outcome::CannotTell, "one cluster has no interval");
     }
 }
