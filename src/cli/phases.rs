@@ -82,7 +82,7 @@ fn list_articles(workspace: &Arc<Workspace>, json: bool, filter: Option<String>)
     if json {
         let wanted: HashSet<&str> = rows.iter().map(|row| index.id(*row)).collect();
         let mut articles = Vec::new();
-        workspace.ledger()?.each_article(|article| {
+        workspace.ledger()?.each_article(|article, _| {
             if wanted.contains(article.id.as_str()) {
                 articles.push(article);
             }

@@ -1,14 +1,14 @@
 //! Articles for a front end: an index of all of them in a few bytes each, search over it, and one article whole.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use super::{Library, Read};
 use crate::dataset::Likeness;
 use crate::distill::quality::languages_of;
 use crate::domain::{Article, ArticleId, Bands, ProfileId, SourceType};
 use crate::engine::job::Failure;
-use crate::engine::phases::{drawn_articles, selected_profiles};
+use crate::engine::phases::{Drawing, selected_profiles};
 use crate::workspace::BriefScore;
 
 /// From this score on an article counts as relevant to a reader: just above the middle of the scale.
@@ -28,7 +28,9 @@ pub struct ArticleIndex {
     names: Vec<String>,
     sources: Vec<u32>,
     kinds: Vec<SourceType>,
-    languages: Vec<Option<&'static str>>,
+    /// Places in [`Self::codes`]; 0 is unknown.
+    languages: Vec<u8>,
+    codes: Vec<&'static str>,
     /// Days since 0000-03-01 of the day it was published; `i32::MIN`: unknown.
     published: Vec<i32>,
     readers: Vec<ProfileId>,
@@ -142,7 +144,7 @@ impl ArticleIndex {
     }
 
     pub fn language(&self, row: usize) -> Option<&'static str> {
-        self.languages[row]
+        self.codes.get(usize::from(self.languages[row]).wrapping_sub(1)).copied()
     }
 
     /// Scores by reader, in the order of [`Self::readers`].
@@ -170,9 +172,19 @@ impl ArticleIndex {
         self.sources.push(source);
         self.kinds.push(brief.kind);
         self.taking_part.push(brief.takes_part);
-        self.languages.push(brief.language);
+        let language = self.code(brief.language);
+        self.languages.push(language);
         self.published.push(day(brief.published));
         self.scores.extend(std::iter::repeat_n(NO_SCORE, self.readers.len()));
+    }
+
+    fn code(&mut self, language: Option<&'static str>) -> u8 {
+        let Some(language) = language else { return 0 };
+        let at = self.codes.iter().position(|code| *code == language).unwrap_or_else(|| {
+            self.codes.push(language);
+            self.codes.len() - 1
+        });
+        u8::try_from(at + 1).unwrap_or(0)
     }
 
     /// An empty index for these readers.
@@ -219,7 +231,7 @@ impl ArticleIndex {
     /// Whether a row has what a filter asks for, apart from its plain words.
     fn passes(&self, row: usize, terms: &Terms) -> bool {
         terms.kinds.iter().all(|kind| self.kinds[row].to_string().starts_with(kind.as_str()))
-            && terms.languages.iter().all(|code| self.languages[row].is_some_and(|l| l.starts_with(code.as_str())))
+            && terms.languages.iter().all(|code| self.language(row).is_some_and(|l| l.starts_with(code.as_str())))
             && terms.selected.is_none_or(|wanted| self.taking_part[row] == wanted)
             && terms.scored.is_none_or(|wanted| self.scores(row).any(|s| s.is_some()) == wanted)
             && self.passes_scores(row, terms)
@@ -330,24 +342,26 @@ fn contains(text: &str, word: &str) -> bool {
 impl Library {
     /// The index; `fresh`: read again, else as it was read last.
     pub(super) fn article_index(&mut self, fresh: bool) -> Read<Arc<ArticleIndex>> {
-        if let (Some(index), false) = (&self.index, fresh) {
-            return Ok(index.clone());
+        let known = self.index.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let (Some(index), false) = (known, fresh) {
+            return Ok(index);
         }
-        // The old one goes first: two of them would be the largest thing the console holds.
-        self.index = None;
         let index = Arc::new(self.read_index()?);
-        self.index = Some(index.clone());
+        // Both of the library's threads hold the same one: it is the largest thing in a console.
+        *self.index.lock().unwrap_or_else(PoisonError::into_inner) = Some(index.clone());
         Ok(index)
     }
 
     fn read_index(&self) -> Read<ArticleIndex> {
         let config = &self.workspace.config;
         let readers = selected_profiles(self.ledger.profiles()?, &config.select).into_iter().map(|p| p.id).collect();
-        let drawn: HashSet<String> = drawn_articles(self.ledger.article_origins()?, &config.select, config.seed);
+        let mut drawing = Drawing::new(&config.select, config.seed);
+        self.ledger.each_article_origin(|id, origin| drawing.see(id, origin))?;
+        let drawn = drawing.drawn();
         let mut index = ArticleIndex::for_readers(readers);
         let mut interned = HashMap::new();
-        self.ledger.each_article(|article| {
-            index.push(&brief(&article, drawn.contains(article.id.as_str())), &mut interned);
+        self.ledger.each_article(|article, origin| {
+            index.push(&brief(&article, drawn.takes(article.id.as_str(), origin)), &mut interned);
         })?;
         self.score_index(&mut index)?;
         index.shrink();
@@ -397,7 +411,7 @@ impl Library {
         if words.is_empty() {
             return Ok(found);
         }
-        self.ledger.each_article(|article| {
+        self.ledger.each_article(|article, _| {
             for (word, hits) in words.iter().zip(&mut found) {
                 if contains(&article.summary, word) || article.keywords.iter().any(|k| contains(k, word)) {
                     hits.insert(article.id.as_str().to_owned());
@@ -423,7 +437,7 @@ impl Library {
         let Some(article) = self.ledger.article(id)? else { return Ok(Vec::new()) };
         let likeness = Likeness::to(&article);
         let mut found = Vec::new();
-        self.ledger.each_article(|other| {
+        self.ledger.each_article(|other, _| {
             if other.id != *id
                 && let Some(reason) = likeness.of(&other)
             {

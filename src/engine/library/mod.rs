@@ -22,7 +22,7 @@ pub use reading::{Answered, Reading};
 pub use rejects::{RejectRow, RejectsView};
 pub use runs::RunLine;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::audit::{AuditDesk, AuditIndex, AuditQueue, AuditReading, AuditResults};
 use super::evaluation::StoredRun;
@@ -151,11 +151,14 @@ impl Query {
     }
 }
 
+/// The index of articles, read once for all who ask.
+type SharedIndex = Arc<Mutex<Option<Arc<ArticleIndex>>>>;
+
 /// Answers questions, one at a time; it blocks, so it lives on a thread of its own.
 pub struct Library {
     workspace: Arc<Workspace>,
     ledger: Ledger,
-    index: Option<Arc<ArticleIndex>>,
+    index: SharedIndex,
     desk: AuditDesk,
     counter: Option<profiles::Counter>,
     dataset: Option<dataset::Loaded>,
@@ -163,8 +166,13 @@ pub struct Library {
 
 impl Library {
     pub fn open(workspace: Arc<Workspace>) -> Result<Self, WorkspaceError> {
+        Self::beside(workspace, SharedIndex::default())
+    }
+
+    /// Another one of the same workspace, which holds the same index.
+    fn beside(workspace: Arc<Workspace>, index: SharedIndex) -> Result<Self, WorkspaceError> {
         let ledger = workspace.reader()?;
-        Ok(Self { workspace, ledger, index: None, desk: AuditDesk::default(), counter: None, dataset: None })
+        Ok(Self { workspace, ledger, index, desk: AuditDesk::default(), counter: None, dataset: None })
     }
 
     /// The answer, or in a sentence why there is none.

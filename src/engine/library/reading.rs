@@ -8,7 +8,7 @@ use std::thread;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::{Answer, Library, Query};
+use super::{Answer, Library, Query, SharedIndex};
 use crate::workspace::{Workspace, WorkspaceError};
 
 /// An answer with its question; `None`: passed over for a newer question of the same kind.
@@ -24,8 +24,9 @@ pub struct Reading {
 impl Reading {
     pub fn start(workspace: &Arc<Workspace>) -> Result<Self, WorkspaceError> {
         let (tell, answers) = unbounded_channel();
-        let quick = desk("library", workspace, tell.clone())?;
-        let slow = desk("library-slow", workspace, tell)?;
+        let index = SharedIndex::default();
+        let quick = desk("library", Library::beside(workspace.clone(), index.clone())?, workspace, tell.clone())?;
+        let slow = desk("library-slow", Library::beside(workspace.clone(), index)?, workspace, tell)?;
         Ok(Self { quick, slow, answers })
     }
 
@@ -41,8 +42,12 @@ impl Reading {
     }
 }
 
-fn desk(name: &str, workspace: &Arc<Workspace>, tell: UnboundedSender<Answered>) -> Result<Sender<Query>, WorkspaceError> {
-    let library = Library::open(workspace.clone())?;
+fn desk(
+    name: &str,
+    library: Library,
+    workspace: &Workspace,
+    tell: UnboundedSender<Answered>,
+) -> Result<Sender<Query>, WorkspaceError> {
     let (ask, asked) = channel();
     let work = move || sit(library, &asked, &tell);
     let failed = |source| WorkspaceError::io("start the library's thread in", workspace.root(), source);

@@ -12,7 +12,7 @@ mod profiles;
 mod train;
 mod validate;
 
-use std::collections::HashSet;
+use std::collections::{BinaryHeap, HashSet};
 
 use super::errand::Errand;
 use super::job::{Failure, JobContext, PhaseEnd};
@@ -76,23 +76,69 @@ fn takes_origin(select: &Select, origin: &str) -> bool {
 
 /// The articles that take part, in stored order; a seeded sample where there are more than `max_articles`.
 pub(super) fn selected_articles(stored: Vec<(Article, String)>, select: &Select, seed: u64) -> Vec<Article> {
-    let origins = stored.iter().map(|(article, origin)| (article.id.as_str().to_owned(), origin.clone())).collect();
-    let drawn = drawn_articles(origins, select, seed);
-    stored.into_iter().map(|(article, _)| article).filter(|article| drawn.contains(article.id.as_str())).collect()
+    let mut drawing = Drawing::new(select, seed);
+    for (article, origin) in &stored {
+        drawing.see(article.id.as_str(), origin);
+    }
+    let drawn = drawing.drawn();
+    stored.into_iter().filter(|(article, origin)| drawn.takes(article.id.as_str(), origin)).map(|(article, _)| article).collect()
 }
 
-/// Ids of the articles that take part, from all ids with their origins.
-pub(super) fn drawn_articles(origins: Vec<(String, String)>, select: &Select, seed: u64) -> HashSet<String> {
-    let ids = origins.into_iter().filter(|(_, origin)| takes_origin(select, origin)).map(|(id, _)| id);
-    if select.max_articles == 0 {
-        return ids.collect();
+/// Chooses the articles that take part while their ids go by; holds no more of them than may be drawn.
+pub(super) struct Drawing<'a> {
+    select: &'a Select,
+    seed: u64,
+    seen: usize,
+    /// The largest draw on top: it gives way to a smaller one.
+    least: BinaryHeap<(Digest, String)>,
+}
+
+impl<'a> Drawing<'a> {
+    pub fn new(select: &'a Select, seed: u64) -> Self {
+        Self { select, seed, seen: 0, least: BinaryHeap::new() }
     }
-    let draw = |id: String| (crate::domain::Digester::new().field(seed.to_le_bytes()).field(&id).finish(), id);
-    let mut drawn: Vec<(Digest, String)> = ids.map(draw).collect();
-    // Where there are no more than asked for, all of them are first.
-    drawn.sort();
-    drawn.truncate(select.max_articles);
-    drawn.into_iter().map(|(_, id)| id).collect()
+
+    pub fn see(&mut self, id: &str, origin: &str) {
+        if !takes_origin(self.select, origin) {
+            return;
+        }
+        self.seen += 1;
+        let most = self.select.max_articles;
+        if most > 0 {
+            let draw = crate::domain::Digester::new().field(self.seed.to_le_bytes()).field(id).finish();
+            self.least.push((draw, id.to_owned()));
+            if self.least.len() > most {
+                self.least.pop();
+            }
+        }
+    }
+
+    /// How many take part.
+    pub fn count(&self) -> usize {
+        if self.select.max_articles == 0 { self.seen } else { self.least.len() }
+    }
+
+    pub fn drawn(self) -> Drawn<'a> {
+        // Where all fit, the origin alone decides.
+        let ids = (self.seen > self.count()).then(|| self.least.into_iter().map(|(_, id)| id).collect());
+        Drawn { select: self.select, ids }
+    }
+}
+
+/// Which articles take part.
+pub(super) struct Drawn<'a> {
+    select: &'a Select,
+    /// `None`: all whose origin takes part.
+    ids: Option<HashSet<String>>,
+}
+
+impl Drawn<'_> {
+    pub fn takes(&self, id: &str, origin: &str) -> bool {
+        match &self.ids {
+            Some(ids) => ids.contains(id),
+            None => takes_origin(self.select, origin),
+        }
+    }
 }
 
 /// Stores what the recipe ships, for whoever matches with it before the first two phases have run.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::super::phases::{drawn_articles, selected_profiles};
+use super::super::phases::{Drawing, selected_profiles};
 use super::super::snapshot::{ArticlesView, ProfileView};
 use crate::domain::{Profile, ProfileId, lint, word_count};
 use crate::workspace::{Ledger, Workspace, WorkspaceError};
@@ -25,8 +25,11 @@ pub(super) fn profiles(workspace: &Workspace, ledger: &Ledger) -> Result<Vec<Pro
 }
 
 pub(super) fn articles(workspace: &Workspace, ledger: &Ledger) -> Result<ArticlesView, WorkspaceError> {
-    let origins = ledger.article_origins()?;
-    let total = origins.len();
-    let selected = drawn_articles(origins, &workspace.config.select, workspace.config.seed).len();
-    Ok(ArticlesView { total, selected })
+    let mut drawing = Drawing::new(&workspace.config.select, workspace.config.seed);
+    let mut total = 0;
+    ledger.each_article_origin(|id, origin| {
+        total += 1;
+        drawing.see(id, origin);
+    })?;
+    Ok(ArticlesView { total, selected: drawing.count() })
 }

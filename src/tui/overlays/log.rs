@@ -137,7 +137,7 @@ fn jobs(frame: &mut Frame<'_>, area: Rect, app: &App) {
     if all.is_empty() {
         return text::page(frame, inner, theme, vec![Line::styled("No job has run yet.", theme.style(Role::Dim))], 0);
     }
-    let line = |job: &&JobView| {
+    let row_of = |job: &&JobView| {
         let role = if job.state.is_live() { Role::Accent } else { Role::Text };
         let took = if job.state.is_live() {
             format!("since {}", crate::tui::tabs::age(app.now(), job.started))
@@ -153,5 +153,5 @@ fn jobs(frame: &mut Frame<'_>, area: Rect, app: &App) {
             Span::styled(format!("{took:<12} {why}"), theme.style(Role::Dim)),
         ])
     };
-    text::page(frame, inner, theme, all.iter().take(JOBS.into()).map(line).collect(), 0);
+    text::page(frame, inner, theme, all.iter().take(JOBS.into()).map(row_of).collect(), 0);
 }

@@ -148,27 +148,31 @@ impl Ledger {
         self.run(all)
     }
 
-    /// Calls `take` with one article after the other, in the order they were added: however many there are, one is in memory.
-    pub fn each_article(&self, mut take: impl FnMut(Article)) -> Result<(), WorkspaceError> {
+    /// Calls `take` with one article after the other and its origin, in the order they were added: however many there are,
+    /// one is in memory.
+    pub fn each_article(&self, mut take: impl FnMut(Article, &str)) -> Result<(), WorkspaceError> {
         self.run(|db| {
-            let mut query = db.prepare("SELECT body FROM article ORDER BY position")?;
+            let mut query = db.prepare("SELECT body, origin FROM article ORDER BY position")?;
             let mut rows = query.query([])?;
             while let Some(row) = rows.next()? {
                 // A body that no longer reads was written by another version.
                 if let Ok(article) = serde_json::from_str(row.get_ref(0)?.as_str()?) {
-                    take(article);
+                    take(article, row.get_ref(1)?.as_str()?);
                 }
             }
             Ok(())
         })
     }
 
-    /// Ids of all articles with their origins, in the order they were added.
-    pub fn article_origins(&self) -> Result<Vec<(String, String)>, WorkspaceError> {
+    /// Calls `take` with the id and the origin of one article after the other, in the order they were added.
+    pub fn each_article_origin(&self, mut take: impl FnMut(&str, &str)) -> Result<(), WorkspaceError> {
         self.run(|db| {
             let mut query = db.prepare("SELECT id, origin FROM article ORDER BY position")?;
-            let rows = query.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?;
-            rows.collect()
+            let mut rows = query.query([])?;
+            while let Some(row) = rows.next()? {
+                take(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?);
+            }
+            Ok(())
         })
     }
 

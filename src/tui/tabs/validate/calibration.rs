@@ -54,8 +54,8 @@ fn table(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, view: &EvaluationVi
 fn plot(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, view: &EvaluationView) {
     let ascii = look.theme.ascii();
     let (curve, diagonal) = (Ink::Line.sign(ascii), Ink::Raw.sign(ascii));
-    let bars = Ink::Past.sign(ascii);
-    let title = format!("mean truth {curve} by prediction, 95 % {bars}; perfect {diagonal}");
+    let interval = Ink::Past.sign(ascii);
+    let title = format!("mean truth {curve} by prediction, 95 % {interval}; perfect {diagonal}");
     let inner = pane(frame, area, look.theme, &title, look.tab.detail);
     if inner.width <= AXIS + 2 || inner.height < 4 || view.bins.is_empty() {
         return;
