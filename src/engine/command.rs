@@ -95,10 +95,6 @@ pub enum Command {
         articles: Vec<ArticleId>,
         source_type: SourceType,
     },
-    ImportArticles {
-        path: PathBuf,
-        limit: Option<usize>,
-    },
     ImportProfiles {
         path: PathBuf,
         only: Vec<ProfileId>,
@@ -146,7 +142,6 @@ impl Command {
             Self::SaveProfile { .. } => "save reader",
             Self::RemoveProfile { .. } => "remove reader",
             Self::SetSourceType { .. } => "set source type",
-            Self::ImportArticles { .. } => "import articles",
             Self::ImportProfiles { .. } => "import profiles",
             Self::ShowMask { .. } => "show mask",
             Self::Score { .. } | Self::ScoreMany { .. } => "score",
@@ -174,15 +169,10 @@ impl Command {
     /// Relative paths become those below `folder`: the engine may stand in another folder than who sends this.
     #[must_use]
     pub fn anchored(mut self, folder: &Path) -> Self {
-        let files: Vec<&mut PathBuf> = match &mut self {
-            Self::ImportAnswers { path, .. } | Self::ImportArticles { path, .. } | Self::ImportProfiles { path, .. } => {
-                vec![path]
-            }
-            Self::Errand { errand } => errand.files(),
-            _ => Vec::new(),
-        };
-        for file in files {
-            *file = folder.join(&*file);
+        match &mut self {
+            Self::ImportAnswers { path, .. } | Self::ImportProfiles { path, .. } => *path = folder.join(&*path),
+            Self::Errand { errand } => errand.anchor(folder),
+            _ => {}
         }
         self
     }
