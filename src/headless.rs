@@ -183,9 +183,8 @@ fn conduct_and_hear(
 ) -> Result<(bool, Arc<Snapshot>)> {
     let evaluates = matches!(&command, Command::Errand { errand: Errand::Evaluate { .. } | Errand::Probe { .. } });
     // Nor has an import anything to do with the last validation.
-    let brings = |command: &Command| {
-        matches!(command, Command::Errand { errand: Errand::ImportArticles { .. } | Errand::FetchFeeds })
-    };
+    let brings =
+        |command: &Command| matches!(command, Command::Errand { errand: Errand::ImportArticles { .. } | Errand::FetchFeeds });
     let imports = output == Output::Bars && brings(&command);
     with_engine(workspace, Door::Open, async |handle| {
         let mut events = handle.events();

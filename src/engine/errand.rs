@@ -45,9 +45,11 @@ impl Errand {
     pub fn own_input(&self) -> Option<Digest> {
         match self {
             Self::Evaluate { request } => Some(Digest::of_json(request)),
-            Self::ImportLabels { .. } | Self::ImportArticles { .. } | Self::FetchFeeds | Self::Seal { .. } | Self::OpenSeal { .. } => {
-                Some(Digest::of("stored rows"))
-            }
+            Self::ImportLabels { .. }
+            | Self::ImportArticles { .. }
+            | Self::FetchFeeds
+            | Self::Seal { .. }
+            | Self::OpenSeal { .. } => Some(Digest::of("stored rows")),
             _ => None,
         }
     }

@@ -49,8 +49,7 @@ pub fn download(
         return Err(wrong());
     }
     let lost = |why: String| DownloadError::Unreachable { address: shown(&url), why };
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| lost(e.to_string()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| lost(e.to_string()))?;
     install_crypto();
     let client = Client::builder()
         .redirect(reqwest::redirect::Policy::limited(REDIRECTS))

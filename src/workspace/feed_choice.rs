@@ -40,7 +40,8 @@ mod tests {
         let config = Config::from_toml(text).expect("valid");
         assert_eq!((config.feeds.len(), config.feeds[1].source.as_deref()), (2, Some("B")));
         assert_eq!(Config::from_toml(&config.to_toml()), Ok(config));
-        for (feed, wanted) in [("url='ftp://a'", "no address"), ("url='https://me:secret@a/'", "no user"), ("source='B'", "url")] {
+        for (feed, wanted) in [("url='ftp://a'", "no address"), ("url='https://me:secret@a/'", "no user"), ("source='B'", "url")]
+        {
             let error = Config::from_toml(&format!("[[feeds]]\n{feed}")).expect_err(feed);
             assert!(error.contains(wanted), "{feed}: {error}");
         }

@@ -100,13 +100,16 @@ pub fn fetch_all(context: &mut JobContext) -> Result<PhaseEnd, Failure> {
     }
     let lost = if failed.is_empty() { String::new() } else { format!(" · {} failed", failed.len()) };
     let Upserted { added, updated, unchanged } = all;
-    Ok(PhaseEnd::Aside { headline: format!("{} feeds: {added} added, {updated} updated, {unchanged} unchanged{lost}", feeds.len()) })
+    Ok(PhaseEnd::Aside {
+        headline: format!("{} feeds: {added} added, {updated} updated, {unchanged} unchanged{lost}", feeds.len()),
+    })
 }
 
 /// One feed, stored whole; `None`: the operator stopped it.
 fn fetch_one(context: &mut JobContext, incoming: &mut Incoming, terms: FeedTerms) -> Result<Option<Upserted>, Failure> {
     let Some(source) = fetch(context, terms)? else { return Ok(None) };
-    match collect(context, incoming, &source, &mut usize::MAX).map_err(|e| refused(&named(e, &source)))? {
+    let mut left = usize::MAX;
+    match collect(context, incoming, &source, &mut left).map_err(|e| refused(&named(e, &source)))? {
         End::Read => {}
         End::Stopped => return Ok(None),
     }
@@ -186,12 +189,7 @@ fn sources(from: &Path) -> Result<Vec<Source>, WorkspaceError> {
 }
 
 /// Reads and proves one file; stops and pauses between articles.
-fn collect(
-    context: &mut JobContext,
-    incoming: &mut Incoming,
-    source: &Source,
-    left: &mut usize,
-) -> Result<End, WorkspaceError> {
+fn collect(context: &mut JobContext, incoming: &mut Incoming, source: &Source, left: &mut usize) -> Result<End, WorkspaceError> {
     let mut rows = ArticleFile::open(&source.path, &source.terms)?;
     let mut read = 0;
     while *left > 0 {

@@ -101,7 +101,10 @@ impl<'t> Parser<'t> {
 
     fn read(mut self) -> Result<(Channel, Vec<Entry>), FeedError> {
         loop {
-            let event = self.reader.read_event().map_err(|e| self.error(format!("the XML is broken: {}", one_line(&e.to_string(), 200))))?;
+            let event = self
+                .reader
+                .read_event()
+                .map_err(|e| self.error(format!("the XML is broken: {}", one_line(&e.to_string(), 200))))?;
             match event {
                 Event::Start(tag) => self.start(&tag)?,
                 Event::Empty(tag) => {
@@ -191,7 +194,9 @@ impl<'t> Parser<'t> {
                 }
             }
             "category" if inside => {
-                if let (Some(term), Some(entry)) = (attribute(tag, "label").or_else(|| attribute(tag, "term")), self.entries.last_mut()) {
+                if let (Some(term), Some(entry)) =
+                    (attribute(tag, "label").or_else(|| attribute(tag, "term")), self.entries.last_mut())
+                {
                     entry.subjects.push(term);
                 }
             }
@@ -237,7 +242,9 @@ impl<'t> Parser<'t> {
         };
         match name {
             "title" | "media:title" | "dc:title" => first(&mut entry.title, text),
-            "description" | "summary" | "media:description" | "dc:description" | "itunes:summary" => first(&mut entry.summary, text),
+            "description" | "summary" | "media:description" | "dc:description" | "itunes:summary" => {
+                first(&mut entry.summary, text)
+            }
             "content:encoded" | "content" => first(&mut entry.content, text),
             "link" => first(&mut entry.link, text),
             "guid" | "id" => first(&mut entry.guid, text),

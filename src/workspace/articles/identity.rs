@@ -32,8 +32,11 @@ fn canonical(text: &str) -> Option<String> {
     let url = Url::parse(text.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
     let host = url.host_str()?.trim_start_matches("www.").to_owned();
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    let mut pairs: Vec<(String, String)> =
-        url.query_pairs().filter(|(key, _)| !key.starts_with("utm_") && !TRACKING.contains(&key.as_ref())).map(|(k, v)| (k.into_owned(), v.into_owned())).collect();
+    let mut pairs: Vec<(String, String)> = url
+        .query_pairs()
+        .filter(|(key, _)| !key.starts_with("utm_") && !TRACKING.contains(&key.as_ref()))
+        .map(|(k, v)| (k.into_owned(), v.into_owned()))
+        .collect();
     pairs.sort();
     let query: Vec<String> = pairs.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
     Some(format!("{host}{port}{}?{}", url.path().trim_end_matches('/'), query.join("&")))
@@ -49,7 +52,9 @@ mod tests {
         for url in ["http://example.org/news/1/?a=1&b=2", "https://EXAMPLE.org:443/news/1?a=1&utm_source=x&b=2#top"] {
             assert_eq!(made_id(url, "another title", ""), id, "{url}");
         }
-        for url in ["https://example.org/news/2?a=1&b=2", "https://example.org/news/1?a=1", "https://example.org:8443/news/1?a=1&b=2"] {
+        for url in
+            ["https://example.org/news/2?a=1&b=2", "https://example.org/news/1?a=1", "https://example.org:8443/news/1?a=1&b=2"]
+        {
             assert_ne!(made_id(url, "T", "S"), id, "{url}");
         }
         assert_eq!(made_id("", " Title", "S"), made_id("no url", "title ", "s"));

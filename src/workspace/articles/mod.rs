@@ -105,7 +105,8 @@ impl ArticleFile {
 
     fn proved(&self, row: ArticleRow) -> Result<ArticleRow, WorkspaceError> {
         let a = &row.article;
-        let fields = [("title", &a.title), ("summary", &a.summary), ("source", &a.source), ("url", &a.url), ("category", &a.category)];
+        let fields =
+            [("title", &a.title), ("summary", &a.summary), ("source", &a.source), ("url", &a.url), ("category", &a.category)];
         let long = fields.iter().find(|(_, text)| text.len() > MAX_FIELD && text.chars().count() > MAX_FIELD);
         match long {
             Some((name, _)) => Err(bad(&self.path, row.line, format!("its {name} is longer than {MAX_FIELD} characters"))),

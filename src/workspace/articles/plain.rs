@@ -65,7 +65,9 @@ fn tag(text: &str) -> Option<(String, &str)> {
 /// What follows the end tag of `name`.
 fn past_end<'a>(text: &'a str, name: &str) -> &'a str {
     let end = format!("</{name}");
-    let found = text.char_indices().find(|(at, _)| text.as_bytes()[*at..].get(..end.len()).is_some_and(|b| b.eq_ignore_ascii_case(end.as_bytes())));
+    let found = text
+        .char_indices()
+        .find(|(at, _)| text.as_bytes()[*at..].get(..end.len()).is_some_and(|b| b.eq_ignore_ascii_case(end.as_bytes())));
     found.map_or("", |(at, _)| &text[at..])
 }
 

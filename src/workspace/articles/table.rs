@@ -31,7 +31,11 @@ const COLUMNS: [(&str, &[&str]); 11] = [
 /// The delimiter of a header line that names a title; `None`: it is no table of articles.
 pub fn delimiter(header: &str) -> Option<u8> {
     let titled = |delimiter: &char| header.split(*delimiter).any(|name| field(name) == Some("title"));
-    ['\t', ',', ';'].into_iter().find(|d| header.contains(*d) && titled(d)).or_else(|| titled(&',').then_some(',')).map(|d| d as u8)
+    ['\t', ',', ';']
+        .into_iter()
+        .find(|d| header.contains(*d) && titled(d))
+        .or_else(|| titled(&',').then_some(','))
+        .map(|d| d as u8)
 }
 
 /// The field that a column's name stands for.

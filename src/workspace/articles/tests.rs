@@ -17,7 +17,10 @@ fn a_file_is_told_by_its_content() {
         ("json lines", "{\"id\":\"a\",\"title\":\"T\",\"summary\":\"s\"}\n"),
         ("json array", "\n [{\"id\":\"a\",\"title\":\"T\",\"description\":\"s\"}]"),
         ("csv", "id,title,summary\na,T,s\n"),
-        ("csv with a mark, quotes and windows' lines", "\u{feff}\"Article ID\",\"Headline\",\"Description\"\r\na,\"T\",\"s\"\r\n"),
+        (
+            "csv with a mark, quotes and windows' lines",
+            "\u{feff}\"Article ID\",\"Headline\",\"Description\"\r\na,\"T\",\"s\"\r\n",
+        ),
         ("semicolons", "title;content;id\nT;s;a"),
         ("tsv", "id\ttitle\tsummary\na\tT\ts\n"),
     ];

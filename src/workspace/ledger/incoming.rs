@@ -44,9 +44,9 @@ impl Incoming {
 
     /// The source type that a stored article of this id has: an operator may have said it.
     pub fn stored_type(&self, id: &str) -> Result<Option<SourceType>, WorkspaceError> {
-        let body: Option<String> = self.ledger.run(|db| {
-            db.prepare_cached("SELECT body FROM article WHERE id = ?1")?.query_row([id], |r| r.get(0)).optional()
-        })?;
+        let body: Option<String> = self
+            .ledger
+            .run(|db| db.prepare_cached("SELECT body FROM article WHERE id = ?1")?.query_row([id], |r| r.get(0)).optional())?;
         Ok(body.and_then(|body| serde_json::from_str::<Article>(&body).ok()).map(|article| article.source_type))
     }
 
