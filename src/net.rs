@@ -1,5 +1,9 @@
 //! What every HTTP client here shares, whoever it talks to: the TLS provider, and an error with its causes.
 
+mod download;
+
+pub use download::{DownloadError, download};
+
 use std::sync::Once;
 
 use crate::domain::one_line;

@@ -21,9 +21,11 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("audit", &["domain", "workspace", "guards", "distill", "evaluate"]),
         ("deploy", &["domain", "workspace", "student", "guards", "train", "evaluate"]),
         (
+            // Feeds are fetched by the engine's own job: no other module wants them.
             "engine",
             &[
                 "domain",
+                "net",
                 "workspace",
                 "teacher",
                 "student",

@@ -27,7 +27,7 @@ fn each_kind_of_bad_line_is_refused_with_file_line_and_remedy() {
         ("missing field", format!("{GOOD}\n{{\"id\": \"b\"}}").into_bytes(), "no 'title'"),
         ("ten megabytes", long.into_bytes(), "longer than 4 MiB"),
         ("invalid UTF-8", [GOOD.as_bytes(), b"\n{\"id\":\"\xff\"}"].concat(), "not UTF-8"),
-        ("duplicate ids", format!("{GOOD}\n{GOOD}").into_bytes(), "already used on line 1"),
+        ("duplicate ids", format!("{GOOD}\n{}", GOOD.replace("first", "second")).into_bytes(), "already used on line 1"),
         ("a bad id", format!("{GOOD}\n{{\"id\":\"a b\",\"title\":\"t\"}}").into_bytes(), "white space"),
     ];
     for (name, bytes, word) in cases {

@@ -1,7 +1,6 @@
 //! Subcommands of the eight phases: each sends the command its tab would send.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use clap::Subcommand;
 use color_eyre::eyre::{Result, bail, eyre};
 
 use super::PhaseArgs;
-use super::articles::PolariseArgs;
+use super::articles::{FetchArgs, ImportArgs, PolariseArgs};
 use crate::domain::{ArticleId, Digest, Phase, SourceType};
 use crate::engine::{Answer, ArticleSort, Command, Consent, Library, Query};
 use crate::headless::{self, Output, say};
@@ -25,13 +24,10 @@ pub enum Articles {
         #[arg(long)]
         filter: Option<String>,
     },
-    /// Import a file of articles (JSON lines or an array)
-    Import {
-        file: PathBuf,
-        /// At most so many, from the top
-        #[arg(long)]
-        limit: Option<usize>,
-    },
+    /// Import articles from a file, a folder or a feed: JSON, CSV, RSS, Atom, told by their content
+    Import(ImportArgs),
+    /// Fetch every feed of stratos.toml
+    Fetch(FetchArgs),
     /// Give articles another source type: official, news, blog or unknown
     Retype {
         #[arg(value_parser = source_type)]
@@ -53,7 +49,8 @@ pub fn single(workspace: &Arc<Workspace>, phase: Phase, args: &PhaseArgs) -> Res
 pub fn articles(workspace: &Arc<Workspace>, act: Articles) -> Result<ExitCode> {
     match act {
         Articles::Polarise(args) => super::articles::polarise(workspace, &args),
-        Articles::Import { file, limit } => headless::tell(workspace, Command::ImportArticles { path: file, limit }),
+        Articles::Fetch(args) => super::articles::fetch(workspace, &args),
+        Articles::Import(args) => super::articles::import(workspace, &args),
         Articles::Retype { source_type, articles } => headless::tell(workspace, Command::SetSourceType { articles, source_type }),
         Articles::List { json, filter } => {
             list_articles(workspace, json, filter)?;

@@ -100,10 +100,6 @@ pub enum Command {
         articles: Vec<ArticleId>,
         source_type: SourceType,
     },
-    ImportArticles {
-        path: PathBuf,
-        limit: Option<usize>,
-    },
     ImportProfiles {
         path: PathBuf,
         only: Vec<ProfileId>,
@@ -148,7 +144,6 @@ impl Command {
             Self::SaveProfile { .. } => "save reader",
             Self::RemoveProfile { .. } => "remove reader",
             Self::SetSourceType { .. } => "set source type",
-            Self::ImportArticles { .. } => "import articles",
             Self::ImportProfiles { .. } => "import profiles",
             Self::Score { .. } | Self::ScoreMany { .. } => "score",
         }
@@ -175,16 +170,11 @@ impl Command {
     /// Relative paths become those below `folder`: the engine may stand in another folder than who sends this.
     #[must_use]
     pub fn anchored(mut self, folder: &Path) -> Self {
-        let files: Vec<&mut PathBuf> = match &mut self {
-            Self::ImportAnswers { path, .. } | Self::ImportArticles { path, .. } | Self::ImportProfiles { path, .. } => {
-                vec![path]
-            }
-            Self::WriteReport { to, .. } => to.iter_mut().collect(),
-            Self::Errand { errand } => errand.files(),
-            _ => Vec::new(),
-        };
-        for file in files {
-            *file = folder.join(&*file);
+        match &mut self {
+            Self::ImportAnswers { path, .. } | Self::ImportProfiles { path, .. } => *path = folder.join(&*path),
+            Self::WriteReport { to: Some(to), .. } => *to = folder.join(&*to),
+            Self::Errand { errand } => errand.anchor(folder),
+            _ => {}
         }
         self
     }

@@ -1,7 +1,7 @@
 //! Errands: pieces of distillation, training and validation that are not a phase. They run as jobs and record no phase; what they plan,
 //! buy, bring home and find is in the ledger.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,10 @@ pub enum Errand {
     Evaluate { request: EvaluationRequest },
     /// Imports files of labels. `annotator`: who judged the rows that do not say.
     ImportLabels { files: Vec<PathBuf>, annotator: Option<String>, trust: Trust },
+    /// Imports articles from a file, a folder of files or an address. `limit`: at most so many, from the top.
+    ImportArticles { from: String, limit: Option<usize> },
+    /// Fetches and imports every feed of `stratos.toml`.
+    FetchFeeds,
     /// Makes the sealed hold-out, or grows it.
     Seal { wish: SealWish },
     /// Opens the sealed hold-out for a reason and writes its rows to a file.
@@ -44,15 +48,29 @@ impl Errand {
     pub fn own_input(&self) -> Option<Digest> {
         match self {
             Self::Evaluate { request } => Some(Digest::of_json(request)),
-            Self::ImportLabels { .. } | Self::Seal { .. } | Self::OpenSeal { .. } | Self::ExportDataset { .. } => {
-                Some(Digest::of("stored rows"))
-            }
+            Self::ImportLabels { .. }
+            | Self::ImportArticles { .. }
+            | Self::FetchFeeds
+            | Self::Seal { .. }
+            | Self::OpenSeal { .. }
+            | Self::ExportDataset { .. } => Some(Digest::of("stored rows")),
             _ => None,
         }
     }
 
+    /// Makes relative paths those below `folder`.
+    pub(super) fn anchor(&mut self, folder: &Path) {
+        for file in self.files() {
+            *file = folder.join(&*file);
+        }
+        match self {
+            Self::ImportArticles { from, .. } if !is_address(from) => *from = folder.join(&*from).to_string_lossy().into_owned(),
+            _ => {}
+        }
+    }
+
     /// Files that the operator named.
-    pub(super) fn files(&mut self) -> Vec<&mut PathBuf> {
+    fn files(&mut self) -> Vec<&mut PathBuf> {
         match self {
             Self::ImportLabels { files, .. } => files.iter_mut().collect(),
             Self::OpenSeal { to, .. } => vec![to],
@@ -65,7 +83,7 @@ impl Errand {
     /// The tab it belongs to.
     pub fn phase(&self) -> Phase {
         match self {
-            Self::Polarise { .. } => Phase::Articles,
+            Self::Polarise { .. } | Self::ImportArticles { .. } | Self::FetchFeeds => Phase::Articles,
             Self::DryRun => Phase::Train,
             Self::Evaluate { .. } | Self::Probe { .. } => Phase::Validate,
             Self::ImportLabels { .. } | Self::Seal { .. } | Self::OpenSeal { .. } | Self::ExportDataset { .. } => Phase::Dataset,
@@ -75,6 +93,12 @@ impl Errand {
 
     /// Whether the recipe's readers and articles have to be stored first.
     pub(super) fn needs_sources(&self) -> bool {
-        !matches!(self, Self::ImportLabels { .. } | Self::ExportDataset { .. })
+        !matches!(self, Self::ImportLabels { .. } | Self::ImportArticles { .. } | Self::FetchFeeds | Self::ExportDataset { .. })
     }
+}
+
+/// Whether articles come over the network from here.
+pub(super) fn is_address(from: &str) -> bool {
+    let scheme = from.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    scheme.is_some_and(|scheme| scheme == "http" || scheme == "https")
 }

@@ -1,5 +1,7 @@
-//! Importing files of profiles and articles: read whole, proved, then stored in one step, so that a bad line stores
-//! nothing.
+//! Importing files of profiles and of answers: read whole, proved, then stored in one step, so that a bad line stores
+//! nothing. Articles, which may be many, are a job of their own.
+
+pub(super) mod articles;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,22 +10,8 @@ use super::event::Event;
 use super::job::Failure;
 use super::wiring;
 use crate::distill;
-use crate::domain::{Article, Profile, ProfileId, ProfileRow, UnixMillis};
+use crate::domain::{Profile, ProfileId, ProfileRow, UnixMillis};
 use crate::workspace::{JsonRecords, Ledger, Origin, Upserted, Workspace, WorkspaceError};
-
-/// Imports articles (JSON lines or a JSON array). `limit`: at most so many, from the top.
-pub fn articles(ledger: &mut Ledger, path: &Path, limit: Option<usize>) -> Result<Event, WorkspaceError> {
-    let mut rows: Vec<Article> = Vec::new();
-    let mut lines: BTreeMap<String, usize> = BTreeMap::new();
-    for record in JsonRecords::<Article>::open(path)?.take(limit.unwrap_or(usize::MAX)) {
-        let (line, article) = record?;
-        refuse_duplicate(path, &mut lines, article.id.as_str(), line)?;
-        rows.push(article);
-    }
-    refuse_empty(path, rows.is_empty())?;
-    let stored = ledger.put_articles(&rows, Origin::Imported)?;
-    Ok(told("articles", stored))
-}
 
 /// Imports profiles. `only`: just these ids, if any are given.
 pub fn profiles(ledger: &mut Ledger, path: &Path, only: &[ProfileId]) -> Result<Event, WorkspaceError> {

@@ -267,10 +267,6 @@ impl Supervisor {
             Command::SaveProfile { profile } => self.save_profile(&profile),
             Command::RemoveProfile { id } => self.remove_profile(&id),
             Command::SetSourceType { articles, source_type } => self.set_source_type(&articles, source_type),
-            Command::ImportArticles { path, limit } => {
-                let import = super::imports::articles(&mut self.ledger, &path, limit)?;
-                self.imported(Phase::Articles, import)
-            }
             Command::ImportProfiles { path, only } => {
                 let import = super::imports::profiles(&mut self.ledger, &path, &only)?;
                 self.imported(Phase::Profiles, import)

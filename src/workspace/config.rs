@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ExportChoice, LabelChoice, ScoringChoice, TrainChoice};
+use super::{ExportChoice, FeedChoice, LabelChoice, ScoringChoice, TrainChoice};
 use crate::domain::one_line;
 
 /// The configuration of a workspace. Every key has a default, so an empty file is the embedded default.
@@ -33,6 +33,9 @@ pub struct Config {
     pub train: TrainChoice,
     pub export: ExportChoice,
     pub select: Select,
+    /// Where 'stratos articles fetch' looks for articles.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub feeds: Vec<FeedChoice>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -120,6 +123,7 @@ impl Default for Config {
             train: TrainChoice::default(),
             export: ExportChoice::default(),
             select: Select::default(),
+            feeds: Vec::new(),
         }
     }
 }
@@ -160,6 +164,7 @@ impl Config {
         if config.student.base.trim().is_empty() {
             return Err("student.base is empty; use \"seedling\", a model's folder, a .gguf file or a hub id".into());
         }
+        config.feeds.iter().try_for_each(FeedChoice::check)?;
         config.labels.check()?;
         config.scoring.check()?;
         config.train.check()?;

@@ -20,6 +20,8 @@ const MAX_ARRAY_BYTES: u64 = 256 << 20;
 pub struct JsonRecords<T> {
     path: PathBuf,
     source: Source,
+    /// Bytes that were read of it.
+    bytes: u64,
     kind: PhantomData<T>,
 }
 
@@ -36,7 +38,13 @@ impl<T: DeserializeOwned> JsonRecords<T> {
         let mut reader = BufReader::new(file);
         let first = first_char(&mut reader).map_err(|e| WorkspaceError::io("read", path, e))?;
         let source = if first == Some(b'[') { Self::array(path, &mut reader, size)? } else { Source::Lines { reader, line: 0 } };
-        Ok(Self { path: path.to_owned(), source, kind: PhantomData })
+        let bytes = if matches!(source, Source::Array { .. }) { size } else { 0 };
+        Ok(Self { path: path.to_owned(), source, bytes, kind: PhantomData })
+    }
+
+    /// Bytes of the file that were read so far; an array is read whole at once.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     fn array(path: &Path, reader: &mut impl Read, size: u64) -> Result<Source, WorkspaceError> {
@@ -103,6 +111,7 @@ impl<T: DeserializeOwned> Iterator for JsonRecords<T> {
                     };
                     *line += 1;
                     let at = *line;
+                    self.bytes += bytes.len() as u64 + 1;
                     if bytes.len() > MAX_LINE_BYTES {
                         self.source = Source::Ended;
                         return Some(Err(self.bad(at, format!("the line is longer than {} MiB", MAX_LINE_BYTES >> 20))));

@@ -4,10 +4,12 @@
 //! Owns every path, the ledger, and the rule that a file in the workspace overrides the one shipped in the binary.
 //! Does not know what the phases do with what is stored.
 
+mod articles;
 mod config;
 mod embedded;
 mod error;
 mod export_choice;
+mod feed_choice;
 mod files;
 mod jsonl;
 mod label_choice;
@@ -18,10 +20,12 @@ mod raw;
 mod scoring_choice;
 mod train_choice;
 
+pub use articles::{ArticleFile, ArticleRow, FeedTerms};
 pub use config::{Config, Pilot, Select, TeacherChoice};
 pub use embedded::{shipped_recipes, shipped_theme};
 pub use error::WorkspaceError;
 pub use export_choice::ExportChoice;
+pub use feed_choice::FeedChoice;
 pub use files::{atomic_write, free_bytes};
 pub use jsonl::{JsonRecords, MAX_LINE_BYTES};
 pub use label_choice::LabelChoice;

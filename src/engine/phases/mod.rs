@@ -41,6 +41,8 @@ pub(super) fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, 
         Some(Errand::ImportLabels { files, annotator, trust }) => {
             return label_import::run(context, &files, annotator.as_deref(), trust);
         }
+        Some(Errand::ImportArticles { from, limit }) => return super::imports::articles::run(context, &from, limit),
+        Some(Errand::FetchFeeds) => return super::imports::articles::fetch_all(context),
         Some(Errand::Seal { wish }) => return sealing::run(context, &wish),
         Some(Errand::OpenSeal { why, to }) => return sealing::write_out(context, &why, &to),
         Some(Errand::ExportDataset { format, folder }) => return export::run(context, format, &folder),

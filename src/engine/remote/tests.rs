@@ -10,7 +10,7 @@ use super::client::dial;
 use super::protocol::{Frames, FromEngine, Greeting, Hello, frame};
 use super::*;
 use crate::domain::{Phase, SystemClock};
-use crate::engine::{Command, Consent, Engine, EngineHandle, Event};
+use crate::engine::{Command, Consent, Engine, EngineHandle, Errand, Event};
 use crate::workspace::{Config, Workspace};
 
 /// An engine that listens, in a workspace of its own.
@@ -202,9 +202,10 @@ fn a_commands_own_engine_gives_way_to_nobody() {
 
 #[test]
 fn relative_paths_are_those_of_the_front_end() {
-    let command = Command::ImportArticles { path: "news/today.jsonl".into(), limit: None };
-    let Command::ImportArticles { path, .. } = command.anchored(Path::new("/here")) else { panic!("the same command") };
-    assert_eq!(path, Path::new("/here/news/today.jsonl"));
-    let absolute = Command::ImportArticles { path: "/there".into(), limit: None };
-    assert_eq!(absolute.clone().anchored(Path::new("/here")), absolute);
+    let import = |from: &str| Command::Errand { errand: Errand::ImportArticles { from: from.into(), limit: None } };
+    let here = Path::new("/here");
+    assert_eq!(import("news/today.jsonl").anchored(here), import("/here/news/today.jsonl"));
+    for absolute in ["/there", "https://example.org/feed", "HTTP://example.org/"] {
+        assert_eq!(import(absolute).anchored(here), import(absolute));
+    }
 }

@@ -4,6 +4,7 @@
 
 mod answers;
 mod decisions;
+mod incoming;
 mod labels;
 mod phases;
 mod plans;
@@ -19,6 +20,7 @@ mod submissions;
 
 pub use answers::{Answered, Billed, Importer, Kept, Measured, StoredReject, StoredTrace, Usage};
 pub use decisions::{Override, StoredFinding};
+pub use incoming::{Incoming, Offered};
 pub use labels::{LabelSource, NewSource, StoredLabel};
 pub use phases::PhaseRecord;
 pub use plans::PlanRow;

@@ -2,8 +2,10 @@
 //!
 //! Owns the order of the list and the marks.
 
+use std::path::PathBuf;
+
 use crate::domain::{ArticleId, Phase, SourceType};
-use crate::engine::{ArticleSort, Command};
+use crate::engine::{ArticleSort, Command, Errand};
 use crate::tui::actions::{Action, free};
 use crate::tui::acts::{Effects, Ready, need};
 use crate::tui::app::App;
@@ -27,6 +29,10 @@ pub const ACTIONS: &[Action] = &[
     free("import-articles", &[Chord::char('I')], "import", "Import articles from a file or a feed.", import)
         .shown()
         .on(Phase::Articles),
+    free("fetch-feeds", &[Chord::char('F')], "fetch", "Fetch every feed of stratos.toml.", |_| {
+        vec![Effect::Send(Command::Errand { errand: Errand::FetchFeeds })]
+    })
+    .on(Phase::Articles),
 ];
 
 /// In the order that a key goes through them.
@@ -44,8 +50,11 @@ fn next_type(app: &mut App) -> Effects {
 }
 
 fn import(app: &mut App) -> Effects {
-    let hint = "A file of articles: JSON lines or an array. An article with a known id replaces it; a bad line stores nothing.";
-    let make = |path| Command::ImportArticles { path, limit: None };
+    let hint = "A file or a folder of articles (JSON, CSV, RSS, Atom), or the address of a feed. An article with a known id \
+                replaces it; a bad one stores nothing.";
+    let make = |path: PathBuf| Command::Errand {
+        errand: Errand::ImportArticles { from: path.to_string_lossy().into_owned(), limit: None },
+    };
     app.open(Overlay::Path(PathPrompt::new("Import articles", hint, make)))
 }
 
