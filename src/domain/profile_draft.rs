@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn the_lint_names_what_is_doubtful() {
-        let cases: [(&str, fn(&mut Profile)); 5] = [
+        type Change = fn(&mut Profile);
+        let cases: [(&str, Change); 5] = [
             ("no context", |p| p.context.clear()),
             ("the role says 'senior', the seniority student", |p| p.seniority = Seniority::Student),
             ("'a, b' looks like several", |p| p.tracked = vec!["a, b".into()]),

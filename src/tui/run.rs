@@ -38,6 +38,7 @@ pub enum TuiError {
 
 /// Runs the console until the operator quits or the process is asked to end. The engine works on: it saves and ends by itself
 /// once it has nothing to do.
+#[expect(clippy::too_many_lines, reason = "one loop: all that is waited for stands in one `select!`")]
 pub async fn run(mut handle: EngineHandle, mut reading: Reading, options: TuiOptions) -> Result<(), TuiError> {
     let mut ends = Ends::new()?;
     let mut snapshot = handle.snapshot();

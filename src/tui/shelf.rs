@@ -111,6 +111,7 @@ mod tests {
         Query::FindArticles { filter: filter.into(), sort: ArticleSort::Order, deep: false }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as the library gives it")]
     fn found(row: u32) -> Option<Result<Answer, String>> {
         Some(Ok(Answer::Found(Arc::new(Found { rows: vec![row], remark: None }))))
     }

@@ -1,5 +1,7 @@
 //! A stage for tests of tabs: a snapshot, what the library answered and what a tab remembers, drawn without a terminal.
 
+#![expect(clippy::missing_panics_doc, reason = "a test that panics has failed")]
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -45,6 +47,7 @@ impl Stage {
     }
 
     /// The library has answered this.
+    #[must_use]
     pub fn answered(mut self, query: &Query, answer: Answer) -> Self {
         self.shelf.missing(vec![query.clone()], &self.snapshot.revisions);
         self.shelf.put(query, Some(Ok(answer)));

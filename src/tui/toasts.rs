@@ -74,7 +74,7 @@ pub fn told(event: &Event, now: UnixMillis) -> Option<Toast> {
     let info = |text: String| Some(Toast::info(text, now));
     match event {
         Event::PhaseDone { phase, headline, seconds } => info(format!("{} done in {seconds:.0} s: {headline}", phase.title())),
-        Event::PhaseStopped { phase } => info(format!("{} stopped; its work so far is saved", phase.title())),
+        Event::PhaseStopped { phase } => info(format!("{} stopped; what was recorded is kept", phase.title())),
         Event::PhaseFailed { phase, reason, next } => Some(Toast::error(format!("{}: {reason} {next}", phase.title()))),
         Event::RunEnded { complete: true } => info("everything asked for is done".into()),
         Event::Scored { score: Some(score), seconds, .. } => info(format!("scored {score:.1} in {seconds:.1} s")),

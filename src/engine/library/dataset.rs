@@ -147,7 +147,9 @@ impl Library {
         let digest = self.dataset()?.stored.digest.clone();
         let rows = load_quarantine(&self.workspace, &digest)?;
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        rows.iter().for_each(|row| *counts.entry(row.reason.clone()).or_default() += 1);
+        for row in &rows {
+            *counts.entry(row.reason.clone()).or_default() += 1;
+        }
         let mut reasons: Vec<(String, usize)> = counts.into_iter().collect();
         reasons.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         let words: Vec<String> = filter.to_lowercase().split_whitespace().map(str::to_owned).collect();

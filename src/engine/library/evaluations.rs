@@ -133,6 +133,9 @@ pub struct ComparisonView {
     pub parts: Vec<PartDifference>,
 }
 
+/// A part of the rows: what it is of, its place among these, its name.
+type PartKey = (&'static str, usize, String);
+
 impl Library {
     pub(super) fn evaluations(&self) -> Read<Vec<StoredRun>> {
         Ok(runs_in(&self.ledger)?)
@@ -211,7 +214,7 @@ impl Library {
         let recipe = &self.workspace.recipe;
         let theirs: HashMap<(&str, &str), &JudgedRow> =
             b.rows.iter().map(|r| ((r.article.as_str(), r.profile.as_str()), r)).collect();
-        let mut sums: BTreeMap<(&'static str, usize, String), BTreeMap<&str, (f64, f64)>> = BTreeMap::new();
+        let mut sums: BTreeMap<PartKey, BTreeMap<&str, (f64, f64)>> = BTreeMap::new();
         for row in &a.rows {
             let Some(other) = theirs.get(&(row.article.as_str(), row.profile.as_str())) else { continue };
             if (row.truth - other.truth).abs() >= 1e-9 {

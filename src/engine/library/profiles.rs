@@ -30,7 +30,7 @@ pub struct DraftView {
 /// How the student counts, loaded once.
 pub(super) enum Counter {
     Own(Box<StudentTokenizer>),
-    Base(Words),
+    Base(Box<Words>),
     None,
 }
 
@@ -102,7 +102,7 @@ impl Library {
     /// The base's tokenizer, or the one the practice student's last dataset was made with.
     fn load_counter(&self) -> Counter {
         let loaded = match Choice::of(&self.workspace) {
-            Ok(Choice::Base(path)) => Words::load(&path).ok().map(Counter::Base),
+            Ok(Choice::Base(path)) => Words::load(&path).ok().map(|words| Counter::Base(Box::new(words))),
             Ok(Choice::Seedling) => self.ledger.last_record(Phase::Dataset).ok().flatten().and_then(|record| {
                 let path = dataset_file(&self.workspace, &record.output, "tokenizer.json").ok()?;
                 StudentTokenizer::load(&path).ok().map(|tokenizer| Counter::Own(Box::new(tokenizer)))

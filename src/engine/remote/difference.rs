@@ -288,7 +288,9 @@ mod tests {
             let (mut here, mut there) = (Snapshot::default(), Snapshot::default());
             for round in rounds {
                 let before = here.clone();
-                round.into_iter().for_each(|change| make(&mut here, change));
+                for change in round {
+                    make(&mut here, change);
+                }
                 apply(&mut there, sent(between(&before, &here))).expect("fits");
                 prop_assert_eq!(&there, &here);
             }

@@ -63,6 +63,7 @@ impl Editor {
     }
 
     /// Goes on with a text that was changed elsewhere.
+    #[must_use]
     pub fn continued(&self, text: &str) -> Self {
         Self { beside: Beside::Changes, ..Self::with(text, self.before.clone(), self.saved.clone()) }
     }

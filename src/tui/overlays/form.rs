@@ -39,6 +39,7 @@ pub struct Field {
 }
 
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a form has a handful of fields; a box would only add a hop")]
 enum Value {
     Text(Input),
     Choice { options: Vec<String>, at: usize },
@@ -46,7 +47,10 @@ enum Value {
 
 /// From the values, in the order of the fields, to a command, or why there is none.
 #[derive(Clone)]
-struct Make(Arc<dyn Fn(&[String]) -> Result<Command, String> + Send + Sync>);
+struct Make(Arc<Maker>);
+
+/// From the texts of the fields to a command, or what is wrong with them.
+type Maker = dyn Fn(&[String]) -> Result<Command, String> + Send + Sync;
 
 impl fmt::Debug for Make {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -192,7 +196,7 @@ mod tests {
         assert!(matches!(press(&mut form, &codes), Step::Stay));
         let mut terminal = Terminal::new(TestBackend::new(80, 24)).expect("terminal");
         terminal.draw(|frame| form.draw(frame, frame.area(), &Theme::default())).expect("draws");
-        let drawn: String = terminal.backend().buffer().content().iter().map(|cell| cell.symbol()).collect();
+        let drawn: String = terminal.backend().buffer().content().iter().map(ratatui::buffer::Cell::symbol).collect();
         assert!(drawn.contains("'7x' is no number") && drawn.contains("◂ none ▸"), "{drawn}");
     }
 

@@ -120,9 +120,8 @@ fn article(id: &str) -> AuditReading {
 }
 
 fn snapshot() -> Snapshot {
-    let mut snapshot = Snapshot::default();
-    snapshot.audit = Arc::new(AuditView { traces: 4, target: 50, read: [2, 0], ..AuditView::default() });
-    snapshot
+    let audit = Arc::new(AuditView { traces: 4, target: 50, read: [2, 0], ..AuditView::default() });
+    Snapshot { audit, ..Snapshot::default() }
 }
 
 fn queue(author: Author) -> Query {

@@ -36,6 +36,9 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
+/// A band and its three sides: name, rows, share, role of the bar.
+type Row<'a> = (&'a str, [(&'a str, usize, f64, Role); 3]);
+
 /// Three bars a band, all on one scale of shares: where they differ in length, the mix was changed.
 fn bands(theme: &Theme, index: &DatasetIndex, columns: usize) -> Vec<Line<'static>> {
     let totals = &index.stats.totals;
@@ -44,7 +47,7 @@ fn bands(theme: &Theme, index: &DatasetIndex, columns: usize) -> Vec<Line<'stati
     let reads = if index.strategy == OrderStrategy::Weighted { "by weight" } else { "an epoch" };
     let head = text::columns(&[("band", 12), ("side", 9), ("rows", -7), ("share", -7)]);
     let mut lines = vec![Line::styled(text::cut(&head, columns), theme.style(Role::Dim))];
-    let rows: Vec<(&str, [(&str, usize, f64, Role); 3])> = index
+    let rows: Vec<Row<'_>> = index
         .stats
         .by_band
         .iter()

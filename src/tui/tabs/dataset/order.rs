@@ -47,7 +47,9 @@ fn how(strategy: OrderStrategy) -> &'static str {
 fn mixed(rows: &[&ExampleRow]) -> String {
     let count = |of: fn(&ExampleRow) -> &str| {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        rows.iter().for_each(|row| *counts.entry(of(row)).or_default() += 1);
+        for row in rows {
+            *counts.entry(of(row)).or_default() += 1;
+        }
         counts.len()
     };
     let stretch = |of: fn(&ExampleRow) -> &str| {

@@ -79,7 +79,7 @@ fn new(app: &mut App) -> Effects {
 fn duplicate(app: &mut App) -> Effects {
     let Some(mut profile) = reader(app) else { return Vec::new() };
     let taken = |id: &str| app.snapshot().profiles.iter().any(|view| view.profile.id.as_str() == id);
-    let free = (2..).map(|n| format!("{}_{n}", profile.id)).find(|id| !taken(id));
+    let free = (2..1000).map(|n| format!("{}_{n}", profile.id)).find(|id| !taken(id));
     if let Some(id) = free.and_then(|id| id.parse().ok()) {
         profile.id = id;
     }

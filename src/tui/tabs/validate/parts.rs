@@ -53,7 +53,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, view: &Ev
     });
 }
 
-/// "texas_nurse (unseen) ×2": what training had, and unreadable answers.
+/// "`texas_nurse` (unseen) ×2": what training had, and unreadable answers.
 fn called(part: &PartLine, columns: usize) -> String {
     let seen = match (part.by.as_str(), part.seen) {
         (_, Some(true)) => " (seen)",

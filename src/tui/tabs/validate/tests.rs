@@ -176,7 +176,9 @@ fn a_comparison_at_three_sizes() {
 fn says(tab: &TabState, words: &[&str]) {
     for size in [(120, 40), (200, 60)] {
         let text = stage(tab).text(HERE, size);
-        words.iter().for_each(|word| assert!(text.contains(word), "{word} at {size:?}:\n{text}"));
+        for word in words {
+            assert!(text.contains(word), "{word} at {size:?}:\n{text}");
+        }
     }
 }
 
