@@ -151,7 +151,7 @@ fn ctrl_z_gives_the_terminal_to_the_shell_and_fg_brings_the_console_back() {
     shell.wait("the shell", |s| s.contains("Stopped") && s.contains("shell$"));
     assert!(!shell.screen.screen().alternate_screen() && !shell.screen.screen().hide_cursor());
     shell.press("fg\n");
-    shell.wait("the console again", |s| s.contains("1") && s.contains("Profiles") && s.contains("commands"));
+    shell.wait("the console again", |s| s.contains('1') && s.contains("Profiles") && s.contains("commands"));
     assert!(shell.screen.screen().alternate_screen());
     shell.press("q");
     shell.wait("the shell again", |s| s.contains("Stopped") && !s.contains("Profiles"));

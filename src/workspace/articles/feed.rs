@@ -243,7 +243,7 @@ impl<'t> Parser<'t> {
         match name {
             "title" | "media:title" | "dc:title" => first(&mut entry.title, text),
             "description" | "summary" | "media:description" | "dc:description" | "itunes:summary" => {
-                first(&mut entry.summary, text)
+                first(&mut entry.summary, text);
             }
             "content:encoded" | "content" => first(&mut entry.content, text),
             "link" => first(&mut entry.link, text),
@@ -271,6 +271,7 @@ fn attribute(tag: &BytesStart<'_>, name: &str) -> Option<String> {
 }
 
 /// An entry as an article; `None`: it has neither title nor text.
+#[expect(clippy::needless_pass_by_value, reason = "an entry becomes an article once")]
 fn article(entry: Entry, channel: &Channel, terms: &FeedTerms) -> Option<Article> {
     let text = if entry.summary.is_empty() { &entry.content } else { &entry.summary };
     let summary = one_line(text, SUMMARY);

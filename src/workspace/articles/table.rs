@@ -79,6 +79,9 @@ pub struct Table {
     record: ByteRecord,
 }
 
+/// A row: its line, the article, and whether its source type was stated; or the line and what is wrong with it.
+type TableRow = Result<(usize, Article, bool), (usize, String)>;
+
 impl Table {
     pub fn open(path: &Path, delimiter: u8) -> Result<Self, WorkspaceError> {
         let mut file = File::open(path).map_err(|e| WorkspaceError::io("open", path, e))?;
@@ -104,7 +107,7 @@ impl Table {
     }
 
     /// The next article with its line, or what is wrong with it.
-    pub fn next(&mut self) -> Option<Result<(usize, Article, bool), (usize, String)>> {
+    pub fn next(&mut self) -> Option<TableRow> {
         let line = self.reader.position().line() as usize;
         match self.reader.read_byte_record(&mut self.record) {
             Ok(false) => None,
