@@ -171,16 +171,19 @@ pub fn hold(dir: &Path) {
         frames: Vec::new(),
         answers: Vec::new(),
     };
-    for tab in ['2', '7', '2'] {
+    for (tab, what) in [('2', "with 200,000 articles"), ('7', "and 20,000 traces")] {
         console.key(KeyCode::Char(tab));
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let kib = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+            line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
+        };
+        println!("{what}: {:.0} MiB resident, of which {:.0} MiB its own", kib("VmRSS"), kib("RssAnon"));
     }
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = |name: &str| status.lines().find(|l| l.starts_with(name)).unwrap_or(name).to_owned();
-    println!("{}   {}", line("VmRSS"), line("VmHWM"));
 }
 
 pub fn memory(dir: &Path) {
     let own = std::env::current_exe().expect("this program");
     let held = Command::new(own).args(["hold", &dir.to_string_lossy()]).output().expect("runs");
-    println!("console's part in a process of its own: {}", String::from_utf8_lossy(&held.stdout).trim());
+    print!("console's part in a process of its own\n{}", String::from_utf8_lossy(&held.stdout));
 }

@@ -102,7 +102,6 @@ impl Drop for Load {
 pub fn key_to_screen(dir: &Path) {
     let mut console = Open::on(dir);
     console.wait(|s| s.contains("StratOS"));
-    console.press("\u{1b}");
     console.press("2");
     console.wait(|s| s.contains("Articles 1/2"));
     let load = Load::on_every_core();
