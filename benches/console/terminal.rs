@@ -30,7 +30,7 @@ impl Open {
         let keys = pair.master.take_writer().expect("writes");
         let (tell, bytes) = channel();
         std::thread::spawn(move || {
-            let mut buffer = [0; 65_536];
+            let mut buffer = vec![0; 65_536];
             while let Ok(read) = reader.read(&mut buffer) {
                 if read == 0 || tell.send(buffer[..read].to_vec()).is_err() {
                     break;

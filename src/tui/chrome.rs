@@ -24,6 +24,7 @@ use super::hits::{self, Hit};
 use super::overlays::{Overlay, row};
 use super::tabs::TABS;
 use super::theme::Role;
+use super::toasts::Toast;
 use crate::domain::{PhaseState, one_line};
 use crate::engine::{JobView, Level};
 
@@ -61,13 +62,21 @@ pub fn draw(frame: &mut Frame<'_>, app: &App) {
     if body.height >= MIN_BODY && body.width > 0 {
         (app.spec().draw)(frame, body, &app.look());
     }
-    toasts(frame, body, app);
+    let overlaid = !app.overlays().is_empty();
+    if !overlaid {
+        toasts(frame, (1..=body.height).map(|up| row(body, body.height - up)), app.toasts(), app);
+    }
     footer(frame, row(area, area.height - 1), app);
     for overlay in app.overlays() {
         let room = if matches!(overlay, Overlay::Filter(_)) { area } else { Rect { height: area.height - 1, ..area } };
         if !room.is_empty() {
             overlay.draw(frame, room, app);
         }
+    }
+    if overlaid {
+        // What went wrong is seen whatever is open; at the top, where no overlay says what its keys do.
+        let errors = app.toasts().iter().filter(|toast| toast.level == Level::Error);
+        toasts(frame, (0..area.height).map(|n| row(area, n)), errors, app);
     }
     if app.theme().ascii() {
         ascii::rewrite(frame.buffer_mut());
@@ -230,16 +239,20 @@ fn first_page(pages: &[&str], open: usize, columns: usize) -> usize {
     (0..open).find(|first| taken(*first) <= columns).unwrap_or(open)
 }
 
-fn toasts(frame: &mut Frame<'_>, body: Rect, app: &App) {
+/// The newest ones, one on each of these lines.
+fn toasts<'a>(
+    frame: &mut Frame<'_>,
+    lines: impl Iterator<Item = Rect>,
+    toasts: impl IntoIterator<Item = &'a Toast, IntoIter: DoubleEndedIterator>,
+    app: &App,
+) {
     let theme = app.theme();
-    let newest = app.toasts().iter().rev().take(TOASTS);
-    for (toast, up) in newest.zip(1..=body.height) {
+    for (toast, line) in toasts.into_iter().rev().take(TOASTS).zip(lines) {
         let (glyph, role) = match toast.level {
             Level::Error => ("✗", Role::Bad),
             Level::Warn => ("!", Role::Warn),
             Level::Info => ("i", Role::Accent),
         };
-        let line = row(body, body.height - up);
         frame.render_widget(Clear, line);
         let hint = if toast.level == Level::Error { " esc" } else { "" };
         let room = usize::from(line.width).saturating_sub(3 + hint.len());
