@@ -1,8 +1,10 @@
 //! Recipes: everything a distillation system *is*, as data. Owns the schema of `data/recipes/*.toml` and the proofs
 //! that a recipe makes sense; reading the file is `workspace`'s.
 
+mod deploying;
 mod training;
 
+pub use deploying::{DeployRules, GateRules};
 pub use training::{Method, NamedLimit, OrderStrategy, RunRules, Schedule, SeedlingRules, TokenLimit, TrainRules};
 use training::{is_yes, yes};
 
@@ -47,6 +49,8 @@ pub struct Recipe {
     pub criteria: Vec<Criterion>,
     #[serde(default)]
     pub sanity: Sanity,
+    #[serde(default, skip_serializing_if = "DeployRules::is_default")]
+    pub deploy: DeployRules,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -342,6 +346,9 @@ impl Recipe {
         }
         if let Some(why) = self.train.defect() {
             return invalid("train", why);
+        }
+        if let Some(why) = self.deploy.defect() {
+            return invalid("deploy", why);
         }
         if !(0.0..=1.0).contains(&self.data.min_random_share) {
             return invalid("data", format!("min_random_share {} is not in [0, 1]", self.data.min_random_share));

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ExportChoice, FeedChoice, LabelChoice, ScoringChoice, TrainChoice};
+use super::{DeployChoice, ExportChoice, FeedChoice, LabelChoice, ScoringChoice, TrainChoice};
 use crate::domain::one_line;
 
 /// The configuration of a workspace. Every key has a default, so an empty file is the embedded default.
@@ -32,6 +32,7 @@ pub struct Config {
     pub scoring: ScoringChoice,
     pub train: TrainChoice,
     pub export: ExportChoice,
+    pub deploy: DeployChoice,
     pub select: Select,
     /// Where 'stratos articles fetch' looks for articles.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -122,6 +123,7 @@ impl Default for Config {
             scoring: ScoringChoice::default(),
             train: TrainChoice::default(),
             export: ExportChoice::default(),
+            deploy: DeployChoice::default(),
             select: Select::default(),
             feeds: Vec::new(),
         }
@@ -169,6 +171,7 @@ impl Config {
         config.scoring.check()?;
         config.train.check()?;
         config.export.check()?;
+        config.deploy.check()?;
         config.teacher.check("teacher")?;
         for (name, teacher) in &config.teachers {
             if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {

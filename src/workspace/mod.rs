@@ -6,6 +6,7 @@
 
 mod articles;
 mod config;
+mod deploy_choice;
 mod embedded;
 mod error;
 mod export_choice;
@@ -22,6 +23,7 @@ mod train_choice;
 
 pub use articles::{ArticleFile, ArticleRow, FeedTerms};
 pub use config::{Config, Pilot, Select, TeacherChoice};
+pub use deploy_choice::DeployChoice;
 pub use embedded::{shipped_recipes, shipped_theme};
 pub use error::WorkspaceError;
 pub use export_choice::ExportChoice;

@@ -59,7 +59,7 @@ impl ScoringChoice {
                 None => Ok(()),
             };
         };
-        check_address(server)?;
+        check_address("scoring.server", server)?;
         if self.kind == Some(ServerKind::Ollama) && self.model.is_none() {
             return Err("scoring.model is missing: Ollama serves many; see 'ollama list'".into());
         }
@@ -67,13 +67,14 @@ impl ScoringChoice {
     }
 }
 
-fn check_address(text: &str) -> Result<(), String> {
-    let url = reqwest::Url::parse(text).map_err(|e| format!("scoring.server is not a url: {e}"))?;
+/// An address without secrets; `key`: where it stands.
+pub(super) fn check_address(key: &str, text: &str) -> Result<(), String> {
+    let url = reqwest::Url::parse(text).map_err(|e| format!("{key} is not a url: {e}"))?;
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-        return Err("scoring.server may hold no user, password, query or fragment".into());
+        return Err(format!("{key} may hold no user, password, query or fragment"));
     }
     if url.host_str().is_none() || !["http", "https"].contains(&url.scheme()) {
-        return Err("scoring.server must begin with http:// or https:// and a host".into());
+        return Err(format!("{key} must begin with http:// or https:// and a host"));
     }
     Ok(())
 }
