@@ -149,8 +149,11 @@ fn every_number_of_a_gguf_is_the_trained_one_within_its_format() {
         for wide in [false, true] {
             let base = base(family, wide);
             let adapter = adapter(base.path(), true, false, None);
-            let (to, _) = exported(adapter.path(), &Quant::ALL.map(Form::Gguf));
-            for quant in Quant::ALL {
+            // Only 4-bit blocks differ where rows are wide.
+            let quants = if wide { &Quant::ALL[3..] } else { &Quant::ALL[..] };
+            let forms: Vec<Form> = quants.iter().copied().map(Form::Gguf).collect();
+            let (to, _) = exported(adapter.path(), &forms);
+            for quant in quants.iter().copied() {
                 for (name, kind, inner, own, read) in both(adapter.path(), &to.path().join(Form::Gguf(quant).place())) {
                     for (own, read) in own.chunks(inner).zip(read.chunks(inner)) {
                         let largest = own.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
