@@ -116,8 +116,11 @@ fn logits(path: &Path, adapter: Option<&Path>, likeliest: bool) -> Result<ExitCo
         let rows: Vec<u32> = (0..ids.len() as u32).collect();
         let logits = pass.logits(&merged, &PackedTexts::new([(ids.as_slice(), 0)]), &rows);
         let rows = logits.chunks_exact(config.vocab_size);
-        let rows =
-            if likeliest { json!(rows.map(likeliest_of).collect::<Vec<_>>()).to_string() } else { serde_json::to_string(&rows.collect::<Vec<_>>())? };
+        let rows = if likeliest {
+            json!(rows.map(likeliest_of).collect::<Vec<_>>()).to_string()
+        } else {
+            serde_json::to_string(&rows.collect::<Vec<_>>())?
+        };
         let (open, close) = (if n == 0 { "[" } else { "" }, if n + 1 == texts.len() { "]" } else { "," });
         say(&format!("{open}{rows}{close}"));
     }
@@ -126,7 +129,8 @@ fn logits(path: &Path, adapter: Option<&Path>, likeliest: bool) -> Result<ExitCo
 
 /// The first largest of a row, and its share of all.
 fn likeliest_of(logits: &[f32]) -> (usize, f64) {
-    let (best, most) = logits.iter().enumerate().fold((0, f32::NEG_INFINITY), |(i, m), (n, v)| if *v > m { (n, *v) } else { (i, m) });
+    let (best, most) =
+        logits.iter().enumerate().fold((0, f32::NEG_INFINITY), |(i, m), (n, v)| if *v > m { (n, *v) } else { (i, m) });
     (best, 1.0 / logits.iter().map(|v| f64::from(v - most).exp()).sum::<f64>())
 }
 
