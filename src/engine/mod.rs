@@ -103,11 +103,11 @@ impl EngineHandle {
 
     /// Sends a command and waits until the engine has taken it and the snapshot shows it; `None` if the engine is gone.
     pub async fn ask(&self, command: Command) -> Option<Taken> {
-        self.ask_later(command)?.await.ok()
+        self.order(command)?.await.ok()
     }
 
     /// The same in two steps: sent now, waited for later.
-    fn ask_later(&self, command: Command) -> Option<oneshot::Receiver<Taken>> {
+    pub fn order(&self, command: Command) -> Option<oneshot::Receiver<Taken>> {
         let (answer, taken) = oneshot::channel();
         self.commands.send(Asked { command, answer: Some(answer) }).ok().map(|()| taken)
     }
