@@ -4,7 +4,9 @@
 //! release, the parity table and the drift watch. Which release is live is the ledger's; who asks whom is the engine's.
 
 mod forms;
+pub mod parity;
 mod release;
 
 pub use forms::{Form, Quant};
+pub use parity::Parity;
 pub use release::{DeployError, Manifest, Provenance, copy_release};
