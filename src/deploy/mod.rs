@@ -9,4 +9,7 @@ mod release;
 
 pub use forms::{Form, Quant};
 pub use parity::Parity;
-pub use release::{DeployError, Manifest, Provenance, copy_release};
+pub use release::{
+    DeployError, MODELFILE, Manifest, Piece, Provenance, TRAINED, begin, copy_student, file_digest, finish, folder_bytes,
+    to_clear,
+};

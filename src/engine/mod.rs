@@ -7,6 +7,7 @@ mod audit;
 mod command;
 mod compare;
 pub mod curve;
+mod deploying;
 mod doctor;
 mod errand;
 mod evaluation;
