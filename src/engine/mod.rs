@@ -71,6 +71,7 @@ pub use warnings::WarningKind;
 pub use crate::dataset::labels::remedy as quarantine_remedy;
 pub use crate::dataset::publish::Format;
 pub use crate::dataset::{ContrastivePair, DatasetStats, Example, Quarantined, SamplerReport};
+pub use crate::deploy::parity::{Parity, Stage, StageLine, Standing as GateStanding};
 pub use crate::distill::{Basis, Estimate, Forecast, Kind, Receipt, ReceiptLine, Sample, Scope, Which};
 pub use crate::evaluate::{Outcome, RunComparison};
 pub use crate::teacher::{Price, keys};
