@@ -64,6 +64,7 @@ pub struct Student {
     pub codec: Codec,
     pass: Arc<Pass>,
     weights: Arc<dyn Weights + Send + Sync>,
+    merged: bool,
     digest: Digest,
 }
 
@@ -91,14 +92,14 @@ impl std::fmt::Debug for Student {
 /// Share of the memory that is free now which f32 copies of all matrices may take; the rest is for what is read and written.
 const COPIES_SHARE: f64 = 0.6;
 
-/// Copies of all matrices where they fit, else the base as it is kept.
-fn weights_of(base: &BaseWeights, adapter: Option<&Adapter>) -> Arc<dyn Weights + Send + Sync> {
+/// Merged copies of all matrices where they fit, else the base as it is kept; and which of the two it is.
+fn weights_of(base: &BaseWeights, adapter: Option<&Adapter>) -> (Arc<dyn Weights + Send + Sync>, bool) {
     let mut system = sysinfo::System::new();
     system.refresh_memory();
     if Ready::bytes(base) as f64 > COPIES_SHARE * system.available_memory() as f64 {
-        return Arc::new(Lean::new(base, adapter));
+        return (Arc::new(Lean::new(base, adapter)), adapter.is_none());
     }
-    Arc::new(Ready::merged(base, &Adapted::new(base, adapter.map(|a| (&a.rules, &a.numbers)))))
+    (Arc::new(Ready::merged(base, &Adapted::new(base, adapter.map(|a| (&a.rules, &a.numbers))))), true)
 }
 
 impl Student {
@@ -113,9 +114,11 @@ impl Student {
                 digest = digest.field(bytes);
             }
         }
+        let (weights, merged) = weights_of(&base.weights, adapter);
         Ok(Self {
             pass: Arc::new(Pass::new(&base.config)),
-            weights: weights_of(&base.weights, adapter),
+            weights,
+            merged,
             config: base.config.clone(),
             codec: base.codec.clone(),
             digest: digest.finish(),
@@ -142,6 +145,11 @@ impl Student {
     /// Identity of the weights and the text side, which travels with every answer.
     pub fn digest(&self) -> &Digest {
         &self.digest
+    }
+
+    /// No adapter is merged anew for every pass: answers come at full speed (guard S11).
+    pub fn is_merged(&self) -> bool {
+        self.merged
     }
 
     /// Logits after the last of some tokens.

@@ -35,14 +35,15 @@ pub(in super::super) fn run(context: &mut JobContext, release: &Gated) -> Result
     let rules = &recipe.deploy.gate;
     let rows = gate_rows(context, rules.rows)?;
     let stages = stages(context, release);
-    let mut gate = Runs { release, rows: &rows, context, runs: Vec::new(), reference: None };
+    let mut gate = Runs { release, rows: &rows, context, runs: Vec::new(), reference: None, merged: None };
     for at in 0..stages.len() {
         if !gate.stage(&stages[at], (at, stages.len()))? {
             return Ok(None);
         }
     }
-    let runs = gate.runs;
+    let (runs, merged) = (gate.runs, gate.merged);
     let parity = Parity::of(&runs, rules, &recipe.bands, &recipe.scale, workspace.config.seed, context.clock.now());
+    let parity = Parity { merged, ..parity };
     record(context, release, &parity)?;
     Ok(Some(parity))
 }
@@ -86,6 +87,8 @@ struct Runs<'a> {
     rows: &'a [GateRow],
     runs: Vec<StageRun>,
     reference: Option<Reference>,
+    /// Whether the trained student is read through merged weights.
+    merged: Option<bool>,
 }
 
 impl Runs<'_> {
@@ -154,6 +157,7 @@ impl Runs<'_> {
             && let Some(student) = &candidate.student
         {
             self.reference = Some(Reference::of(student, self.rows, &free)?);
+            self.merged = Some(student.is_merged());
         }
         let Some(reference) = &self.reference else {
             return Err(Refusal { guard: "S7", why: "the trained student gave nothing to compare with".into() });
@@ -178,6 +182,7 @@ fn record(context: &mut JobContext, release: &Gated, parity: &Parity) -> Result<
 /// What guards say of a release: of its files, and of the table.
 pub(in super::super) fn findings(release: &Gated, parity: &Parity, prompt: &Digest) -> Vec<Finding> {
     let mut findings = vec![s5(&release.manifest, prompt), s10(release)];
+    findings.extend(parity.merged.map(s11));
     for guard in ["T11", "T17", "S6", "S7", "S8"] {
         let reasons: Vec<String> =
             parity.reasons().filter(|(_, g, _)| *g == guard).map(|(stage, _, why)| format!("{stage}: {why}")).collect();
@@ -216,6 +221,16 @@ fn s10(release: &Gated) -> Finding {
         "S10",
         base.map_or_else(|| "it was trained from nothing".into(), |base| format!("it is not the base ({})", base.short())),
     )
+}
+
+/// Answers come through merged weights.
+fn s11(merged: bool) -> Finding {
+    if merged {
+        return Finding::pass("S11", "adapters are merged when they are loaded");
+    }
+    let saw =
+        "there is too little memory for merged weights: the adapter is merged anew for every pass, which is many times slower";
+    Finding::fail("S11", saw, "Free memory, or score with the release's GGUF by a llama.cpp server.")
 }
 
 /// A release of the ledger with its manifest.
