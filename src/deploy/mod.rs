@@ -3,10 +3,12 @@
 //! Owns the forms a student is exported in, the release's folder and its manifest, the Modelfile, the servers that take a
 //! release, the parity table and the drift watch. Which release is live is the ledger's; who asks whom is the engine's.
 
+mod export;
 mod forms;
 pub mod parity;
 mod release;
 
+pub use export::{ExportError, Forecast, FormNeed, Piece, Told, digest_of, export, forecast};
 pub use forms::{Form, Quant};
 pub use parity::Parity;
 pub use release::{

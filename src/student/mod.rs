@@ -10,6 +10,7 @@ pub mod cache;
 pub mod codec;
 pub mod config;
 mod disk;
+pub mod effective;
 mod error;
 #[cfg(test)]
 mod files_tests;
@@ -130,12 +131,7 @@ impl Student {
         if !path.join(peft::CONFIG_FILE).exists() {
             return Self::adapted(&Base::load(path, Keep::AsStored)?, None);
         }
-        let record = Adapter::base_of(path)?.ok_or_else(|| {
-            StudentError::file(
-                path,
-                format!("it does not name its base; put {} beside it, or merge it with PEFT", peft::BASE_FILE),
-            )
-        })?;
+        let record = Adapter::record(path)?;
         let mut base = Base::load(&record.path, Keep::of_name(&record.precision))?;
         base.codec.template = base.codec.template.with_thinking(record.thinking);
         let adapter = Adapter::load(path, &base.weights)?;
