@@ -3,8 +3,12 @@
 //! Owns the forms a student is exported in, the release's folder and its manifest, the Modelfile, the servers that take a
 //! release, the parity table and the drift watch. Which release is live is the ledger's; who asks whom is the engine's.
 
+mod blob;
 mod forms;
+pub mod modelfile;
+pub mod ollama;
 mod release;
 
+pub use blob::Blob;
 pub use forms::{Form, Quant};
 pub use release::{DeployError, Manifest, Provenance, copy_release};
