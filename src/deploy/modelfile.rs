@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use self::grammar::{Command, Name, quote};
+use crate::domain::ChatMessage;
 use crate::domain::recipe::Sampling;
 use crate::student::{ChatTemplate, StudentError};
 
@@ -124,6 +125,12 @@ impl Spec<'_> {
         }
         Ok(out)
     }
+}
+
+/// The text that a server with this template reads for a conversation.
+pub fn render(template: &str, messages: &[ChatMessage]) -> Result<String, ModelfileError> {
+    let rendered = go::GoTemplate::new(template).and_then(|go| turns::served(&go, messages));
+    rendered.map_err(|e| ModelfileError::Template { why: e.to_string() })
 }
 
 /// A Modelfile as it is read: what `ollama create` sends of it.

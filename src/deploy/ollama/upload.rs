@@ -16,6 +16,7 @@ use crate::deploy::Blob;
 const PIECE: usize = 1 << 20;
 /// Pieces that wait for the network.
 const AHEAD: usize = 4;
+const WHAT: &str = "/api/blobs";
 
 /// Sends a blob unless the server has it.
 pub(super) async fn send(wire: &Wire, blob: &Blob, told: Listener<'_>) -> Result<(), OllamaError> {
@@ -30,7 +31,7 @@ pub(super) async fn send(wire: &Wire, blob: &Blob, told: Listener<'_>) -> Result
     let body = futures_util::stream::unfold(taken, |mut taken| async move { Some((taken.recv().await?, taken)) });
     // A known length: a proxy that cuts the body is then noticed.
     let request = wire.request(Method::POST, &path)?.header("content-length", blob.size).body(Body::wrap_stream(body));
-    let sending = wire.finish(request, "/api/blobs");
+    let sending = wire.long(request, WHAT);
     tokio::pin!(sending);
     let mut done = 0;
     loop {
@@ -40,16 +41,21 @@ pub(super) async fn send(wire: &Wire, blob: &Blob, told: Listener<'_>) -> Result
         if read == 0 {
             break;
         }
-        tokio::select! {
-            // An early refusal ends the upload.
-            answered = &mut sending => return answered,
-            room = pieces.send(Ok(piece)) => if room.is_err() { break },
+        let step = async {
+            tokio::select! {
+                // An early refusal ends the upload.
+                answered = &mut sending => Some(answered),
+                _ = pieces.send(Ok(piece)) => None,
+            }
+        };
+        if let Some(answered) = wire.within(WHAT, step).await? {
+            return answered;
         }
         done += read as u64;
         go_on(told(Told::Uploading { done, total: blob.size }))?;
     }
     drop(pieces);
-    sending.await
+    wire.within(WHAT, sending).await?
 }
 
 pub(super) fn go_on(flow: ControlFlow<()>) -> Result<(), OllamaError> {

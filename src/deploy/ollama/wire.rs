@@ -80,10 +80,21 @@ impl Wire {
         }
     }
 
-    /// A request whose reply says nothing. It takes as long as its body takes: only the reply's silence is limited.
-    pub async fn finish(&self, request: RequestBuilder, what: &'static str) -> Result<(), OllamaError> {
+    /// A request whose reply says nothing.
+    async fn finish(&self, request: RequestBuilder, what: &'static str) -> Result<(), OllamaError> {
+        let response = self.send(request, what).await?;
+        self.good(response, what).await.map(drop)
+    }
+
+    /// A request that takes as long as its body takes; who gives the pieces limits its silence by [`Wire::within`].
+    pub async fn long(&self, request: RequestBuilder, what: &'static str) -> Result<(), OllamaError> {
         let response = request.send().await.map_err(|e| self.lost(what, e))?;
         self.good(response, what).await.map(drop)
+    }
+
+    /// What the server must do before our patience ends.
+    pub async fn within<F: Future>(&self, what: &'static str, step: F) -> Result<F::Output, OllamaError> {
+        tokio::time::timeout(self.patience, step).await.map_err(|_| self.slow(what))
     }
 
     /// A stream of status lines; the last one must say success.
@@ -127,12 +138,11 @@ impl Wire {
     }
 
     async fn send(&self, request: RequestBuilder, what: &'static str) -> Result<Response, OllamaError> {
-        let sent = tokio::time::timeout(self.patience, request.send()).await.map_err(|_| self.slow(what))?;
-        sent.map_err(|e| self.lost(what, e))
+        self.within(what, request.send()).await?.map_err(|e| self.lost(what, e))
     }
 
     async fn next(&self, response: &mut Response, what: &'static str) -> Result<Option<Vec<u8>>, OllamaError> {
-        let chunk = tokio::time::timeout(self.patience, response.chunk()).await.map_err(|_| self.slow(what))?;
+        let chunk = self.within(what, response.chunk()).await?;
         Ok(chunk.map_err(|e| self.lost(what, e))?.map(|bytes| bytes.to_vec()))
     }
 
