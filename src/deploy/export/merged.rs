@@ -22,14 +22,14 @@ pub(super) fn draft(student: &Effective, about: &Provenance) -> Result<Draft, Ex
         _ => GgmlDType::F32,
     };
     let shards = shards(student.places(), kind, SHARD);
-    let mut files = vec![
-        ("config.json".to_owned(), config(&student.config, kind)),
-        (GENERATION_FILE.to_owned(), generation(student)?),
-    ];
+    let mut files =
+        vec![("config.json".to_owned(), config(&student.config, kind)), (GENERATION_FILE.to_owned(), generation(student)?)];
     files.extend(text_files(student)?);
     files.push(provenance_file(about));
     let count = shards.len();
-    let name = |n: usize| if count == 1 { "model.safetensors".to_owned() } else { format!("model-{:05}-of-{count:05}.safetensors", n + 1) };
+    let name = |n: usize| {
+        if count == 1 { "model.safetensors".to_owned() } else { format!("model-{:05}-of-{count:05}.safetensors", n + 1) }
+    };
     if count > 1 {
         files.push(("model.safetensors.index.json".to_owned(), index(&shards, kind, name)));
     }
