@@ -16,6 +16,7 @@ mod keys;
 mod models;
 mod phases;
 mod profiles;
+mod releases;
 mod report;
 mod runs;
 mod sampler;

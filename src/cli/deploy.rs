@@ -28,6 +28,8 @@ pub struct DeployArgs {
 enum DeployAct {
     /// Write a trained student in the forms that others load; needs no workspace
     Export(ExportArgs),
+    #[command(flatten)]
+    Releases(super::releases::Releases),
 }
 
 #[derive(Debug, Args)]
@@ -55,6 +57,7 @@ pub fn deploy(root: &Path, args: &DeployArgs) -> Result<ExitCode> {
     match &args.act {
         None => phases::single(&super::open(root)?, Phase::Deploy, &args.phase),
         Some(DeployAct::Export(args)) => export(args),
+        Some(DeployAct::Releases(act)) => super::releases::releases(&super::open(root)?, act),
     }
 }
 

@@ -35,6 +35,7 @@ pub(in super::super) fn make(context: &mut JobContext) -> Result<Option<Gated>, 
     deploy::copy_student(&trained, &building.join(TRAINED))?;
     let Some(pieces) = export(context, &trained, &forms, &provenance(&name, &manifest), &building)? else { return Ok(None) };
     let manifest = Manifest { pieces, ..manifest };
+    super::modelfile::write(context, &name, &trained, &manifest, &building)?;
     manifest.write(&building)?;
     deploy::finish(&folder)?;
     let row = ReleaseRow {
