@@ -50,12 +50,18 @@ pub enum ModelfileError {
     Student(#[from] StudentError),
 }
 
-/// How long answers and prompts are, measured on answers that were given. There is no other way to make one.
+/// How long answers and prompts are: counted on answers that were given, or held to a recipe's own limit. There is no way to
+/// make one from a guess.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lengths {
-    answers: usize,
-    p99: usize,
+    basis: Basis,
     longest_prompt: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Basis {
+    Measured { answers: usize, p99: usize },
+    Recipe { limit: usize },
 }
 
 impl Lengths {
@@ -67,18 +73,39 @@ impl Lengths {
         let rank = (sorted.len() * 99).div_ceil(100);
         let p99 = rank.checked_sub(1).and_then(|at| sorted.get(at)).copied();
         let p99 = p99.ok_or_else(|| ModelfileError::Unmeasured { why: "no answer was measured".into() })?;
-        if longest_prompt == 0 {
-            return Err(ModelfileError::Unmeasured { why: "no prompt was measured".into() });
+        Self { basis: Basis::Measured { answers: sorted.len(), p99 }, longest_prompt }.checked()
+    }
+
+    /// Before any student was evaluated: the limit that the recipe gives the embedded engine.
+    pub fn of_recipe(rules: &Sampling, longest_prompt: usize) -> Result<Self, ModelfileError> {
+        Self { basis: Basis::Recipe { limit: rules.max_new_tokens }, longest_prompt }.checked()
+    }
+
+    fn checked(self) -> Result<Self, ModelfileError> {
+        match self.longest_prompt {
+            0 => Err(ModelfileError::Unmeasured { why: "no prompt was measured".into() }),
+            _ => Ok(self),
         }
-        Ok(Self { answers: sorted.len(), p99, longest_prompt })
     }
 
     pub fn num_predict(self) -> usize {
-        (self.p99 as f64 * ROOM).ceil() as usize
+        match self.basis {
+            Basis::Measured { p99, .. } => (p99 as f64 * ROOM).ceil() as usize,
+            Basis::Recipe { limit } => limit,
+        }
     }
 
     pub fn num_ctx(self) -> usize {
         (self.longest_prompt + self.num_predict()).next_multiple_of(CONTEXT_STEP)
+    }
+
+    fn words(self) -> String {
+        match self.basis {
+            Basis::Measured { answers, p99 } => format!("{ROOM} × {p99} tokens, the p99 of {answers} measured answers"),
+            Basis::Recipe { .. } => {
+                format!("the recipe's limit; a release's own Modelfile has {ROOM} × the p99 of its measured answers")
+            }
+        }
     }
 }
 
@@ -111,12 +138,12 @@ impl Spec<'_> {
             out += "# The model's own template drops white space around messages and Ollama's cannot: send them without.\n";
         }
         let _ = writeln!(out, "\nFROM {}\n\nTEMPLATE \"\"\"{template}\"\"\"\n", quote(&self.from));
-        let Lengths { answers, p99, longest_prompt } = self.lengths;
+        let longest_prompt = self.lengths.longest_prompt;
         let temperature = rules.temperature.max(rules.temperature_floor);
         let _ = writeln!(out, "PARAMETER temperature {temperature}");
         let _ = writeln!(out, "PARAMETER top_p {}\nPARAMETER top_k {}\nPARAMETER min_p 0", rules.top_p, rules.top_k);
         let _ = writeln!(out, "PARAMETER repeat_penalty {}\nPARAMETER repeat_last_n {REPEAT_WINDOW}", rules.repeat_penalty);
-        let _ = writeln!(out, "# {ROOM} × {p99} tokens, the p99 of {answers} measured answers");
+        let _ = writeln!(out, "# {}", self.lengths.words());
         let _ = writeln!(out, "PARAMETER num_predict {}", self.lengths.num_predict());
         let _ = writeln!(out, "# the longest prompt, {longest_prompt} tokens, and num_predict, in steps of {CONTEXT_STEP}");
         let _ = writeln!(out, "PARAMETER num_ctx {}", self.lengths.num_ctx());
