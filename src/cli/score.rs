@@ -8,8 +8,8 @@ use clap::Args;
 use color_eyre::eyre::{Result, bail};
 
 use crate::domain::{Article, ProfileId, SourceType};
-use crate::engine::Command;
-use crate::headless::{self, Output};
+use crate::engine::DeskOptions;
+use crate::headless::{self, Output, ScoreOrder};
 use crate::workspace::{JsonRecords, Workspace};
 
 #[derive(Debug, Args)]
@@ -49,7 +49,8 @@ pub fn score(workspace: &Arc<Workspace>, args: ScoreArgs) -> Result<ExitCode> {
     if articles.is_empty() {
         bail!("{}: there is no article in it", args.file.unwrap_or_default().display());
     }
-    headless::score(workspace, Command::ScoreMany { profiles: args.profile, articles }, output)
+    let order = ScoreOrder { readers: args.profile, articles, options: DeskOptions::default() };
+    headless::score(workspace, &order, output)
 }
 
 fn article(args: &ScoreArgs) -> Result<Article> {

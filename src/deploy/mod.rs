@@ -3,8 +3,10 @@
 //! Owns the forms a student is exported in, the release's folder and its manifest, the Modelfile, the servers that take a
 //! release, the parity table and the drift watch. Which release is live is the ledger's; who asks whom is the engine's.
 
+mod cascade;
 mod forms;
 mod release;
 
+pub use cascade::{Doubt, Pass};
 pub use forms::{Form, Quant};
 pub use release::{DeployError, Manifest, Provenance, copy_release};

@@ -54,6 +54,7 @@ pub use evaluation::{
 };
 pub use event::{ApprovalRequest, Event, Level};
 pub use export::{Exported, export_dataset};
+pub use job::Failure;
 pub use labels::{LabelSourceView, label_sources, quarantined};
 pub use library::{
     Answer, Answered, ArticleIndex, ArticleSort, ArticleView, BaselineFigure, Bin, Brief, ComparisonView, DatasetIndex,
@@ -63,6 +64,7 @@ pub use library::{
 pub use probes::{Drawn, Judged, ProbeError, ProbeMaterial, Told, draw, probe};
 pub use report::{ReportError, last_probes, write_report};
 pub use runs::{CompareRunsError, compare_stored};
+pub use scoring::{Cycle, Desk, DeskOptions, Done, Forecast as ScoreForecast, ScoreNews, Scored, Summary};
 pub use sealing::{SealView, SealWish, seal_view};
 pub use snapshot::*;
 pub use warnings::WarningKind;

@@ -14,7 +14,7 @@ use crate::student::base::Base;
 use crate::student::hub::HubId;
 use crate::student::matrix::Keep;
 use crate::student::outline::Outline;
-use crate::student::{Codec, StudentConfig};
+use crate::student::{Codec, Student, StudentConfig, StudentError};
 use crate::train::learner::{AdapterSubject, Device, Subject};
 use crate::workspace::{Workspace, model_in, models_dir};
 
@@ -117,6 +117,13 @@ pub fn adapter_rules(rules: &TrainRules) -> AdapterRules {
         dropout: rules.dropout,
         targets: rules.targets.clone(),
     }
+}
+
+/// A model as it is, asked to think exactly as a recipe's answers do.
+pub fn untuned(path: &Path, recipe: &Recipe) -> Result<Student, StudentError> {
+    let mut base = Base::load(path, Keep::AsStored)?;
+    base.codec.template = base.codec.template.with_thinking(recipe.student.think.then_some(true));
+    Student::adapted(&base, None)
 }
 
 /// What the run trains.

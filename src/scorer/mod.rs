@@ -46,14 +46,14 @@ pub trait Scorer {
 }
 
 /// The scorer that `[scoring]` chooses, for the student that lies in `folder` and has this digest.
-pub fn open(choice: &ScoringChoice, folder: &Path, student: &Digest) -> Result<Box<dyn Scorer>, ScorerError> {
+pub fn open(choice: &ScoringChoice, folder: &Path, student: &Digest) -> Result<Box<dyn Scorer + Send>, ScorerError> {
     let Some(server) = &choice.server else { return Ok(Box::new(Embedded::new(Student::load(folder)?))) };
     let text = TextSide::load(folder, student.clone())?;
     connect(choice, server, text)
 }
 
 /// The server at an address, for a student's text side.
-pub fn connect(choice: &ScoringChoice, server: &str, text: TextSide) -> Result<Box<dyn Scorer>, ScorerError> {
+pub fn connect(choice: &ScoringChoice, server: &str, text: TextSide) -> Result<Box<dyn Scorer + Send>, ScorerError> {
     let seconds = choice.timeout_seconds;
     let wait = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(600));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

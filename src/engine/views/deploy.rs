@@ -1,6 +1,6 @@
 //! View of tab 8: releases, and what is served.
 
-use super::super::event::Event;
+use super::super::scoring::Scored;
 use super::super::snapshot::{DeployView, ReleaseView};
 use crate::workspace::{Ledger, WorkspaceError};
 
@@ -23,14 +23,16 @@ pub(super) fn view(ledger: &Ledger, last_score: Vec<String>) -> Result<DeployVie
 }
 
 /// A scored article, as lines.
-pub(in super::super) fn scored_lines(event: &Event) -> Vec<String> {
-    let Event::Scored { think, score, reason, raw, seconds, .. } = event else { return Vec::new() };
-    let mut lines: Vec<String> = think.lines().map(str::to_owned).collect();
-    match score {
-        Some(score) => lines.push(format!("SCORE: {score:.1} | REASON: {}", reason.as_deref().unwrap_or("—"))),
-        None => lines
-            .extend(["no score could be read; the whole answer:".to_owned()].into_iter().chain(raw.lines().map(str::to_owned))),
+pub(in super::super) fn scored_lines(scored: &Scored) -> Vec<String> {
+    let mut lines: Vec<String> = scored.think.lines().map(str::to_owned).collect();
+    match scored.score {
+        Some(score) => lines.push(format!("SCORE: {score:.1} | REASON: {}", scored.reason.as_deref().unwrap_or("—"))),
+        None => {
+            lines.push("no score could be read; the whole answer:".to_owned());
+            lines.extend(scored.raw.lines().map(str::to_owned));
+        }
     }
-    lines.push(format!("in {seconds:.1} s"));
+    let by = if scored.cached { "from the cache".to_owned() } else { format!("in {:.1} s", scored.seconds) };
+    lines.push(format!("{by} · {}", scored.model));
     lines
 }
