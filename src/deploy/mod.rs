@@ -5,8 +5,10 @@
 
 mod cascade;
 mod forms;
+pub mod parity;
 mod release;
 
 pub use cascade::{Doubt, Pass};
 pub use forms::{Form, Quant};
+pub use parity::Parity;
 pub use release::{DeployError, Manifest, Provenance, copy_release};

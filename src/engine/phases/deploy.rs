@@ -43,7 +43,8 @@ pub fn run(context: &mut JobContext) -> Result<PhaseEnd, Failure> {
         live: true,
         at: context.clock.now(),
     };
-    context.ledger.put_live_release(&release)?;
+    context.ledger.put_release(&release)?;
+    context.ledger.go_live(&name, context.clock.now())?;
     let output = Digest::of_json(&manifest);
     Ok(PhaseEnd::Done { output, headline: format!("{name} is served; {smoke}") })
 }
