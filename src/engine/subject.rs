@@ -32,12 +32,8 @@ impl Choice {
         if base == "seedling" {
             return Ok(Self::Seedling);
         }
-        let given = workspace.root().join(base);
-        if given.exists() {
-            return Ok(Self::Base(given));
-        }
-        if let Some(kept) = kept(workspace, base) {
-            return Ok(Self::Base(kept));
+        if let Some(path) = model_path(workspace, base) {
+            return Ok(Self::Base(path));
         }
         let shown = one_line(base, 80);
         let next = match base.parse::<HubId>() {
@@ -49,6 +45,12 @@ impl Choice {
             next,
         ))
     }
+}
+
+/// A model by its path, or by the name under which the workspace keeps it.
+pub fn model_path(workspace: &Workspace, name: &str) -> Option<PathBuf> {
+    let given = workspace.root().join(name);
+    if given.exists() { Some(given) } else { kept(workspace, name) }
 }
 
 /// A model of the workspace: imported under this name, or pulled by this hub id.

@@ -41,6 +41,11 @@ pub trait Scorer {
     /// Names the model and who serves it; answers of another digest are never taken for this one's.
     fn digest(&self) -> Digest;
 
+    /// Whether it still is what it was when it was opened (guard S6): who serves may serve another model since.
+    fn check(&self) -> Result<(), ScorerError> {
+        Ok(())
+    }
+
     /// Answers every prompt, in the prompts' order; after a `Break` those finished so far.
     fn answer(&self, prompts: &[Prompt], rules: &Sampling, seed: u64, on_row: OnRow<'_>) -> Result<Vec<Generated>, ScorerError>;
 }

@@ -9,7 +9,7 @@ use super::super::job::Failure;
 use super::questions::Question;
 use crate::domain::recipe::Sampling;
 use crate::domain::{Conduct, Digest, Gate, PairKey, read_tolerant};
-use crate::scorer::{self, Embedded, Scorer};
+use crate::scorer::{self, Embedded, Scorer, ScorerError};
 use crate::student::{Generated, Prompt, Student};
 use crate::workspace::Workspace;
 
@@ -72,6 +72,17 @@ pub(in crate::engine) fn answer(
     questions: &[Question],
     on_reply: &mut dyn FnMut(Reply) -> ControlFlow<()>,
 ) -> Result<(), Failure> {
+    Ok(hear(scorer, rules, workspace.config.seed, questions, on_reply)?)
+}
+
+/// The same for whoever wants to know what went wrong.
+pub(super) fn hear(
+    scorer: &dyn Scorer,
+    rules: &Sampling,
+    seed: u64,
+    questions: &[Question],
+    on_reply: &mut dyn FnMut(Reply) -> ControlFlow<()>,
+) -> Result<(), ScorerError> {
     let prompts: Vec<Prompt> = questions.iter().map(|q| q.prompt.clone()).collect();
     let pairs: HashMap<&str, &PairKey> = questions.iter().map(|q| (q.prompt.id.as_str(), &q.pair)).collect();
     let mut since = Instant::now();
@@ -81,6 +92,5 @@ pub(in crate::engine) fn answer(
         since = Instant::now();
         on_reply(Reply { pair: (*pair).clone(), written: written.clone(), seconds })
     };
-    scorer.answer(&prompts, rules, workspace.config.seed, &mut on_row)?;
-    Ok(())
+    scorer.answer(&prompts, rules, seed, &mut on_row).map(drop)
 }

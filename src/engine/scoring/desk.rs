@@ -1,6 +1,6 @@
 //! The desk: opened once, it scores many. It keeps the model loaded, and takes another as soon as another is live.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,13 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::super::job::Failure;
 use super::super::phases::{Drawing, selected_profiles};
-use super::asking;
-use super::questions::Question;
+use super::round::{Answer, Manner, ask};
 use super::voice::{Meant, Voice};
-use crate::deploy::Pass;
-use crate::domain::{AnswerDefect, Article, PairKey, Profile, ProfileId, read_tolerant, split_think};
-use crate::student::{Generated, Stop};
-use crate::workspace::{Ledger, Workspace};
+use crate::deploy::{Doubt, Pass};
+use crate::domain::{Article, Clock as _, Digest, PairKey, Profile, ProfileId, SystemClock, read_tolerant, split_think};
+use crate::student::Stop;
+use crate::workspace::{Ledger, LiveScore, Workspace};
 
 /// How a desk works.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,8 +42,8 @@ pub struct Scored {
     pub think: String,
     /// The whole text.
     pub raw: String,
-    /// Why no score could be read.
-    pub defect: Option<AnswerDefect>,
+    /// Why there is no score.
+    pub defect: Option<String>,
     pub stop: Stop,
     pub prompt_tokens: usize,
     pub tokens: usize,
@@ -52,6 +51,9 @@ pub struct Scored {
     pub seconds: f64,
     /// Which pass decided.
     pub pass: Pass,
+    /// What the fast pass gave, where the think pass decided.
+    pub fast: Option<f64>,
+    /// Nothing was asked for it.
     pub cached: bool,
     /// What computed it.
     pub runtime: Arc<str>,
@@ -81,32 +83,48 @@ pub struct Desk {
     ledger: Ledger,
     options: DeskOptions,
     meant: Meant,
-    voice: Voice,
+    voices: Voices,
+    /// The last call failed: who answers is looked for anew.
+    stale: bool,
+}
+
+/// Who answers: the fast pass where there is a cascade, and the pass that thinks.
+struct Voices {
+    fast: Option<(Voice, Doubt)>,
+    think: Voice,
 }
 
 /// A pair that was asked for.
-struct Row<'a> {
-    at: usize,
-    profile: &'a Profile,
-    article: &'a Article,
+pub(super) struct Row<'a> {
+    pub at: usize,
+    pub profile: &'a Profile,
+    pub article: &'a Article,
+}
+
+/// What the fast pass gave for a row that it did not decide.
+#[derive(Debug, Clone, Copy)]
+struct Undecided {
+    score: Option<f64>,
+    seconds: f64,
+    cached: bool,
 }
 
 impl Desk {
     /// Finds who answers and loads it: the live release, else the trained student, else the untuned base.
     pub fn open(workspace: Arc<Workspace>, ledger: Ledger, options: DeskOptions) -> Result<Self, Failure> {
         let meant = Meant::find(&workspace, &ledger, options.base)?;
-        let voice = Voice::open(&workspace, &meant)?;
-        Ok(Self { workspace, ledger, options, meant, voice })
+        let voices = Voices::open(&workspace, &ledger, &meant, options)?;
+        Ok(Self { workspace, ledger, options, meant, voices, stale: false })
     }
 
     /// Whose weights answer, for people.
     pub fn model(&self) -> &str {
-        &self.voice.model
+        &self.voices.think.model
     }
 
     /// What computes the answers.
     pub fn runtime(&self) -> &str {
-        &self.voice.runtime
+        &self.voices.think.runtime
     }
 
     /// Whether the model was never trained on this recipe.
@@ -126,15 +144,48 @@ impl Desk {
         let stored: HashMap<ProfileId, Profile> = self.ledger.profiles()?.into_iter().map(|(p, _)| (p.id.clone(), p)).collect();
         let rows = rows(asked, &stored)?;
         let mut summary = Summary::default();
-        let scale = self.workspace.recipe.scale.range();
-        let (voice, workspace) = (&self.voice, &self.workspace);
-        ask(workspace, voice, &rows, &mut |row, written, seconds| {
-            let scored = read(voice, row, written, seconds, scale);
+        self.stale = true;
+        self.passes(&rows, &mut |scored| {
             summary.count(&scored);
             on(scored)
         })?;
+        self.stale = false;
+        self.ledger.trim_cache(self.workspace.config.scoring.cache)?;
         summary.seconds = began.elapsed().as_secs_f64();
         Ok(summary)
+    }
+
+    fn passes(&mut self, rows: &[Row<'_>], on: &mut dyn FnMut(Scored) -> ControlFlow<()>) -> Result<(), Failure> {
+        let (workspace, ledger, voices) = (&*self.workspace, &mut self.ledger, &self.voices);
+        let manner = Manner { fresh: self.options.fresh, keeps: workspace.config.scoring.cache > 0 };
+        let model = self.meant.name();
+        let mut left: Vec<(&Row<'_>, Option<Undecided>)> = rows.iter().map(|row| (row, None)).collect();
+        if let Some((fast, doubt)) = &voices.fast {
+            let mut undecided = vec![None; rows.len()];
+            let all: Vec<&Row<'_>> = rows.iter().collect();
+            let ended = ask(workspace, ledger, fast, &all, manner, &mut |ledger, i, answer| {
+                let scored = read(workspace, fast, &rows[i], &answer, None);
+                if doubt.sends_on(scored.score, scored.expected) {
+                    undecided[i] =
+                        Some(Undecided { score: scored.score, seconds: answer.seconds, cached: answer.cached });
+                    return Ok(ControlFlow::Continue(()));
+                }
+                note(ledger, &model, &scored)?;
+                Ok(on(scored))
+            })?;
+            if ended {
+                return Ok(());
+            }
+            left = rows.iter().zip(undecided).filter_map(|(row, fast)| fast.map(|fast| (row, Some(fast)))).collect();
+        }
+        let asked: Vec<&Row<'_>> = left.iter().map(|(row, _)| *row).collect();
+        ask(workspace, ledger, &voices.think, &asked, manner, &mut |ledger, i, answer| {
+            let (row, fast) = left[i];
+            let scored = read(workspace, &voices.think, row, &answer, fast);
+            note(ledger, &model, &scored)?;
+            Ok(on(scored))
+        })?;
+        Ok(())
     }
 
     /// The readers that are meant, in stored order; none named: all that take part.
@@ -163,11 +214,24 @@ impl Desk {
     /// Takes what is live now.
     fn refresh(&mut self) -> Result<(), Failure> {
         let meant = Meant::find(&self.workspace, &self.ledger, self.options.base)?;
-        if meant != self.meant {
-            self.voice = Voice::open(&self.workspace, &meant)?;
+        if self.stale || meant != self.meant {
+            self.voices = Voices::open(&self.workspace, &self.ledger, &meant, self.options)?;
             self.meant = meant;
+            self.stale = false;
         }
         Ok(())
+    }
+}
+
+impl Voices {
+    fn open(workspace: &Workspace, ledger: &Ledger, meant: &Meant, options: DeskOptions) -> Result<Self, Failure> {
+        let mut think = Voice::open(workspace, ledger, meant)?;
+        let cascade = workspace.config.scoring.cascade.as_ref().filter(|_| !options.single_pass && !options.base);
+        let fast = cascade.map(|choice| Voice::fast(workspace, choice)).transpose()?;
+        if fast.is_some() {
+            think.pass = Pass::Think;
+        }
+        Ok(Self { fast, think })
     }
 }
 
@@ -196,56 +260,11 @@ fn rows<'a>(asked: &'a [(ProfileId, Article)], stored: &'a HashMap<ProfileId, Pr
     asked.iter().enumerate().map(row).collect()
 }
 
-/// Asks one voice about rows. Rows that ask the same are asked once; two that only share their name, one after the other.
-fn ask(
-    workspace: &Workspace,
-    voice: &Voice,
-    rows: &[Row<'_>],
-    on: &mut dyn FnMut(&Row<'_>, &Generated, f64) -> ControlFlow<()>,
-) -> Result<(), Failure> {
-    let mut rounds: Vec<BTreeMap<String, (Question, Vec<usize>)>> = Vec::new();
-    for (i, row) in rows.iter().enumerate() {
-        let question = voice.question(workspace, row.profile, row.article)?;
-        let mut waiting = Some(question);
-        for round in &mut rounds {
-            let Some(question) = waiting.take() else { break };
-            match round.get_mut(&question.prompt.id) {
-                Some((known, same)) if known.prompt == question.prompt => same.push(i),
-                Some(_) => waiting = Some(question),
-                None => {
-                    round.insert(question.prompt.id.clone(), (question, vec![i]));
-                }
-            }
-        }
-        if let Some(question) = waiting {
-            rounds.push(BTreeMap::from([(question.prompt.id.clone(), (question, vec![i]))]));
-        }
-    }
-    let mut ended = false;
-    for round in &rounds {
-        let questions: Vec<Question> = round.values().map(|(question, _)| question.clone()).collect();
-        asking::answer(workspace, voice.scorer.as_ref(), &voice.rules, &questions, &mut |reply| {
-            let same = round.get(&reply.written.id).map(|(_, same)| same.as_slice()).unwrap_or_default();
-            let mut flow = ControlFlow::Continue(());
-            for (nth, i) in same.iter().enumerate() {
-                flow = on(&rows[*i], &reply.written, if nth == 0 { reply.seconds } else { 0.0 });
-                if flow.is_break() {
-                    break;
-                }
-            }
-            ended = flow.is_break();
-            flow
-        })?;
-        if ended {
-            break;
-        }
-    }
-    Ok(())
-}
-
-fn read(voice: &Voice, row: &Row<'_>, written: &Generated, seconds: f64, scale: (f64, f64)) -> Scored {
-    let found = read_tolerant(&written.text, scale);
-    let defect = found.as_ref().err().copied();
+/// What an answer says, on the voice's own scale.
+fn read(workspace: &Workspace, voice: &Voice, row: &Row<'_>, answer: &Answer<'_>, fast: Option<Undecided>) -> Scored {
+    let written = answer.written;
+    let found = read_tolerant(&written.text, voice.recipe(workspace).scale.range());
+    let defect = answer.refused.map(str::to_owned).or_else(|| found.as_ref().err().map(ToString::to_string));
     let (score, reason) = found.map_or((None, None), |(score, reason)| (Some(score), reason));
     Scored {
         at: row.at,
@@ -260,10 +279,36 @@ fn read(voice: &Voice, row: &Row<'_>, written: &Generated, seconds: f64, scale: 
         stop: written.stop,
         prompt_tokens: written.prompt_tokens,
         tokens: written.tokens,
-        seconds,
+        seconds: answer.seconds + fast.map_or(0.0, |f| f.seconds),
         pass: voice.pass,
-        cached: false,
+        fast: fast.and_then(|f| f.score),
+        cached: answer.cached && fast.is_none_or(|f| f.cached),
         runtime: Arc::clone(&voice.runtime),
         model: Arc::clone(&voice.model),
     }
+}
+
+/// What the drift watch looks at. An answer of the cache says nothing new.
+fn note(ledger: &mut Ledger, model: &Digest, scored: &Scored) -> Result<(), Failure> {
+    if scored.cached {
+        return Ok(());
+    }
+    let refused = scored.tokens == 0 && scored.stop == Stop::Length;
+    let cause = match (&scored.defect, scored.stop) {
+        (_, Stop::Loop) => "runs in circles".into(),
+        (_, Stop::Length) if !refused => "cut by the token limit".into(),
+        (Some(defect), _) => defect.clone(),
+        (None, _) => String::new(),
+    };
+    let row = LiveScore {
+        at: SystemClock.now(),
+        pass: scored.pass.name().into(),
+        score: scored.score,
+        cause,
+        prompt_tokens: scored.prompt_tokens,
+        truncated: refused,
+        seconds: scored.seconds,
+        output: Some(scored.raw.clone()),
+    };
+    Ok(ledger.put_live_score(model, &row)?)
 }

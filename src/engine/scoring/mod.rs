@@ -5,9 +5,11 @@
 //! Does not own prompts (`domain::render`), what an answer means (`domain::answer`) or who is released (`phases::deploy`).
 
 mod asking;
+mod cache;
 mod cycle;
 mod desk;
 mod questions;
+mod round;
 mod voice;
 mod window;
 
