@@ -123,8 +123,13 @@ pub fn adapter_rules(rules: &TrainRules) -> AdapterRules {
 
 /// A model as it is, asked to think exactly as a recipe's answers do.
 pub fn untuned(path: &Path, recipe: &Recipe) -> Result<Student, StudentError> {
+    untuned_with(path, recipe.student.think.then_some(true))
+}
+
+/// The same, told by its chat template to think or not to; `None`: as the template does by itself.
+pub fn untuned_with(path: &Path, thinking: Option<bool>) -> Result<Student, StudentError> {
     let mut base = Base::load(path, Keep::AsStored)?;
-    base.codec.template = base.codec.template.with_thinking(recipe.student.think.then_some(true));
+    base.codec.template = base.codec.template.with_thinking(thinking);
     Student::adapted(&base, None)
 }
 

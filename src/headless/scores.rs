@@ -8,7 +8,7 @@ use color_eyre::eyre::{Result, eyre};
 
 use super::{Output, clean, log_to_file, say};
 use crate::domain::{Article, ProfileId, one_line};
-use crate::engine::{Desk, DeskOptions, Failure, ScoreNews, Scored, Summary};
+use crate::engine::{BrokenRow, Desk, DeskOptions, Failure, Pass, ScoreNews, Scored, Summary};
 use crate::workspace::Workspace;
 
 /// Whom to score for, and what.
@@ -16,10 +16,24 @@ pub struct ScoreOrder {
     /// None named: all that take part.
     pub readers: Vec<ProfileId>,
     pub articles: Vec<Article>,
+    /// Rows of the input that are no articles.
+    pub broken: Vec<BrokenRow>,
     pub options: DeskOptions,
 }
 
-/// Scores and prints each answer as it comes. Fails if a score could not be read.
+/// The exit status where all was scored that could be read, and some rows could not.
+const SKIPPED: u8 = 3;
+
+fn skipped(row: &BrokenRow, output: Output) -> Result<()> {
+    if output == Output::JsonLines {
+        say(&serde_json::to_string(&serde_json::json!({"event": "skipped", "line": row.line, "why": row.why}))?);
+    } else {
+        eprintln!("skipped: line {}: {}", row.line, clean(&row.why));
+    }
+    Ok(())
+}
+
+/// Scores and prints each answer as it comes. Fails if a score could not be read, or rows of the input were skipped.
 pub fn score(workspace: &Arc<Workspace>, order: &ScoreOrder, output: Output) -> Result<ExitCode> {
     log_to_file(workspace)?;
     let failed = |failure: Failure| eyre!("score: {}. {}", clean(&failure.reason), clean(&failure.next));
@@ -29,6 +43,9 @@ pub fn score(workspace: &Arc<Workspace>, order: &ScoreOrder, output: Output) -> 
             "warning: {} answers: it was never trained on this recipe, and its scores mean little. Train it: stratos run",
             clean(desk.model())
         );
+    }
+    for row in &order.broken {
+        skipped(row, output)?;
     }
     let single = order.readers.len() == 1 && order.articles.len() == 1;
     let told = |news: &ScoreNews| match output {
@@ -42,7 +59,11 @@ pub fn score(workspace: &Arc<Workspace>, order: &ScoreOrder, output: Output) -> 
     let done = done.map_err(failed)?;
     let unread = done.summary.unread;
     told(&ScoreNews::ScoringDone(done));
-    Ok(if unread == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(match (unread, order.broken.len()) {
+        (0, 0) => ExitCode::SUCCESS,
+        (0, _) => ExitCode::from(SKIPPED),
+        _ => ExitCode::FAILURE,
+    })
 }
 
 fn show(news: &ScoreNews, single: bool) {
@@ -70,16 +91,24 @@ fn line(scored: &Scored) {
     let score = scored.score.map_or_else(|| "   —".to_owned(), |s| format!("{s:4.1}"));
     let expected = scored.expected.map_or_else(|| "    —".to_owned(), |s| format!("{s:5.2}"));
     let seconds = if scored.cached { "  cached".to_owned() } else { format!("{:6.2} s", scored.seconds) };
-    say(&format!("{score} {expected} {seconds}  {:<28} {}", clean(scored.pair.profile.as_str()), one_line(&scored.title, 100)));
+    let pass = if scored.pass == Pass::Only { String::new() } else { format!("  {:<5}", scored.pass.name()) };
+    let lost = scored.defect.as_ref().map_or_else(String::new, |why| format!("  [{}]", one_line(why, 100)));
+    let (reader, title) = (clean(scored.pair.profile.as_str()), one_line(&scored.title, 100));
+    say(&format!("{score} {expected} {seconds}{pass}  {reader:<28} {title}{lost}"));
 }
 
 fn sum(summary: &Summary, runtime: &str, model: &str) -> String {
     let per_second = |n: usize| n as f64 / summary.seconds.max(1e-9);
     let lost = if summary.unread == 0 { String::new() } else { format!(" ({} without a score)", summary.unread) };
+    let fast = if summary.fast == 0 {
+        String::new()
+    } else {
+        format!("{} of {} decided by the fast pass · ", summary.fast, summary.answers)
+    };
     let cached =
         if summary.cached == 0 { String::new() } else { format!("{} of {} from the cache · ", summary.cached, summary.answers) };
     format!(
-        "{} answers{lost} in {:.1} s: {:.2} articles/s, {:.0} prompt tokens/s, {:.0} generated tokens/s · {cached}{} · {}",
+        "{} answers{lost} in {:.1} s: {:.2} articles/s, {:.0} prompt tokens/s, {:.0} generated tokens/s · {cached}{fast}{} · {}",
         summary.answers,
         summary.seconds,
         per_second(summary.answers),

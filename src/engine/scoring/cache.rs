@@ -79,10 +79,7 @@ mod tests {
     }
 
     fn prompt(system: &str, user: &str) -> Prompt {
-        Prompt {
-            id: "a|p".into(),
-            messages: vec![ChatMessage::new(Role::System, system), ChatMessage::new(Role::User, user)],
-        }
+        Prompt { id: "a|p".into(), messages: vec![ChatMessage::new(Role::System, system), ChatMessage::new(Role::User, user)] }
     }
 
     #[test]

@@ -166,8 +166,7 @@ impl Desk {
             let ended = ask(workspace, ledger, fast, &all, manner, &mut |ledger, i, answer| {
                 let scored = read(workspace, fast, &rows[i], &answer, None);
                 if doubt.sends_on(scored.score, scored.expected) {
-                    undecided[i] =
-                        Some(Undecided { score: scored.score, seconds: answer.seconds, cached: answer.cached });
+                    undecided[i] = Some(Undecided { score: scored.score, seconds: answer.seconds, cached: answer.cached });
                     return Ok(ControlFlow::Continue(()));
                 }
                 note(ledger, &model, &scored)?;

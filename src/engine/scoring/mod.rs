@@ -10,6 +10,7 @@ mod cycle;
 mod desk;
 mod questions;
 mod round;
+mod sources;
 mod voice;
 mod window;
 
@@ -17,4 +18,5 @@ pub(super) use asking::{Reply, answer, generate, scorer};
 pub use cycle::{Cycle, Done, Forecast, ScoreNews};
 pub use desk::{Desk, DeskOptions, Scored, Summary};
 pub(super) use questions::{Question, adhoc_article, question, sanity_cells, sanity_questions};
+pub use sources::{ArticleSource, ArticlesRead, BrokenRow, read_articles};
 pub(super) use window::Window;

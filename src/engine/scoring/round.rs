@@ -125,8 +125,16 @@ fn ask_round(
         let long = match asked {
             Ok(()) => return end.map(|flow| flow.is_break()),
             // Proved before anything was asked: the rest goes without them.
-            Err(ScorerError::Student(StudentError::TooLong { limit, rows, .. })) => (limit, rows),
-            Err(error) => return Err(error.into()),
+            Err(ScorerError::Student(StudentError::TooLong { limit, rows, .. })) => {
+                (rows, format!("its prompt is longer than the {limit} tokens that the model reads"))
+            }
+            Err(error) => {
+                // A server that cuts prompts cuts others too: it ends here, and the drift watch hears of it (guard S8).
+                if let ScorerError::Cut { row, .. } | ScorerError::Room { row, .. } = &error {
+                    refuse(ledger, &mut round, (vec![row.clone()], "the server would cut its prompt".into()), on)?;
+                }
+                return Err(error.into());
+            }
         };
         if refuse(ledger, &mut round, long, on)? {
             return Ok(true);
@@ -164,7 +172,7 @@ fn tell(
 fn refuse(
     ledger: &mut Ledger,
     round: &mut BTreeMap<String, Same>,
-    (limit, names): (usize, Vec<String>),
+    (names, why): (Vec<String>, String),
     on: OnAnswer<'_>,
 ) -> Result<bool, Failure> {
     let names: BTreeSet<String> = names.into_iter().collect();
@@ -172,10 +180,10 @@ fn refuse(
     if taken.is_empty() {
         return Err(Failure::new("texts are too long that nobody asked about", "Report it with this text."));
     }
-    let why = format!("its prompt is longer than the {limit} tokens that the model reads");
     for same in &taken {
         let id = same.question.prompt.id.clone();
-        let nothing = Generated { id, text: String::new(), tokens: 0, prompt_tokens: limit, stop: Stop::Length, expected_score: None };
+        let nothing =
+            Generated { id, text: String::new(), tokens: 0, prompt_tokens: 0, stop: Stop::Length, expected_score: None };
         for row in &same.rows {
             let answer = Answer { written: &nothing, seconds: 0.0, cached: false, refused: Some(&why) };
             if on(ledger, *row, answer)?.is_break() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::super::job::Failure;
 use super::super::phases::served;
-use super::super::subject::{Choice, model_path, untuned};
+use super::super::subject::{Choice, model_path, untuned, untuned_with};
 use super::asking;
 use super::cache::Terms;
 use super::questions::{Question, rendered};
@@ -88,9 +88,11 @@ impl Voice {
                 };
                 (scorer, model, release.clone().unwrap_or_default())
             }
-            Meant::Base(path) => {
-                (Box::new(Embedded::new(untuned(path, &workspace.recipe)?)), format!("untuned base {}", file_name(path)), String::new())
-            }
+            Meant::Base(path) => (
+                Box::new(Embedded::new(untuned(path, &workspace.recipe)?)),
+                format!("untuned base {}", file_name(path)),
+                String::new(),
+            ),
         };
         Ok(Self {
             rules: workspace.recipe.served_sampling(),
@@ -123,13 +125,7 @@ impl Voice {
 
     /// Everything that decides its answers, beside the prompts.
     pub fn terms(&self, seed: u64) -> Terms {
-        Terms {
-            model: self.scorer.digest(),
-            runtime: self.runtime.to_string(),
-            rules: self.rules.clone(),
-            seed,
-            pass: self.pass,
-        }
+        Terms { model: self.scorer.digest(), runtime: self.runtime.to_string(), rules: self.rules.clone(), seed, pass: self.pass }
     }
 
     pub fn recipe<'a>(&'a self, workspace: &'a Workspace) -> &'a Recipe {
@@ -160,7 +156,8 @@ fn hold_pin(ledger: &Ledger, release: &str, scorer: &dyn Scorer) -> Result<(), F
 }
 
 fn other_recipe(workspace: &Workspace, name: &str) -> Result<(Recipe, Renderer), Failure> {
-    let unknown = || Failure::new(format!("there is no recipe '{}'", one_line(name, 60)), "Name one of data/recipes, or a shipped one.");
+    let unknown =
+        || Failure::new(format!("there is no recipe '{}'", one_line(name, 60)), "Name one of data/recipes, or a shipped one.");
     let text = recipe_text(workspace.root(), name)?.ok_or_else(unknown)?;
     let recipe = Recipe::from_toml(&text)?;
     let renderer = Renderer::new(&recipe)?;
@@ -171,7 +168,9 @@ fn other_recipe(workspace: &Workspace, name: &str) -> Result<(Recipe, Renderer),
 fn fast_student(workspace: &Workspace, fast: &str, recipe: &Recipe) -> Result<(Student, String), Failure> {
     if fast == "base" {
         return match Choice::of(workspace)? {
-            Choice::Base(path) => Ok((untuned(&path, recipe)?, format!("untuned base {}", file_name(&path)))),
+            Choice::Base(path) => {
+                Ok((untuned_with(&path, Some(recipe.student.think))?, format!("untuned base {}", file_name(&path))))
+            }
             Choice::Seedling => Err(Failure::new(
                 "fast is \"base\", but the seedling has none",
                 "Set fast to a model's folder, a .gguf file or an imported model, or student.base to a model.",

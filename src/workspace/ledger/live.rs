@@ -179,8 +179,7 @@ mod tests {
         }
         ledger.put_cached_answer(&key(0), "", &answer("again")).expect("keeps");
         assert_eq!(ledger.trim_cache(3).expect("trims"), 3);
-        let kept: Vec<Option<String>> =
-            (0..6).map(|n| ledger.cached_answer(&key(n)).expect("reads").map(|a| a.output)).collect();
+        let kept: Vec<Option<String>> = (0..6).map(|n| ledger.cached_answer(&key(n)).expect("reads").map(|a| a.output)).collect();
         let words = |text: &str| Some(text.to_owned());
         assert_eq!(kept, [words("again"), None, None, words("3"), words("4"), None]);
         assert_eq!(ledger.cached_answer(&key(3)).expect("reads"), Some(answer("3")));
