@@ -4,6 +4,7 @@
 //! release, the parity table and the drift watch. Which release is live is the ledger's; who asks whom is the engine's.
 
 mod cascade;
+pub mod drift;
 mod forms;
 pub mod parity;
 mod release;

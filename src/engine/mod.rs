@@ -64,7 +64,7 @@ pub use library::{
 pub use probes::{Drawn, Judged, ProbeError, ProbeMaterial, Told, draw, probe};
 pub use report::{ReportError, last_probes, write_report};
 pub use runs::{CompareRunsError, compare_stored};
-pub use scoring::{ArticleSource, ArticlesRead, BrokenRow, read_articles};
+pub use scoring::{ArticleSource, ArticlesRead, BrokenRow, DriftReport, drift, read_articles};
 pub use scoring::{Cycle, Desk, DeskOptions, Done, Forecast as ScoreForecast, ScoreNews, Scored, Summary};
 pub use sealing::{SealView, SealWish, seal_view};
 pub use snapshot::*;
@@ -72,8 +72,9 @@ pub use warnings::WarningKind;
 
 pub use crate::dataset::labels::remedy as quarantine_remedy;
 pub use crate::dataset::publish::Format;
-pub use crate::deploy::Pass;
 pub use crate::dataset::{ContrastivePair, DatasetStats, Example, Quarantined, SamplerReport};
+pub use crate::deploy::Pass;
+pub use crate::deploy::drift::{Drift, DriftLevel, DriftLine};
 pub use crate::distill::{Basis, Estimate, Forecast, Kind, Receipt, ReceiptLine, Sample, Scope, Which};
 pub use crate::evaluate::{Outcome, RunComparison};
 pub use crate::teacher::{Price, keys};

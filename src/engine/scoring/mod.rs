@@ -12,6 +12,7 @@ mod questions;
 mod round;
 mod sources;
 mod voice;
+mod watch;
 mod window;
 
 pub(super) use asking::{Reply, answer, generate, scorer};
@@ -19,4 +20,6 @@ pub use cycle::{Cycle, Done, Forecast, ScoreNews};
 pub use desk::{Desk, DeskOptions, Scored, Summary};
 pub(super) use questions::{Question, adhoc_article, question, sanity_cells, sanity_questions};
 pub use sources::{ArticleSource, ArticlesRead, BrokenRow, read_articles};
+pub(super) use watch::drift_of_served;
+pub use watch::{DriftReport, drift};
 pub(super) use window::Window;
