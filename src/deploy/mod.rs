@@ -5,11 +5,16 @@
 
 mod cascade;
 pub mod drift;
+mod export;
 mod forms;
 pub mod parity;
 mod release;
 
 pub use cascade::{Doubt, Pass};
+pub use export::{ExportError, Forecast, FormNeed, Piece, Told, digest_of, export, forecast};
 pub use forms::{Form, Quant};
 pub use parity::Parity;
-pub use release::{DeployError, Manifest, Provenance, copy_release};
+pub use release::{
+    DeployError, MODELFILE, Manifest, Provenance, TRAINED, begin, copy_student, file_digest, finish, folder_bytes,
+    to_clear,
+};

@@ -141,6 +141,9 @@ pub struct Parity {
     pub rows: usize,
     pub limits: GateRules,
     pub lines: Vec<StageLine>,
+    /// Whether the trained student was read through merged weights (S11).
+    #[serde(default)]
+    pub merged: Option<bool>,
 }
 
 impl Parity {
@@ -153,7 +156,13 @@ impl Parity {
             .map(|row| (row.row.as_str(), row))
             .collect();
         let judge = Judge { reference: &reference, limits, bands, scale, seed };
-        Self { at, rows: reference.len(), limits: limits.clone(), lines: runs.iter().map(|run| judge.line(run)).collect() }
+        Self {
+            at,
+            rows: reference.len(),
+            limits: limits.clone(),
+            lines: runs.iter().map(|run| judge.line(run)).collect(),
+            merged: None,
+        }
     }
 
     /// Every stage that was asked passed, one at least beside the reference.

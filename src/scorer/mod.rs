@@ -46,6 +46,13 @@ pub trait Scorer {
         Ok(())
     }
 
+    /// The ids that this runtime itself makes of each conversation, the beginning of an answer left out; `None`: it does not
+    /// tell.
+    fn prompt_ids(&self, prompts: &[Prompt]) -> Result<Option<Vec<Vec<u32>>>, ScorerError> {
+        let _ = prompts;
+        Ok(None)
+    }
+
     /// Answers every prompt, in the prompts' order; after a `Break` those finished so far.
     fn answer(&self, prompts: &[Prompt], rules: &Sampling, seed: u64, on_row: OnRow<'_>) -> Result<Vec<Generated>, ScorerError>;
 }
