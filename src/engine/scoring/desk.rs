@@ -204,9 +204,7 @@ impl Desk {
     pub(super) fn taking_part(&self) -> Result<(usize, usize), Failure> {
         let select = &self.workspace.config.select;
         let mut drawing = Drawing::new(select, self.workspace.config.seed);
-        for (article, origin) in self.ledger.articles()? {
-            drawing.see(article.id.as_str(), &origin);
-        }
+        self.ledger.each_article_origin(|id, origin| drawing.see(id, origin))?;
         Ok((drawing.count(), selected_profiles(self.ledger.profiles()?, select).len()))
     }
 
@@ -311,3 +309,7 @@ fn note(ledger: &mut Ledger, model: &Digest, scored: &Scored) -> Result<(), Fail
     };
     Ok(ledger.put_live_score(model, &row)?)
 }
+
+#[cfg(test)]
+#[path = "desk_tests.rs"]
+mod tests;

@@ -123,6 +123,13 @@ impl Voice {
         Ok((voice, Doubt { low: choice.low, high: choice.high }))
     }
 
+    /// One that a test speaks for.
+    #[cfg(test)]
+    pub fn of(scorer: Box<dyn Scorer + Send>, pass: Pass, rules: Sampling) -> Self {
+        let runtime = scorer.runtime().to_string().into();
+        Self { scorer, pass, rules, runtime, model: pass.name().into(), release: String::new(), other: None }
+    }
+
     /// Everything that decides its answers, beside the prompts.
     pub fn terms(&self, seed: u64) -> Terms {
         Terms { model: self.scorer.digest(), runtime: self.runtime.to_string(), rules: self.rules.clone(), seed, pass: self.pass }
