@@ -28,6 +28,10 @@ pub struct DeployArgs {
 enum DeployAct {
     /// Write a trained student in the forms that others load; needs no workspace
     Export(ExportArgs),
+    #[command(flatten)]
+    Releases(super::releases::Releases),
+    /// Whether live scores are still like those that the release was judged on; exit 1 where they drifted
+    Drift(super::drift::DriftArgs),
 }
 
 #[derive(Debug, Args)]
@@ -55,6 +59,8 @@ pub fn deploy(root: &Path, args: &DeployArgs) -> Result<ExitCode> {
     match &args.act {
         None => phases::single(&super::open(root)?, Phase::Deploy, &args.phase),
         Some(DeployAct::Export(args)) => export(args),
+        Some(DeployAct::Releases(act)) => super::releases::releases(&super::open(root)?, act),
+        Some(DeployAct::Drift(args)) => super::drift::drift(&*super::open(root)?, args),
     }
 }
 

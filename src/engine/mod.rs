@@ -7,6 +7,7 @@ mod audit;
 mod command;
 mod compare;
 pub mod curve;
+mod deploying;
 mod doctor;
 mod errand;
 mod evaluation;
@@ -54,6 +55,7 @@ pub use evaluation::{
 };
 pub use event::{ApprovalRequest, Event, Level};
 pub use export::{Exported, export_dataset};
+pub use job::Failure;
 pub use labels::{LabelSourceView, label_sources, quarantined};
 pub use library::{
     Answer, Answered, ArticleIndex, ArticleSort, ArticleView, BaselineFigure, Bin, Brief, ComparisonView, DatasetIndex,
@@ -63,6 +65,8 @@ pub use library::{
 pub use probes::{Drawn, Judged, ProbeError, ProbeMaterial, Told, draw, probe};
 pub use report::{ReportError, last_probes, write_report};
 pub use runs::{CompareRunsError, compare_stored};
+pub use scoring::{ArticleSource, ArticlesRead, BrokenRow, DriftReport, drift, read_articles};
+pub use scoring::{Cycle, Desk, DeskOptions, Done, Forecast as ScoreForecast, ScoreNews, Scored, Summary};
 pub use sealing::{SealView, SealWish, seal_view};
 pub use snapshot::*;
 pub use warnings::WarningKind;
@@ -70,6 +74,9 @@ pub use warnings::WarningKind;
 pub use crate::dataset::labels::remedy as quarantine_remedy;
 pub use crate::dataset::publish::Format;
 pub use crate::dataset::{ContrastivePair, DatasetStats, Example, Quarantined, SamplerReport};
+pub use crate::deploy::Pass;
+pub use crate::deploy::drift::{Drift, DriftLevel, DriftLine};
+pub use crate::deploy::parity::{Parity, Stage, StageLine, Standing as GateStanding};
 pub use crate::distill::{Basis, Estimate, Forecast, Kind, Receipt, ReceiptLine, Sample, Scope, Which};
 pub use crate::evaluate::{Outcome, RunComparison};
 pub use crate::teacher::{Price, keys};
@@ -103,11 +110,11 @@ impl EngineHandle {
 
     /// Sends a command and waits until the engine has taken it and the snapshot shows it; `None` if the engine is gone.
     pub async fn ask(&self, command: Command) -> Option<Taken> {
-        self.ask_later(command)?.await.ok()
+        self.order(command)?.await.ok()
     }
 
     /// The same in two steps: sent now, waited for later.
-    fn ask_later(&self, command: Command) -> Option<oneshot::Receiver<Taken>> {
+    pub fn order(&self, command: Command) -> Option<oneshot::Receiver<Taken>> {
         let (answer, taken) = oneshot::channel();
         self.commands.send(Asked { command, answer: Some(answer) }).ok().map(|()| taken)
     }

@@ -10,6 +10,8 @@ use super::labels::LabelSourceView;
 pub use super::memory::{GpuView, MachineHistory, MemoryView};
 use super::sealing::SealView;
 pub use super::train_view::{BandDraw, Pace, SampleRound, SampleView, TrainView, Warning};
+use crate::deploy::Parity;
+use crate::deploy::drift::DriftLevel;
 use crate::distill::{Estimate, Receipt};
 use crate::domain::{Digest, PairKey, Phase, PhaseState, Profile, UnixMillis, Usd};
 use crate::guards::Finding;
@@ -314,10 +316,27 @@ pub struct AuditView {
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DeployView {
+    /// Newest first.
     pub releases: Vec<ReleaseView>,
     pub served: Option<String>,
+    /// Where a roll-back goes.
+    pub back: Option<String>,
+    /// What a clean-up would take, and how many it leaves beside those that are needed.
+    pub clearable: Vec<String>,
+    pub keep: usize,
     /// The last article scored here: text lines.
     pub last_score: Vec<String>,
+    /// Whether live scores are still like those of the evaluation; `None`: nothing was scored yet.
+    pub drift: Option<DriftView>,
+}
+
+/// The drift watch in one line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DriftView {
+    pub level: DriftLevel,
+    /// Live answers that were looked at.
+    pub n: usize,
+    pub line: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -329,6 +348,10 @@ pub struct ReleaseView {
     pub verdict: String,
     pub path: String,
     pub live: bool,
+    /// Exported forms and their bytes.
+    pub forms: Vec<(String, u64)>,
+    /// What its gate saw; `None`: it has not been through one.
+    pub gate: Option<Parity>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -131,6 +131,12 @@ impl ChatTemplate {
         Self::with_config(source, config).map_err(|e| StudentError::file(path, e.to_string()))
     }
 
+    /// From what `tokenizer_config.json` would say.
+    pub(super) fn of_config(config: serde_json::Value) -> Result<Self, StudentError> {
+        let source = named_source(&config).ok_or_else(|| StudentError::Template("there is no chat template".into()))?;
+        Self::with_config(source, config)
+    }
+
     /// From a model's folder: `chat_template.jinja`, `chat_template.json` or `tokenizer_config.json`, in this order, as
     /// transformers looks.
     pub fn of_folder(folder: &Path) -> Result<Self, StudentError> {

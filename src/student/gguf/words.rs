@@ -26,6 +26,13 @@ impl Gguf {
         Ok(Codec { tokenizer: tokenizer.map_err(|e| StudentError::file(self.path(), e.to_string()))?, template })
     }
 
+    /// The text side as other programs see it: what is in the file itself, whatever lies beside it.
+    pub fn inner_codec(&self) -> Result<Codec, StudentError> {
+        let template = ChatTemplate::of_config(self.text_config()).map_err(|e| StudentError::file(self.path(), e.to_string()))?;
+        let tokenizer = StudentTokenizer::of_model(self.tokenizer()?, &template);
+        Ok(Codec { tokenizer: tokenizer.map_err(|e| StudentError::file(self.path(), e.to_string()))?, template })
+    }
+
     /// The tokenizer alone.
     pub(in super::super) fn words(&self) -> Result<Tokenizer, StudentError> {
         let file = self.folder().join(tokenizer::FILE);
