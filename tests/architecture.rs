@@ -41,10 +41,11 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ),
         ("tui", &["domain", "engine", "guards"]),
         ("headless", &["domain", "engine", "guards", "workspace"]),
+        ("serve", &["domain", "engine", "workspace"]),
         ("bench", &["domain", "student", "train"]),
         (
             "cli",
-            &["domain", "bench", "dataset", "engine", "guards", "workspace", "student", "train", "evaluate", "headless", "tui"],
+            &["domain", "bench", "dataset", "engine", "guards", "workspace", "student", "train", "evaluate", "headless", "tui", "serve"],
         ),
     ])
 }
