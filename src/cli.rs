@@ -7,6 +7,7 @@ mod audit;
 mod bench;
 mod compare;
 mod dataset;
+mod deploy;
 mod distill;
 mod doctor;
 mod engine;
@@ -15,6 +16,7 @@ mod keys;
 mod models;
 mod phases;
 mod profiles;
+mod releases;
 mod report;
 mod runs;
 mod sampler;
@@ -99,8 +101,8 @@ enum Act {
     /// Think blocks: read them in a telling order, judge them, see what the verdicts add up to
     #[command(subcommand)]
     Audit(audit::Audit),
-    /// Release the trained student
-    Deploy(PhaseArgs),
+    /// Release the trained student; export one
+    Deploy(deploy::DeployArgs),
     /// Score articles for readers with the served student, or a server that [scoring] names
     Score(score::ScoreArgs),
     /// Compute the metrics of a file of predictions
@@ -211,7 +213,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Act::Report(args)) => report::report(&*open(&root)?, &args),
         Some(Act::Validate(args)) => validate::validate(&open(&root)?, &args),
         Some(Act::Audit(act)) => audit::audit(&open(&root)?, act),
-        Some(Act::Deploy(args)) => phases::single(&open(&root)?, Phase::Deploy, &args),
+        Some(Act::Deploy(args)) => deploy::deploy(&root, &args),
         Some(Act::Score(args)) => score::score(&open(&root)?, args),
         Some(Act::Metrics(args)) => admin::metrics(&root, &args.file, &args.recipe, args.edges.as_deref(), args.json),
         Some(Act::Tune(args)) => tune::tune(&args).map(|()| ExitCode::SUCCESS),

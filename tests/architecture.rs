@@ -45,7 +45,21 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("bench", &["domain", "student", "train"]),
         (
             "cli",
-            &["domain", "bench", "dataset", "engine", "guards", "workspace", "student", "train", "evaluate", "headless", "tui", "serve"],
+            &[
+                "domain",
+                "bench",
+                "dataset",
+                "deploy",
+                "engine",
+                "guards",
+                "workspace",
+                "student",
+                "train",
+                "evaluate",
+                "headless",
+                "tui",
+                "serve",
+            ],
         ),
     ])
 }

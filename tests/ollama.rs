@@ -79,7 +79,8 @@ fn a_release_is_made_of_the_gguf_and_the_modelfile() {
     assert_eq!(body["parameters"]["stop"], serde_json::json!(["<|im_end|>"]));
     let shown = ollama.show("stratos:r1").expect("shown");
     assert_eq!(Some(shown.template.as_str()), written().template());
-    let done: Vec<u64> = told.iter().filter_map(|t| if let Told::Uploading { done, .. } = t { Some(*done) } else { None }).collect();
+    let done: Vec<u64> =
+        told.iter().filter_map(|t| if let Told::Uploading { done, .. } = t { Some(*done) } else { None }).collect();
     assert_eq!((done.first(), done.last()), (Some(&0), Some(&made.weights.size)));
     assert!(done.is_sorted() && done.len() > 4, "{done:?}");
     assert_eq!(told.last(), Some(&Told::Status("success".into())));

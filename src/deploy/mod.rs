@@ -4,11 +4,15 @@
 //! release, the parity table and the drift watch. Which release is live is the ledger's; who asks whom is the engine's.
 
 mod blob;
+mod export;
 mod forms;
 pub mod modelfile;
 pub mod ollama;
+pub mod parity;
 mod release;
 
 pub use blob::Blob;
+pub use export::{ExportError, Forecast, FormNeed, Piece, Told, digest_of, export, forecast};
 pub use forms::{Form, Quant};
-pub use release::{DeployError, Manifest, Provenance, copy_release};
+pub use parity::Parity;
+pub use release::{DeployError, MODELFILE, Manifest, Provenance, TRAINED, begin, copy_student, finish, folder_bytes, to_clear};

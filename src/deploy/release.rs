@@ -1,4 +1,6 @@
-//! A release: a folder with a student in its forms, and a manifest of where it came from.
+//! A release: a folder with a student in its forms, and a manifest of where it came from and what lies in it.
+//!
+//! Owns the manifest, the copy of the trained student, and which releases a clean-up takes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,8 +8,15 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::Piece;
 use crate::domain::Digest;
 use crate::workspace::{WorkspaceError, atomic_write};
+
+const MANIFEST: &str = "manifest.json";
+/// The student as it was trained, in a release's folder.
+pub const TRAINED: &str = "trained";
+/// Ollama's description of the release, in its folder.
+pub const MODELFILE: &str = "Modelfile";
 
 /// Where a release came from: everything its numbers depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,10 +26,16 @@ pub struct Manifest {
     /// Of the templates that rendered the training prompts.
     pub prompt_digest: Digest,
     pub model: Digest,
+    /// Of the base's weights; absent: it was trained from nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Digest>,
     pub dataset: Digest,
     pub evaluation: Digest,
     pub runtime: String,
     pub verdict: String,
+    /// What was exported.
+    #[serde(default)]
+    pub pieces: Vec<Piece>,
 }
 
 /// What an exported file says of itself, wherever it ends up.
@@ -61,62 +76,141 @@ impl Provenance {
 
 #[derive(Debug, Error)]
 pub enum DeployError {
-    #[error("cannot copy {path} into the release: {source}. Free some disk space or make the folder writable, then deploy again", path = path.display())]
-    Copy { path: PathBuf, source: std::io::Error },
+    #[error("cannot {act} {path}: {source}. Free some disk space or make the folder writable, then deploy again", path = path.display())]
+    Io { act: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("{path}: {why}; make the release again with 'stratos deploy --again'", path = path.display())]
+    Manifest { path: PathBuf, why: String },
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
 }
 
-/// Copies a student's folder to a release folder, in one step: a crash leaves the old release or the new one.
-pub fn copy_release(from: &Path, to: &Path, manifest: &Manifest) -> Result<(), DeployError> {
-    let building = to.with_extension("building");
-    let failed = |path: &Path| {
+impl DeployError {
+    pub(super) fn io(act: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
         let path = path.to_owned();
-        move |source| DeployError::Copy { path, source }
-    };
-    if building.exists() {
-        fs::remove_dir_all(&building).map_err(failed(&building))?;
+        move |source| Self::Io { act, path, source }
     }
-    fs::create_dir_all(&building).map_err(failed(&building))?;
-    for entry in fs::read_dir(from).map_err(failed(from))? {
-        let path = entry.map_err(failed(from))?.path();
+}
+
+impl Manifest {
+    pub fn read(folder: &Path) -> Result<Self, DeployError> {
+        let path = folder.join(MANIFEST);
+        let text = fs::read(&path).map_err(DeployError::io("read", &path))?;
+        serde_json::from_slice(&text).map_err(|e| DeployError::Manifest { path, why: e.to_string() })
+    }
+
+    pub fn write(&self, folder: &Path) -> Result<(), DeployError> {
+        let text = serde_json::to_vec_pretty(self).unwrap_or_default();
+        Ok(atomic_write(&folder.join(MANIFEST), &text)?)
+    }
+}
+
+/// An empty folder beside a release's, for what is not finished; what an earlier attempt left there is gone.
+pub fn begin(release: &Path) -> Result<PathBuf, DeployError> {
+    let building = building(release);
+    if building.exists() {
+        fs::remove_dir_all(&building).map_err(DeployError::io("clear", &building))?;
+    }
+    fs::create_dir_all(&building).map_err(DeployError::io("make", &building))?;
+    Ok(building)
+}
+
+/// Puts what was built in the release's place, in one step: a crash leaves the old release or the new one.
+pub fn finish(release: &Path) -> Result<(), DeployError> {
+    if release.exists() {
+        fs::remove_dir_all(release).map_err(DeployError::io("replace", release))?;
+    }
+    fs::rename(building(release), release).map_err(DeployError::io("put in place", release))
+}
+
+fn building(release: &Path) -> PathBuf {
+    let mut name = release.file_name().unwrap_or_default().to_owned();
+    name.push(".building");
+    release.with_file_name(name)
+}
+
+/// Copies the files of a student's folder into another one, which is made.
+pub fn copy_student(from: &Path, to: &Path) -> Result<(), DeployError> {
+    fs::create_dir_all(to).map_err(DeployError::io("make", to))?;
+    for entry in fs::read_dir(from).map_err(DeployError::io("read", from))? {
+        let path = entry.map_err(DeployError::io("read", from))?.path();
         if let Some(name) = path.file_name().filter(|_| path.is_file()) {
-            fs::copy(&path, building.join(name)).map_err(failed(&path))?;
+            fs::copy(&path, to.join(name)).map_err(DeployError::io("copy", &path))?;
         }
     }
-    let text = serde_json::to_vec_pretty(manifest).unwrap_or_default();
-    atomic_write(&building.join("manifest.json"), &text)?;
-    if to.exists() {
-        fs::remove_dir_all(to).map_err(failed(to))?;
-    }
-    fs::rename(&building, to).map_err(failed(to))
+    Ok(())
+}
+
+/// Bytes of a folder's files, those of inner folders too.
+pub fn folder_bytes(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(about) if about.is_dir() => folder_bytes(&entry.path()),
+            Ok(about) => about.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+/// What a clean-up would take: (name, whether it is live or a roll-back goes there), newest first; the `keep` newest of the
+/// others stay.
+pub fn to_clear<'a>(releases: &[(&'a str, bool)], keep: usize) -> Vec<&'a str> {
+    releases.iter().filter(|(_, needed)| !needed).skip(keep).map(|(name, _)| *name).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_release_carries_the_students_files_and_its_manifest() {
-        let dir = tempfile::tempdir().expect("temp dir");
-        let (from, to) = (dir.path().join("best"), dir.path().join("release"));
-        fs::create_dir(&from).expect("creates");
-        fs::write(from.join("config.json"), "{}").expect("writes");
+    fn manifest() -> Manifest {
         let d = Digest::of("x");
-        let manifest = Manifest {
+        Manifest {
             recipe: "r".into(),
             recipe_digest: d.clone(),
             prompt_digest: d.clone(),
             model: d.clone(),
+            base: None,
             dataset: d.clone(),
             evaluation: d,
-            runtime: "candle f32 cpu".into(),
+            runtime: "stratos f32 cpu".into(),
             verdict: "Partial".into(),
-        };
-        copy_release(&from, &to, &manifest).expect("copies");
-        copy_release(&from, &to, &manifest).expect("copies over itself");
-        let read: Manifest = serde_json::from_slice(&fs::read(to.join("manifest.json")).expect("reads")).expect("parses");
-        assert_eq!(read, manifest);
-        assert!(to.join("config.json").is_file());
+            pieces: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_release_is_in_its_place_when_it_is_whole_and_carries_its_manifest() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let (from, to) = (dir.path().join("best"), dir.path().join("release-1.2"));
+        fs::create_dir(&from).expect("creates");
+        fs::write(from.join("config.json"), "{}").expect("writes");
+        for round in 0..2 {
+            let building = begin(&to).expect("begins");
+            fs::write(building.join("left"), "over").expect("writes");
+            let building = begin(&to).expect("begins again");
+            copy_student(&from, &building.join(TRAINED)).expect("copies");
+            manifest().write(&building).expect("writes");
+            assert!(!building.join("left").exists() && to.exists() == (round == 1));
+            finish(&to).expect("finishes");
+        }
+        assert_eq!(Manifest::read(&to).expect("reads"), manifest());
+        assert!(to.join(TRAINED).join("config.json").is_file() && !building(&to).exists());
+        assert!(folder_bytes(&to) > 2);
+    }
+
+    #[test]
+    fn a_damaged_manifest_says_where_and_what_to_do() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        fs::write(dir.path().join(MANIFEST), "{").expect("writes");
+        let error = Manifest::read(dir.path()).expect_err("damaged").to_string();
+        assert!(error.contains("manifest.json") && error.contains("deploy --again"), "{error}");
+    }
+
+    #[test]
+    fn a_clean_up_keeps_the_newest_and_whatever_is_needed() {
+        let all = [("e", false), ("d", true), ("c", false), ("b", true), ("a", false)];
+        assert_eq!(to_clear(&all, 1), ["c", "a"]);
+        assert_eq!(to_clear(&all, 0), ["e", "c", "a"]);
+        assert!(to_clear(&all, 9).is_empty());
     }
 }

@@ -62,8 +62,9 @@ impl Digester {
         self
     }
 
+    /// Adds bytes as they are: parts of one file give the digest of the file.
     #[must_use]
-    fn part(mut self, bytes: impl AsRef<[u8]>) -> Self {
+    pub fn part(mut self, bytes: impl AsRef<[u8]>) -> Self {
         self.hasher.update(bytes.as_ref());
         self
     }

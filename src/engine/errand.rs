@@ -41,6 +41,12 @@ pub enum Errand {
     OpenSeal { why: String, to: PathBuf },
     /// Writes the dataset for other programs, with a dataset card.
     ExportDataset { format: Format, folder: PathBuf },
+    /// Holds a release against the trained student once more.
+    GateRelease { release: String },
+    /// Serves a release that passed its gate; without a name: the one served before.
+    GoLive { release: Option<String> },
+    /// Deletes releases that are not live.
+    ClearReleases { releases: Vec<String> },
 }
 
 impl Errand {
@@ -54,6 +60,7 @@ impl Errand {
             | Self::Seal { .. }
             | Self::OpenSeal { .. }
             | Self::ExportDataset { .. } => Some(Digest::of("stored rows")),
+            Self::GateRelease { .. } | Self::GoLive { .. } | Self::ClearReleases { .. } => Some(Digest::of_json(self)),
             _ => None,
         }
     }
@@ -87,13 +94,23 @@ impl Errand {
             Self::DryRun => Phase::Train,
             Self::Evaluate { .. } | Self::Probe { .. } => Phase::Validate,
             Self::ImportLabels { .. } | Self::Seal { .. } | Self::OpenSeal { .. } | Self::ExportDataset { .. } => Phase::Dataset,
+            Self::GateRelease { .. } | Self::GoLive { .. } | Self::ClearReleases { .. } => Phase::Deploy,
             _ => Phase::Distill,
         }
     }
 
     /// Whether the recipe's readers and articles have to be stored first.
     pub(super) fn needs_sources(&self) -> bool {
-        !matches!(self, Self::ImportLabels { .. } | Self::ImportArticles { .. } | Self::FetchFeeds | Self::ExportDataset { .. })
+        !matches!(
+            self,
+            Self::ImportLabels { .. }
+                | Self::ImportArticles { .. }
+                | Self::FetchFeeds
+                | Self::ExportDataset { .. }
+                | Self::GateRelease { .. }
+                | Self::GoLive { .. }
+                | Self::ClearReleases { .. }
+        )
     }
 }
 

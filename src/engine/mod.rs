@@ -7,6 +7,7 @@ mod audit;
 mod command;
 mod compare;
 pub mod curve;
+mod deploying;
 mod doctor;
 mod errand;
 mod evaluation;
@@ -70,6 +71,7 @@ pub use warnings::WarningKind;
 pub use crate::dataset::labels::remedy as quarantine_remedy;
 pub use crate::dataset::publish::Format;
 pub use crate::dataset::{ContrastivePair, DatasetStats, Example, Quarantined, SamplerReport};
+pub use crate::deploy::parity::{Parity, Stage, StageLine, Standing as GateStanding};
 pub use crate::distill::{Basis, Estimate, Forecast, Kind, Receipt, ReceiptLine, Sample, Scope, Which};
 pub use crate::evaluate::{Outcome, RunComparison};
 pub use crate::teacher::{Price, keys};
@@ -103,11 +105,11 @@ impl EngineHandle {
 
     /// Sends a command and waits until the engine has taken it and the snapshot shows it; `None` if the engine is gone.
     pub async fn ask(&self, command: Command) -> Option<Taken> {
-        self.ask_later(command)?.await.ok()
+        self.order(command)?.await.ok()
     }
 
     /// The same in two steps: sent now, waited for later.
-    fn ask_later(&self, command: Command) -> Option<oneshot::Receiver<Taken>> {
+    pub fn order(&self, command: Command) -> Option<oneshot::Receiver<Taken>> {
         let (answer, taken) = oneshot::channel();
         self.commands.send(Asked { command, answer: Some(answer) }).ok().map(|()| taken)
     }

@@ -10,6 +10,7 @@ use super::labels::LabelSourceView;
 pub use super::memory::{GpuView, MachineHistory, MemoryView};
 use super::sealing::SealView;
 pub use super::train_view::{BandDraw, Pace, SampleRound, SampleView, TrainView, Warning};
+use crate::deploy::Parity;
 use crate::distill::{Estimate, Receipt};
 use crate::domain::{Digest, PairKey, Phase, PhaseState, Profile, UnixMillis, Usd};
 use crate::guards::Finding;
@@ -314,8 +315,14 @@ pub struct AuditView {
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DeployView {
+    /// Newest first.
     pub releases: Vec<ReleaseView>,
     pub served: Option<String>,
+    /// Where a roll-back goes.
+    pub back: Option<String>,
+    /// What a clean-up would take, and how many it leaves beside those that are needed.
+    pub clearable: Vec<String>,
+    pub keep: usize,
     /// The last article scored here: text lines.
     pub last_score: Vec<String>,
 }
@@ -329,6 +336,10 @@ pub struct ReleaseView {
     pub verdict: String,
     pub path: String,
     pub live: bool,
+    /// Exported forms and their bytes.
+    pub forms: Vec<(String, u64)>,
+    /// What its gate saw; `None`: it has not been through one.
+    pub gate: Option<Parity>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -24,6 +24,12 @@ impl Scorer for Embedded {
         self.0.digest().clone()
     }
 
+    fn prompt_ids(&self, prompts: &[Prompt]) -> Result<Option<Vec<Vec<u32>>>, ScorerError> {
+        let codec = &self.0.codec;
+        let ids = |prompt: &Prompt| codec.tokenizer.encode(&codec.asked(&prompt.messages)?.0);
+        Ok(Some(prompts.iter().map(ids).collect::<Result<_, _>>()?))
+    }
+
     fn answer(&self, prompts: &[Prompt], rules: &Sampling, seed: u64, on_row: OnRow<'_>) -> Result<Vec<Generated>, ScorerError> {
         Ok(generate(&self.0, prompts, rules, seed, on_row)?)
     }

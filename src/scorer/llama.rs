@@ -183,8 +183,7 @@ impl LlamaServer {
             return Ok(());
         }
         let (text, ids) = sent.conversation();
-        let body = self.named(json!({"content": text, "add_special": false, "parse_special": true}));
-        let theirs: Tokens = self.wire.post("/tokenize", &body).await?;
+        let theirs = self.tokenize(text).await?;
         if theirs.tokens == ids {
             self.checked.get_or_init(|| ());
             return Ok(());
@@ -201,6 +200,12 @@ impl LlamaServer {
             ids.len()
         );
         Err(ScorerError::Tokens { server: self.wire.server(), row: sent.row.clone(), why })
+    }
+
+    /// As the model's own tokenizer reads a text with its special tokens.
+    async fn tokenize(&self, text: &str) -> Result<Tokens, ScorerError> {
+        let body = self.named(json!({"content": text, "add_special": false, "parse_special": true}));
+        self.wire.post("/tokenize", &body).await
     }
 
     fn named(&self, mut body: Value) -> Value {
@@ -267,6 +272,14 @@ impl Scorer for LlamaServer {
 
     fn digest(&self) -> Digest {
         self.digest.clone()
+    }
+
+    fn prompt_ids(&self, prompts: &[Prompt]) -> Result<Option<Vec<Vec<u32>>>, ScorerError> {
+        let mut all = Vec::with_capacity(prompts.len());
+        for sent in self.text.prepare(prompts, 0)? {
+            all.push(self.tokio.block_on(self.tokenize(sent.conversation().0))?.tokens);
+        }
+        Ok(Some(all))
     }
 
     fn answer(&self, prompts: &[Prompt], rules: &Sampling, seed: u64, on_row: OnRow<'_>) -> Result<Vec<Generated>, ScorerError> {

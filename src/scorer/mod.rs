@@ -41,6 +41,13 @@ pub trait Scorer {
     /// Names the model and who serves it; answers of another digest are never taken for this one's.
     fn digest(&self) -> Digest;
 
+    /// The ids that this runtime itself makes of each conversation, the beginning of an answer left out; `None`: it does not
+    /// tell.
+    fn prompt_ids(&self, prompts: &[Prompt]) -> Result<Option<Vec<Vec<u32>>>, ScorerError> {
+        let _ = prompts;
+        Ok(None)
+    }
+
     /// Answers every prompt, in the prompts' order; after a `Break` those finished so far.
     fn answer(&self, prompts: &[Prompt], rules: &Sampling, seed: u64, on_row: OnRow<'_>) -> Result<Vec<Generated>, ScorerError>;
 }

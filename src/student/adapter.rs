@@ -48,10 +48,16 @@ impl AdapterRules {
 
     /// Every tensor by its name in PEFT's file.
     pub fn shapes(&self, base: &BaseWeights) -> BTreeMap<String, Vec<usize>> {
+        let sizes = base.layers.iter().map(|layer| layer.projections.each_ref().map(|m| [m.out(), m.inner()]));
+        self.shapes_for(sizes)
+    }
+
+    /// Of layers whose matrices have these sizes, by [`Projection::index`].
+    pub(super) fn shapes_for(&self, sizes: impl Iterator<Item = [[usize; 2]; 7]>) -> BTreeMap<String, Vec<usize>> {
         let mut shapes = BTreeMap::new();
-        for (n, layer) in base.layers.iter().enumerate() {
+        for (n, sizes) in sizes.enumerate() {
             for p in Projection::ALL.into_iter().filter(|p| self.adapts(*p)) {
-                let (out, inner) = (layer.projections[p.index()].out(), layer.projections[p.index()].inner());
+                let [out, inner] = sizes[p.index()];
                 shapes.insert(name(n, p, "lora_A.weight"), vec![self.rank, inner]);
                 shapes.insert(name(n, p, "lora_B.weight"), vec![out, self.rank]);
                 if self.dora {
@@ -90,7 +96,8 @@ pub fn fresh(rules: &AdapterRules, base: &BaseWeights, seed: u64) -> Parameters 
     numbers
 }
 
-/// s·BA of one matrix.
+/// s·BA of one matrix; the default changes nothing.
+#[derive(Default)]
 struct Change<'a> {
     a: Packed,
     b: &'a [f32],
@@ -146,6 +153,72 @@ fn added(low: &[f32], b: &[f32], products: &[f32], scale: f64) -> f64 {
     2.0 * scale * dot(low, b) + scale * scale * square
 }
 
+/// Rows of the effective weight from `from` on.
+fn effective(matrix: &Matrix, change: &Change, gains: &[f32], from: usize, rows: &mut [f32]) {
+    let inner = matrix.inner();
+    let range = from..from + rows.len() / inner;
+    if change.rank == 0 {
+        return matrix.widen(range, rows);
+    }
+    change.rows(from, inner, rows);
+    let gains = if gains.is_empty() { &[] } else { &gains[range.clone()] };
+    if let Some(all) = matrix.as_f32() {
+        return add_scaled(rows, &all[range.start * inner..range.end * inner], inner, gains);
+    }
+    let mut widened = vec![0.0; rows.len()];
+    matrix.widen(range, &mut widened);
+    add_scaled(rows, &widened, inner, gains);
+}
+
+/// m/n of one matrix.
+fn gains_of(matrix: &Matrix, (rules, numbers): (&AdapterRules, &Parameters), n: usize, p: Projection) -> Vec<f32> {
+    let (a, b) = (numbers.get(&name(n, p, "lora_A.weight")), numbers.get(&name(n, p, "lora_B.weight")));
+    let norms = row_norms(matrix, a, b, rules.scale());
+    let magnitudes = numbers.get(&name(n, p, "lora_magnitude_vector"));
+    magnitudes.iter().zip(norms).map(|(m, n)| m / n.max(f32::MIN_POSITIVE)).collect()
+}
+
+fn change_of<'a>((rules, numbers): (&'a AdapterRules, &'a Parameters), inner: usize, n: usize, p: Projection) -> Change<'a> {
+    let (a, b) = (numbers.get(&name(n, p, "lora_A.weight")), numbers.get(&name(n, p, "lora_B.weight")));
+    Change { a: Packed::rows(a, rules.rank, inner, inner), b, rank: rules.rank, scale: rules.scale() }
+}
+
+/// One matrix of a base with what an adapter makes of it, by rows.
+pub struct Merged<'a> {
+    matrix: Matrix,
+    change: Change<'a>,
+    gains: Vec<f32>,
+}
+
+impl<'a> Merged<'a> {
+    /// A matrix that no adapter changes.
+    pub fn plain(matrix: Matrix) -> Self {
+        Self { matrix, change: Change::default(), gains: Vec::new() }
+    }
+
+    /// Projection `p` of layer `n`, with an adapter that may leave it alone.
+    pub fn new(matrix: Matrix, (rules, numbers): (&'a AdapterRules, &'a Parameters), n: usize, p: Projection) -> Self {
+        if !rules.adapts(p) {
+            return Self::plain(matrix);
+        }
+        let gains = if rules.dora { gains_of(&matrix, (rules, numbers), n, p) } else { Vec::new() };
+        Self { change: change_of((rules, numbers), matrix.inner(), n, p), gains, matrix }
+    }
+
+    pub fn out(&self) -> usize {
+        self.matrix.out()
+    }
+
+    pub fn inner(&self) -> usize {
+        self.matrix.inner()
+    }
+
+    /// Rows from `from` on, as training and scoring see them.
+    pub fn rows(&self, from: usize, rows: &mut [f32]) {
+        effective(&self.matrix, &self.change, &self.gains, from, rows);
+    }
+}
+
 /// A base as one optimizer step sees it: with its adapter, or alone. Matrices are widened and merged one at a time.
 pub struct Adapted<'a> {
     base: &'a BaseWeights,
@@ -163,10 +236,7 @@ impl<'a> Adapted<'a> {
         if let Some((rules, numbers)) = adapter.filter(|(rules, _)| rules.dora) {
             for (n, gains) in gains.iter_mut().enumerate() {
                 for p in Projection::ALL.into_iter().filter(|p| rules.adapts(*p)) {
-                    let (a, b) = (numbers.get(&name(n, p, "lora_A.weight")), numbers.get(&name(n, p, "lora_B.weight")));
-                    let norms = row_norms(plain.matrix(n, p), a, b, rules.scale());
-                    let magnitudes = numbers.get(&name(n, p, "lora_magnitude_vector"));
-                    gains[p.index()] = magnitudes.iter().zip(norms).map(|(m, n)| m / n.max(f32::MIN_POSITIVE)).collect();
+                    gains[p.index()] = gains_of(plain.matrix(n, p), (rules, numbers), n, p);
                 }
             }
         }
@@ -187,30 +257,12 @@ impl<'a> Adapted<'a> {
     }
 
     fn change(&self, n: usize, p: Projection) -> Change<'a> {
-        let Some((rules, numbers)) = self.adapter.filter(|(rules, _)| rules.adapts(p)) else {
-            return Change { a: Packed::default(), b: &[], rank: 0, scale: 0.0 };
-        };
-        let (a, b) = (numbers.get(&name(n, p, "lora_A.weight")), numbers.get(&name(n, p, "lora_B.weight")));
-        let inner = self.matrix(n, p).inner();
-        Change { a: Packed::rows(a, rules.rank, inner, inner), b, rank: rules.rank, scale: rules.scale() }
+        let adapter = self.adapter.filter(|(rules, _)| rules.adapts(p));
+        adapter.map_or_else(Change::default, |adapter| change_of(adapter, self.matrix(n, p).inner(), n, p))
     }
 
-    /// Rows of the effective weight from `from` on.
     fn effective(&self, n: usize, p: Projection, change: &Change, from: usize, rows: &mut [f32]) {
-        let (matrix, gains) = (self.matrix(n, p), &self.gains[n][p.index()]);
-        let inner = matrix.inner();
-        let range = from..from + rows.len() / inner;
-        if change.rank == 0 {
-            return matrix.widen(range, rows);
-        }
-        change.rows(from, inner, rows);
-        let gains = if gains.is_empty() { &[] } else { &gains[range.clone()] };
-        if let Some(all) = matrix.as_f32() {
-            return add_scaled(rows, &all[range.start * inner..range.end * inner], inner, gains);
-        }
-        let mut widened = vec![0.0; rows.len()];
-        matrix.widen(range, &mut widened);
-        add_scaled(rows, &widened, inner, gains);
+        effective(self.matrix(n, p), change, &self.gains[n][p.index()], from, rows);
     }
 
     /// Whether a matrix has an adapter of its own.

@@ -74,6 +74,11 @@ impl Shards {
         self.tensors.values().map(|(_, stored)| stored)
     }
 
+    /// How a tensor is stored.
+    pub(super) fn kind(&self, name: &str) -> Option<GgmlDType> {
+        spellings(name).into_iter().find_map(|spelling| self.tensors.get(&spelling)).and_then(|(_, stored)| stored.kind)
+    }
+
     fn find(&mut self, name: &str) -> Result<(&mut WeightFile, Stored), StudentError> {
         let found = spellings(name).into_iter().find_map(|spelling| self.tensors.get(&spelling).cloned());
         let file = found.as_ref().map_or(0, |(file, _)| *file);

@@ -6,6 +6,10 @@ mod pieces;
 mod shape;
 mod words;
 
+pub(crate) use pieces::agreed_merges;
+pub(super) use words::folder_of;
+pub(crate) use words::pre_tokenizer;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -111,6 +115,11 @@ impl Gguf {
         self.tensors.values()
     }
 
+    /// How a tensor is stored, by the file's own name for it.
+    pub(super) fn kind_of_tensor(&self, name: &str) -> Option<GgmlDType> {
+        self.tensors.get(name).and_then(|stored| stored.kind)
+    }
+
     /// Its tensors by their Hugging Face names.
     pub(super) fn tensors<'a>(&'a mut self, config: &'a StudentConfig) -> Tensors<'a> {
         Tensors { gguf: self, config }
@@ -200,6 +209,11 @@ fn kind_of(kind: u32) -> Option<GgmlDType> {
         30 => GgmlDType::BF16,
         _ => return None,
     })
+}
+
+/// GGUF's number of a kind; the other way of [`kind_of`].
+pub(crate) fn number_of(kind: GgmlDType) -> Option<u32> {
+    (0..=30).find(|number| kind_of(*number) == Some(kind))
 }
 
 /// Where each tensor lies: inside the file, overlapping no other.

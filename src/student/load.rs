@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use candle_core::quantized::GgmlDType;
 use serde_json::Value;
 
 use super::base::{Base, BaseLayer, BaseVectors, BaseWeights, Projection};
@@ -13,7 +14,7 @@ pub use super::matrix::Keep;
 use super::matrix::Matrix;
 use super::weights::{EMBED, HEAD, NORM};
 use super::{Codec, StudentError};
-use crate::domain::Digester;
+use crate::domain::{Digest, Digester};
 
 const CONFIG_FILE: &str = "config.json";
 const GENERATION_FILE: &str = "generation_config.json";
@@ -25,34 +26,106 @@ pub(super) trait TensorSource {
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, StudentError>;
 }
 
+/// The files that hold a base's tensors.
+#[derive(Debug)]
+pub(super) enum Files {
+    Folder(Shards),
+    Gguf(Gguf),
+}
+
+impl Files {
+    /// With the shape that they say they have.
+    pub fn open(path: &Path) -> Result<(StudentConfig, Self), StudentError> {
+        if path.is_dir() {
+            let config = folder_config(path)?;
+            return Ok((config, Self::Folder(Shards::open(path)?)));
+        }
+        let gguf = Gguf::open(path)?;
+        Ok((gguf.config()?, Self::Gguf(gguf)))
+    }
+
+    /// How a tensor is stored; `None` where there is none of this name, or of a kind that is not read.
+    pub fn kind(&self, config: &StudentConfig, name: &str) -> Option<GgmlDType> {
+        match self {
+            Self::Folder(shards) => shards.kind(name),
+            Self::Gguf(gguf) => gguf.kind_of_tensor(&gguf_name(config.family, name)?),
+        }
+    }
+
+    /// What norm weights are stored less; converters to GGUF add what a family's are.
+    pub fn norm_offset(&self, config: &StudentConfig) -> f32 {
+        if matches!(self, Self::Folder(_)) { config.norm_offset() } else { 0.0 }
+    }
+
+    /// The digest that adapters are bound to.
+    pub fn digest(&mut self, config: &StudentConfig) -> Result<Digest, StudentError> {
+        let digests = match self {
+            Self::Folder(shards) => shards.digests()?,
+            Self::Gguf(gguf) => vec![gguf.digest()?],
+        };
+        Ok(digests.iter().fold(Digester::new(), Digester::field).field(config.to_json()).finish())
+    }
+
+    pub fn matrix(&mut self, c: &StudentConfig, name: &str, shape: [usize; 2], keep: Keep) -> Result<Matrix, StudentError> {
+        match self {
+            Self::Folder(shards) => shards.matrix(name, shape, keep),
+            Self::Gguf(gguf) => gguf.tensors(c).matrix(name, shape, keep),
+        }
+    }
+
+    pub fn vector(&mut self, c: &StudentConfig, name: &str, len: usize) -> Result<Vec<f32>, StudentError> {
+        match self {
+            Self::Folder(shards) => shards.vector(name, len),
+            Self::Gguf(gguf) => gguf.tensors(c).vector(name, len),
+        }
+    }
+
+    fn assemble(&mut self, config: &StudentConfig, keep: Keep) -> Result<BaseWeights, StudentError> {
+        let offset = self.norm_offset(config);
+        match self {
+            Self::Folder(shards) => assemble(config, shards, keep, offset),
+            Self::Gguf(gguf) => assemble(config, &mut gguf.tensors(config), keep, offset),
+        }
+    }
+}
+
+/// A base of which no number was read yet.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub config: StudentConfig,
+    pub codec: Codec,
+    pub files: Files,
+}
+
+impl Opened {
+    pub fn open(path: &Path) -> Result<Self, StudentError> {
+        let (config, codec, files) = if path.is_dir() {
+            let (config, codec) = (folder_config(path)?, Codec::load(path)?);
+            (config, codec, Files::Folder(Shards::open(path)?))
+        } else {
+            let gguf = Gguf::open(path)?;
+            (gguf.config()?, gguf.codec()?, Files::Gguf(gguf))
+        };
+        let codec = fitting(&config, codec)?;
+        Ok(Self { config: ended(config, &codec), codec, files })
+    }
+}
+
 impl Base {
     /// Reads a folder in the Hugging Face layout, or a GGUF file. Memory while loading is what is kept and one tensor more.
     pub fn load(path: &Path, keep: Keep) -> Result<Self, StudentError> {
-        if path.is_dir() { from_folder(path, keep) } else { from_gguf(path, keep) }
+        let Opened { config, codec, mut files } = Opened::open(path)?;
+        let weights = files.assemble(&config, keep)?;
+        let digest = files.digest(&config)?;
+        Ok(Self { config, codec, weights, digest })
     }
 
     /// Shape and numbers alone, without a text side.
     pub fn bare(path: &Path, keep: Keep) -> Result<(StudentConfig, BaseWeights), StudentError> {
-        if !path.is_dir() {
-            let mut gguf = Gguf::open(path)?;
-            let config = gguf.config()?;
-            let weights = assemble(&config, &mut gguf.tensors(&config), keep, 0.0)?;
-            return Ok((config, weights));
-        }
-        let config = StudentConfig::load(&path.join(CONFIG_FILE))?;
-        let weights = assemble(&config, &mut Shards::open(path)?, keep, config.norm_offset())?;
+        let (config, mut files) = Files::open(path)?;
+        let weights = files.assemble(&config, keep)?;
         Ok((config, weights))
     }
-}
-
-fn from_folder(folder: &Path, keep: Keep) -> Result<Base, StudentError> {
-    let config = folder_config(folder)?;
-    let codec = fitting(&config, Codec::load(folder)?)?;
-    let config = ended(config, &codec);
-    let mut shards = Shards::open(folder)?;
-    let weights = assemble(&config, &mut shards, keep, config.norm_offset())?;
-    let digest = shards.digests()?.iter().fold(Digester::new(), Digester::field).field(config.to_json()).finish();
-    Ok(Base { config, codec, weights, digest })
 }
 
 /// `config.json` with every token that `generation_config.json` ends a text with.
@@ -66,18 +139,6 @@ pub(super) fn folder_config(folder: &Path) -> Result<StudentConfig, StudentError
     let mut ends = config.eos_token_ids.clone();
     ends.extend(generation_ends(folder)?.into_iter().filter(|id| !config.eos_token_ids.contains(id)));
     Ok(config.with_ends(&ends, None))
-}
-
-fn from_gguf(path: &Path, keep: Keep) -> Result<Base, StudentError> {
-    let mut gguf = Gguf::open(path)?;
-    let config = gguf.config()?;
-    let codec = fitting(&config, gguf.codec()?)?;
-    let config = ended(config, &codec);
-    let mut tensors = gguf.tensors(&config);
-    // Converters add what a family's norms are stored less.
-    let weights = assemble(&config, &mut tensors, keep, 0.0)?;
-    let digest = Digester::new().field(gguf.digest()?).field(config.to_json()).finish();
-    Ok(Base { config, codec, weights, digest })
 }
 
 /// The codec, proved to belong to a model of this shape.
@@ -175,7 +236,7 @@ pub fn projection_shapes(config: &StudentConfig) -> [[usize; 2]; 7] {
 }
 
 /// Of a family's tensors, the name that GGUF files use; `None` where there is none.
-pub(super) fn gguf_name(family: Family, name: &str) -> Option<String> {
+pub(crate) fn gguf_name(family: Family, name: &str) -> Option<String> {
     let fixed = match name {
         EMBED => Some("token_embd.weight"),
         NORM => Some("output_norm.weight"),

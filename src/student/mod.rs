@@ -10,9 +10,10 @@ pub mod cache;
 pub mod codec;
 pub mod config;
 mod disk;
+pub mod effective;
 mod error;
 #[cfg(test)]
-mod files_tests;
+pub(crate) mod files_tests;
 pub mod folder;
 pub mod full;
 pub mod generate;
@@ -64,6 +65,7 @@ pub struct Student {
     pub codec: Codec,
     pass: Arc<Pass>,
     weights: Arc<dyn Weights + Send + Sync>,
+    merged: bool,
     digest: Digest,
 }
 
@@ -91,14 +93,14 @@ impl std::fmt::Debug for Student {
 /// Share of the memory that is free now which f32 copies of all matrices may take; the rest is for what is read and written.
 const COPIES_SHARE: f64 = 0.6;
 
-/// Copies of all matrices where they fit, else the base as it is kept.
-fn weights_of(base: &BaseWeights, adapter: Option<&Adapter>) -> Arc<dyn Weights + Send + Sync> {
+/// Merged copies of all matrices where they fit, else the base as it is kept; and which of the two it is.
+fn weights_of(base: &BaseWeights, adapter: Option<&Adapter>) -> (Arc<dyn Weights + Send + Sync>, bool) {
     let mut system = sysinfo::System::new();
     system.refresh_memory();
     if Ready::bytes(base) as f64 > COPIES_SHARE * system.available_memory() as f64 {
-        return Arc::new(Lean::new(base, adapter));
+        return (Arc::new(Lean::new(base, adapter)), adapter.is_none());
     }
-    Arc::new(Ready::merged(base, &Adapted::new(base, adapter.map(|a| (&a.rules, &a.numbers)))))
+    (Arc::new(Ready::merged(base, &Adapted::new(base, adapter.map(|a| (&a.rules, &a.numbers))))), true)
 }
 
 impl Student {
@@ -113,9 +115,11 @@ impl Student {
                 digest = digest.field(bytes);
             }
         }
+        let (weights, merged) = weights_of(&base.weights, adapter);
         Ok(Self {
             pass: Arc::new(Pass::new(&base.config)),
-            weights: weights_of(&base.weights, adapter),
+            weights,
+            merged,
             config: base.config.clone(),
             codec: base.codec.clone(),
             digest: digest.finish(),
@@ -127,12 +131,7 @@ impl Student {
         if !path.join(peft::CONFIG_FILE).exists() {
             return Self::adapted(&Base::load(path, Keep::AsStored)?, None);
         }
-        let record = Adapter::base_of(path)?.ok_or_else(|| {
-            StudentError::file(
-                path,
-                format!("it does not name its base; put {} beside it, or merge it with PEFT", peft::BASE_FILE),
-            )
-        })?;
+        let record = Adapter::record(path)?;
         let mut base = Base::load(&record.path, Keep::of_name(&record.precision))?;
         base.codec.template = base.codec.template.with_thinking(record.thinking);
         let adapter = Adapter::load(path, &base.weights)?;
@@ -144,13 +143,28 @@ impl Student {
         &self.digest
     }
 
+    /// No adapter is merged anew for every pass: answers come at full speed (guard S11).
+    pub fn is_merged(&self) -> bool {
+        self.merged
+    }
+
     /// Logits after the last of some tokens.
     pub fn logits(&self, ids: &[u32]) -> Vec<f32> {
         self.pass.logits(&*self.weights, &PackedTexts::new([(ids, 0)]), &[ids.len().saturating_sub(1) as u32])
     }
 
+    /// After each token of a text from `from` − 1 on but the last: the likeliest next one, and its probability.
+    pub fn next_tokens(&self, ids: &[u32], from: usize) -> Vec<(u32, f32)> {
+        let places: Vec<u32> = (from.max(1)..ids.len()).map(|at| at as u32 - 1).collect();
+        if places.is_empty() {
+            return Vec::new();
+        }
+        let logits = self.pass.logits(&*self.weights, &PackedTexts::new([(ids, 0)]), &places);
+        logits.chunks_exact(self.config.vocab_size).map(likeliest).collect()
+    }
+
     /// Any of these tokens ends an answer.
-    fn ends(&self) -> Vec<u32> {
+    pub fn ends(&self) -> Vec<u32> {
         let mut ends = self.config.eos_token_ids.clone();
         ends.push(self.codec.tokenizer.end());
         ends
@@ -163,6 +177,14 @@ impl Student {
     fn fill(&self, batch: &PackedTexts, caches: &mut [RowCache]) {
         self.pass.fill(&*self.weights, batch, caches);
     }
+}
+
+/// The largest of some logits by its place, and its share of all probability.
+fn likeliest(logits: &[f32]) -> (u32, f32) {
+    let (id, most) =
+        logits.iter().enumerate().fold((0, f32::NEG_INFINITY), |best, (id, l)| if *l > best.1 { (id, *l) } else { best });
+    let all: f64 = logits.iter().map(|l| f64::from(l - most).exp()).sum();
+    (id as u32, (1.0 / all) as f32)
 }
 
 #[cfg(test)]
@@ -188,6 +210,19 @@ pub(crate) mod tests {
     fn the_same_files_are_the_same_student_and_others_are_not() {
         assert_eq!(toy(3).digest(), toy(3).digest());
         assert_ne!(toy(3).digest(), toy(4).digest());
+    }
+
+    #[test]
+    fn the_likeliest_next_tokens_of_a_text_are_those_of_its_beginnings() {
+        let student = toy(5);
+        let ids = student.codec.tokenizer.encode("the news of the day and of the match").unwrap();
+        let all = student.next_tokens(&ids, 3);
+        assert_eq!(all.len(), ids.len() - 3);
+        for (next, at) in all.into_iter().zip(3..) {
+            let (id, share) = likeliest(&student.logits(&ids[..at]));
+            assert!(next.0 == id && (next.1 - share).abs() < 1e-4, "{at}");
+        }
+        assert!(student.next_tokens(&ids[..1], 1).is_empty());
     }
 
     #[test]

@@ -1,15 +1,17 @@
 //! Adapter folders exactly as PEFT writes and reads them (`adapter_config.json`, `adapter_model.safetensors`), and beside
 //! them the base that the adapter belongs to, by digest: guard T17 refuses it on another one.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::StudentError;
 use super::adapter::AdapterRules;
 use super::base::{Base, BaseWeights, Projection};
+use super::load::projection_shapes;
 use super::parameters::Parameters;
+use super::{StudentConfig, StudentError};
 use crate::domain::Digest;
 
 pub const CONFIG_FILE: &str = "adapter_config.json";
@@ -76,9 +78,21 @@ impl Adapter {
     /// Reads a folder for this base and proves that it fits.
     pub fn load(folder: &Path, base: &BaseWeights) -> Result<Self, StudentError> {
         let rules = Self::rules(folder)?;
+        let shapes = rules.shapes(base);
+        Self::read(folder, rules, shapes)
+    }
+
+    /// Reads a folder for a base of this shape, whose numbers need not be there.
+    pub(super) fn load_for(folder: &Path, config: &StudentConfig) -> Result<Self, StudentError> {
+        let rules = Self::rules(folder)?;
+        let shapes = rules.shapes_for(std::iter::repeat_n(projection_shapes(config), config.num_hidden_layers));
+        Self::read(folder, rules, shapes)
+    }
+
+    fn read(folder: &Path, rules: AdapterRules, shapes: BTreeMap<String, Vec<usize>>) -> Result<Self, StudentError> {
         let path = folder.join(WEIGHTS_FILE);
         let bytes = std::fs::read(&path).map_err(StudentError::io(&path))?;
-        let numbers = Parameters::from_safetensors(rules.shapes(base), &bytes).map_err(|e| {
+        let numbers = Parameters::from_safetensors(shapes, &bytes).map_err(|e| {
             StudentError::file(&path, format!("{e}; it was made for another base, or by another method than {CONFIG_FILE} says"))
         })?;
         Ok(Self { rules, numbers, base: Self::base_of(folder)? })
@@ -94,13 +108,23 @@ impl Adapter {
         }
     }
 
+    /// The base that a folder must name.
+    pub fn record(folder: &Path) -> Result<BaseRecord, StudentError> {
+        let missing = || format!("it does not name its base; put {BASE_FILE} beside it, or merge it with PEFT");
+        Self::base_of(folder)?.ok_or_else(|| StudentError::file(folder, missing()))
+    }
+
     /// Guard T17.
     pub fn check_base(&self, base: &Base) -> Result<(), StudentError> {
+        self.check_digest(&base.digest)
+    }
+
+    pub(super) fn check_digest(&self, base: &Digest) -> Result<(), StudentError> {
         match &self.base {
-            Some(record) if record.digest != base.digest => Err(StudentError::Config(format!(
+            Some(record) if record.digest != *base => Err(StudentError::Config(format!(
                 "the adapter was trained on the base {} (guard T17), this one is {}; use the base it belongs to ({})",
                 record.digest.short(),
-                base.digest.short(),
+                base.short(),
                 record.path.display()
             ))),
             _ => Ok(()),

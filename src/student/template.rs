@@ -119,7 +119,7 @@ impl ChatTemplate {
         };
         let mut config = self.config.clone().unwrap_or_else(own);
         if let serde_json::Value::Object(config) = &mut config {
-            config.insert("chat_template".into(), json!(self.source));
+            config.insert("chat_template".into(), json!(self.settled()));
         }
         format!("{config:#}")
     }
@@ -131,23 +131,39 @@ impl ChatTemplate {
         Self::with_config(source, config).map_err(|e| StudentError::file(path, e.to_string()))
     }
 
+    /// From what `tokenizer_config.json` would say.
+    pub(super) fn of_config(config: serde_json::Value) -> Result<Self, StudentError> {
+        let source = named_source(&config).ok_or_else(|| StudentError::Template("there is no chat template".into()))?;
+        Self::with_config(source, config)
+    }
+
     /// From a model's folder: `chat_template.jinja`, `chat_template.json` or `tokenizer_config.json`, in this order, as
     /// transformers looks.
     pub fn of_folder(folder: &Path) -> Result<Self, StudentError> {
         Self::beside(folder, json!({}))
     }
 
+    /// Whether there is one at all: in a folder, or in a configuration for what its files do not say.
+    pub(super) fn given(folder: &Path, fallback: &serde_json::Value) -> bool {
+        let named = json_of(&folder.join(CONFIG_FILE)).is_ok_and(|config| named_source(&config).is_some());
+        named || [JINJA_FILE, JSON_FILE].iter().any(|n| folder.join(n).is_file()) || named_source(fallback).is_some()
+    }
+
+    /// The same for readers that cannot be told whether to think: it says so itself.
+    pub fn settled(&self) -> String {
+        match self.thinking {
+            // The first line break after a tag is taken for the tag's own.
+            Some(thinking) => {
+                let own = if self.source.starts_with('\n') { "\n" } else { "" };
+                format!("{{% set enable_thinking = {thinking} %}}{own}{}", self.source)
+            }
+            None => self.source.clone(),
+        }
+    }
+
     /// As [`Self::of_folder`] with a configuration for what no file says.
     pub(super) fn beside(folder: &Path, fallback: serde_json::Value) -> Result<Self, StudentError> {
-        let file = folder.join(CONFIG_FILE);
-        let mut config = if file.is_file() { json_of(&file)? } else { json!({}) };
-        let map = folder.join(MAP_FILE);
-        let more = if map.is_file() { vec![json_of(&map)?, fallback] } else { vec![fallback] };
-        for (key, value) in more.iter().filter_map(serde_json::Value::as_object).flatten() {
-            if let Some(config) = config.as_object_mut().filter(|c| c.get(key).is_none_or(serde_json::Value::is_null)) {
-                config.insert(key.clone(), value.clone());
-            }
-        }
+        let (file, config) = (folder.join(CONFIG_FILE), config_beside(folder, fallback)?);
         let (jinja, json) = (folder.join(JINJA_FILE), folder.join(JSON_FILE));
         let (source, from) = if jinja.is_file() {
             (Some(std::fs::read_to_string(&jinja).map_err(StudentError::io(&jinja))?), jinja)
@@ -165,6 +181,20 @@ impl ChatTemplate {
         };
         Self::with_config(source.ok_or_else(missing)?, config).map_err(|e| StudentError::file(&from, e.to_string()))
     }
+}
+
+/// `tokenizer_config.json` of a folder, with the names of special tokens, and a fallback for what neither says.
+pub(super) fn config_beside(folder: &Path, fallback: serde_json::Value) -> Result<serde_json::Value, StudentError> {
+    let file = folder.join(CONFIG_FILE);
+    let mut config = if file.is_file() { json_of(&file)? } else { json!({}) };
+    let map = folder.join(MAP_FILE);
+    let more = if map.is_file() { vec![json_of(&map)?, fallback] } else { vec![fallback] };
+    for (key, value) in more.iter().filter_map(serde_json::Value::as_object).flatten() {
+        if let Some(config) = config.as_object_mut().filter(|c| c.get(key).is_none_or(serde_json::Value::is_null)) {
+            config.insert(key.clone(), value.clone());
+        }
+    }
+    Ok(config)
 }
 
 fn json_of(path: &Path) -> Result<serde_json::Value, StudentError> {

@@ -141,6 +141,10 @@ impl StudentTokenizer {
         self.inner.to_string(false).map_err(failed)
     }
 
+    pub(crate) fn inner(&self) -> &Tokenizer {
+        &self.inner
+    }
+
     pub fn digest(&self) -> Result<Digest, StudentError> {
         self.to_json().map(Digest::of)
     }

@@ -30,6 +30,9 @@ use crate::engine::{EngineHandle, Reading};
 /// 30 frames a second: smooth enough for curves, cheap beside a training run on the same cores.
 const FRAME: Duration = Duration::from_millis(33);
 
+/// How long a console that quits waits until the engine has heard its last command.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 #[derive(Debug, Error)]
 pub enum TuiError {
     #[error("terminal: {0}")]
@@ -59,6 +62,8 @@ pub async fn run(mut handle: EngineHandle, mut reading: Reading, options: TuiOpt
     screen.draw(&app)?;
     let mut drawn = Instant::now();
     let mut dirty = false;
+    // What was asked of the engine last, until it has heard it.
+    let mut ordered = None;
     loop {
         let mut urgent = false;
         let msg = select! {
@@ -134,7 +139,13 @@ pub async fn run(mut handle: EngineHandle, mut reading: Reading, options: TuiOpt
         effects.extend(app.update(msg));
         for effect in effects {
             match effect {
-                Effect::Quit => return Ok(()),
+                Effect::Quit => {
+                    if let Some(taken) = ordered.take() {
+                        // Whether it was heard in time or not, the console ends: the operator said so.
+                        let _ = tokio::time::timeout(LAST_WORDS, taken).await;
+                    }
+                    return Ok(());
+                }
                 Effect::Copy(text) => Screen::copy(&text)?,
                 Effect::Ask(query) => reading.ask(query),
                 Effect::Edit(text) => {
@@ -146,7 +157,8 @@ pub async fn run(mut handle: EngineHandle, mut reading: Reading, options: TuiOpt
                     asks(&reading, asked);
                 }
                 Effect::Send(command) => {
-                    if !handle.send(command) {
+                    ordered = handle.order(command);
+                    if ordered.is_none() {
                         app.say(Toast::error(format!(
                             "not done: there is no engine; press {} to find or start one",
                             app.engine_key()

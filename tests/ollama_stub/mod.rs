@@ -155,7 +155,11 @@ async fn handle(State(world): State<Arc<World>>, request: Request) -> Response<B
 
 fn raw(status: u16, body: impl Into<Body>) -> Response<Body> {
     let status = StatusCode::from_u16(status).expect("a status");
-    Response::builder().status(status).header("content-type", "application/json; charset=utf-8").body(body.into()).expect("a response")
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/json; charset=utf-8")
+        .body(body.into())
+        .expect("a response")
 }
 
 fn reply(status: u16, body: Value) -> Response<Body> {
@@ -292,7 +296,10 @@ fn generate(world: &World, body: &Value) -> Result<Response<Body>, Refusal> {
         let unload = body["keep_alive"] == json!(0);
         store.load(&name, !unload);
         let reason = if unload { "unload" } else { "load" };
-        return Ok(reply(200, json!({"model": name, "created_at": "2026-11-22T00:00:00Z", "response": "", "done": true, "done_reason": reason})));
+        return Ok(reply(
+            200,
+            json!({"model": name, "created_at": "2026-11-22T00:00:00Z", "response": "", "done": true, "done_reason": reason}),
+        ));
     }
     store.load(&name, true);
     let text = match body["raw"] == json!(true) {

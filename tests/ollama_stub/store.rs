@@ -51,7 +51,11 @@ impl Store {
     }
 
     pub fn load(&mut self, name: &str, on: bool) {
-        if on { self.loaded.insert(name.to_owned()) } else { self.loaded.remove(name) };
+        if on {
+            self.loaded.insert(name.to_owned())
+        } else {
+            self.loaded.remove(name)
+        };
     }
 
     pub fn copy(&mut self, body: &Value) -> Result<(), Refusal> {
@@ -86,7 +90,10 @@ impl Store {
             }
             let digest = digest.as_str().unwrap_or_default().to_owned();
             if !self.blobs.contains_key(&digest) {
-                return Err((400, format!("open /root/.ollama/models/blobs/{}: no such file or directory", digest.replace(':', "-"))));
+                return Err((
+                    400,
+                    format!("open /root/.ollama/models/blobs/{}: no such file or directory", digest.replace(':', "-")),
+                ));
             }
             layers.push(digest);
         }

@@ -274,7 +274,9 @@ mod tests {
     #[test]
     fn what_is_broken_or_beyond_is_an_error_not_a_guess() {
         let say = |source: &str| GoTemplate::new(source).and_then(|t| t.render(&dot())).expect_err(source);
-        for broken in ["{{ if .S }}", "{{ end }}", "{{ .S", "{{ $x }}", "{{ if }}x{{ end }}", "{{ .S.T }}", "{{ \"a }}", "{{ index .M 9 }}"] {
+        for broken in
+            ["{{ if .S }}", "{{ end }}", "{{ .S", "{{ $x }}", "{{ if }}x{{ end }}", "{{ .S.T }}", "{{ \"a }}", "{{ index .M 9 }}"]
+        {
             assert!(matches!(say(broken), GoError::Syntax(_)), "{broken}: {:?}", say(broken));
         }
         for beyond in ["{{ json .M }}", "{{ template \"x\" }}", "{{ .M }}", "{{ range .M }}{{ break }}{{ end }}"] {

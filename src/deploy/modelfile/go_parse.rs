@@ -108,7 +108,9 @@ fn branch(word: &str, test: &[Token], pieces: &mut std::vec::IntoIter<Piece>, de
         End::End => Vec::new(),
         End::Else(rest) => match rest.split_first() {
             None => closed(pieces, depth)?,
-            Some((Token::Word(next), test)) if ["if", "with"].contains(&next.as_str()) => vec![branch(next, test, pieces, depth + 1)?],
+            Some((Token::Word(next), test)) if ["if", "with"].contains(&next.as_str()) => {
+                vec![branch(next, test, pieces, depth + 1)?]
+            }
             Some(_) => return Err(syntax("an {{ else }} is followed by something that is no if")),
         },
     };
@@ -363,8 +365,13 @@ impl Lexer<'_> {
     }
 
     fn number(&mut self) -> Result<Token, GoError> {
-        let digits: String =
-            self.rest().chars().enumerate().take_while(|(i, c)| c.is_ascii_digit() || (*i == 0 && *c == '-')).map(|(_, c)| c).collect();
+        let digits: String = self
+            .rest()
+            .chars()
+            .enumerate()
+            .take_while(|(i, c)| c.is_ascii_digit() || (*i == 0 && *c == '-'))
+            .map(|(_, c)| c)
+            .collect();
         self.at += digits.len();
         digits.parse().map(Token::Int).map_err(|_| syntax("an action holds a number that is none"))
     }

@@ -67,11 +67,7 @@ pub fn read(text: &str) -> Result<Vec<Command>, ModelfileError> {
     Ok(commands)
 }
 
-fn command<'a>(
-    line: usize,
-    text: &str,
-    more: &mut impl Iterator<Item = (usize, &'a str)>,
-) -> Result<Command, ModelfileError> {
+fn command<'a>(line: usize, text: &str, more: &mut impl Iterator<Item = (usize, &'a str)>) -> Result<Command, ModelfileError> {
     let wrong = |why: String| ModelfileError::Syntax { line, why };
     let (word, rest) = next_word(text);
     let lower = word.to_lowercase();

@@ -122,7 +122,13 @@ impl<'a> Check<'a> {
 
     fn from(&mut self) {
         let Some(from) = self.all(Name::From).last() else {
-            return self.add(0, "S6", "there is no FROM", "nothing says which weights answer", "Add FROM with the release's GGUF.");
+            return self.add(
+                0,
+                "S6",
+                "there is no FROM",
+                "nothing says which weights answer",
+                "Add FROM with the release's GGUF.",
+            );
         };
         let path = self.folder.join(&from.value);
         let shown = one_line(&from.value, 80);
@@ -156,12 +162,24 @@ impl<'a> Check<'a> {
     fn template(&mut self) {
         if let Some(renderer) = self.all(Name::Renderer).last() {
             let what = format!("RENDERER {} renders in the template's place", one_line(&renderer.value, 40));
-            self.add(renderer.line, "S2", what, "what it writes cannot be compared with training", "Take it out; TEMPLATE says it all.");
+            self.add(
+                renderer.line,
+                "S2",
+                what,
+                "what it writes cannot be compared with training",
+                "Take it out; TEMPLATE says it all.",
+            );
         }
         let Some(template) = self.all(Name::Template).last() else {
             let line = self.all(Name::From).last().map_or(0, |c| c.line);
             let why = "Ollama guesses a template then, or sends the bare prompt: the system prompt is dropped";
-            return self.add(line, "S2", "a bare FROM without a TEMPLATE", why, "Write the trained template: stratos deploy modelfile.");
+            return self.add(
+                line,
+                "S2",
+                "a bare FROM without a TEMPLATE",
+                why,
+                "Write the trained template: stratos deploy modelfile.",
+            );
         };
         let Some(trained) = self.expected.template else { return };
         match GoTemplate::new(&template.value) {
@@ -215,7 +233,13 @@ impl<'a> Check<'a> {
         }
         for adapter in self.all(Name::Adapter) {
             let why = "a DoRA adapter cannot be said in GGUF, and newer servers take none";
-            self.add(adapter.line, "S7", "an ADAPTER is laid over the weights", why, "Name the merged GGUF of the release in FROM.");
+            self.add(
+                adapter.line,
+                "S7",
+                "an ADAPTER is laid over the weights",
+                why,
+                "Name the merged GGUF of the release in FROM.",
+            );
         }
     }
 
@@ -302,7 +326,13 @@ impl<'a> Check<'a> {
         if let Some(end) = self.expected.terminator.filter(|end| !said(end)) {
             let what = format!("the stop '{}' is missing, which ends a turn", one_line(end, 40));
             let line = stops.first().map_or(0, |c| c.line);
-            self.add(line, "T10", what, "an answer runs on into a next turn", format!("Add PARAMETER stop {}.", one_line(end, 40)));
+            self.add(
+                line,
+                "T10",
+                what,
+                "an answer runs on into a next turn",
+                format!("Add PARAMETER stop {}.", one_line(end, 40)),
+            );
         }
         let rules = self.expected.sampling;
         for stop in rules.into_iter().flat_map(|r| &r.stop).filter(|s| !said(s)) {
@@ -312,7 +342,8 @@ impl<'a> Check<'a> {
         let Some(end) = self.expected.terminator else { return };
         let known = |text: &str| text == end || rules.is_some_and(|r| r.stop.iter().any(|s| s == text));
         for stop in stops.iter().filter(|c| !known(&c.value)) {
-            let breaks = ["SCORE", "REASON", "<think>", "</think>", "\n", "|", "."].iter().any(|part| part.contains(stop.value.as_str()));
+            let breaks =
+                ["SCORE", "REASON", "<think>", "</think>", "\n", "|", "."].iter().any(|part| part.contains(stop.value.as_str()));
             if breaks || stop.value.is_empty() {
                 let what = format!("the stop '{}' is a part of every answer", one_line(&stop.value, 40));
                 self.add(stop.line, "T10", what, "answers are cut before they are whole", "Take it out.");

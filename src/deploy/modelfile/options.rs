@@ -52,7 +52,13 @@ pub fn defect(key: &str, value: &str) -> Option<String> {
         Kind::Bool => value.parse::<bool>().is_ok(),
         Kind::Texts => true,
     };
-    (!sound).then(|| format!("{key} is '{}', which is no {}", one_line(value, 40), if *kind == Kind::Bool { "true or false" } else { "number" }))
+    (!sound).then(|| {
+        format!(
+            "{key} is '{}', which is no {}",
+            one_line(value, 40),
+            if *kind == Kind::Bool { "true or false" } else { "number" }
+        )
+    })
 }
 
 /// The parameters as the API takes them.

@@ -227,13 +227,7 @@ impl Pieces {
                 ((head.to_owned(), between), true)
             }
         };
-        Ok(Self {
-            without_system: without,
-            system,
-            inline,
-            user: (user_begin, user_end),
-            assistant: (opening, answered),
-        })
+        Ok(Self { without_system: without, system, inline, user: (user_begin, user_end), assistant: (opening, answered) })
     }
 
     /// As Ollama's own templates are written: an answer that was begun is gone on with.

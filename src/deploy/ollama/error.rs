@@ -25,7 +25,9 @@ pub enum OllamaError {
          again under its own tag, or switch to another one"
     )]
     OtherDigest { server: String, model: String, pinned: String, found: String },
-    #[error("guard S8: {server} read {read} tokens of a prompt that has {sent}: it cut the text. Make the model again with num_ctx {needed} at least")]
+    #[error(
+        "guard S8: {server} read {read} tokens of a prompt that has {sent}: it cut the text. Make the model again with num_ctx {needed} at least"
+    )]
     Cut { server: String, read: usize, sent: usize, needed: usize },
     #[error(
         "guard S2: {server} read {read} tokens of a prompt that has {sent}: it has another tokenizer, or put the prompt into a template. \

@@ -35,8 +35,13 @@ const SERVED: &str = "latest";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
     /// The server has these bytes already.
-    Known { bytes: u64 },
-    Uploading { done: u64, total: u64 },
+    Known {
+        bytes: u64,
+    },
+    Uploading {
+        done: u64,
+        total: u64,
+    },
     /// What the server says of its own work.
     Status(String),
 }

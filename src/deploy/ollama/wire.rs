@@ -113,7 +113,8 @@ impl Wire {
             }
         }
         succeeded = self.line(&buffer, path, told)? || succeeded;
-        let cut = || OllamaError::GaveUp { server: self.server(), what: path, why: "its stream ended before it said success".into() };
+        let cut =
+            || OllamaError::GaveUp { server: self.server(), what: path, why: "its stream ended before it said success".into() };
         if succeeded { Ok(()) } else { Err(cut()) }
     }
 

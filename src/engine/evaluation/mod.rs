@@ -135,6 +135,14 @@ pub(super) fn conduct(
     Ok(Some(Finished { id, evaluation }))
 }
 
+/// At most `limit` held-out pairs with their labels, drawn by band, in pair order: what a release's gate asks.
+pub(super) fn gate_items(context: &mut JobContext, people: &People, limit: usize) -> Result<Vec<(PairKey, f64)>, Failure> {
+    let dataset = current_dataset(context)?;
+    let request = EvaluationRequest { limit: Some(limit), ..EvaluationRequest::default() };
+    let chosen = rows::choose(context, people, dataset.as_ref(), &request)?;
+    Ok(chosen.items.into_iter().map(|item| (item.pair, item.truth)).collect())
+}
+
 /// The newest dataset; `None`: there is none, which only some requests mind.
 fn current_dataset(context: &JobContext) -> Result<Option<StoredDataset>, Failure> {
     let record = context.ledger.last_record(Phase::Dataset)?;

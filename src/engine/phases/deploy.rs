@@ -2,56 +2,59 @@
 
 use std::path::{Path, PathBuf};
 
+use super::super::deploying::{self, gate};
+use super::super::errand::Errand;
 use super::super::job::{Failure, JobContext, PhaseEnd};
 use super::super::scoring;
-use super::{last_evaluation, train::run_dir, upstream_output};
-use crate::deploy::{self, Manifest};
-use crate::domain::{Conduct, Digest, Phase};
+use super::train::run_dir;
+use crate::deploy::TRAINED;
+use crate::domain::{Digest, Phase};
 use crate::student::Student;
-use crate::workspace::{Ledger, ReleaseRow, Workspace, WorkspaceError};
+use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
-pub fn run(context: &mut JobContext) -> Result<PhaseEnd, Failure> {
-    let workspace = context.workspace.clone();
-    let model = upstream_output(context, Phase::Train)?;
-    let trained = trained_dir(&context.ledger, &workspace)?;
-    let (evaluation, subject) = last_evaluation(&context.ledger)?
-        .ok_or_else(|| Failure::new("there is no evaluation", "Run 'stratos validate' first."))?;
-    let name = format!("{}-{}", workspace.recipe.name, model.short());
-    let path = format!(".stratos/releases/{name}");
-    let target = workspace.state_dir("releases")?.join(&name);
-    context.progress(0, 2, "steps", "copying the student");
-    let manifest = Manifest {
-        recipe: workspace.recipe.name.clone(),
-        recipe_digest: workspace.recipe.digest(),
-        prompt_digest: workspace.renderer.digest().clone(),
-        model: model.clone(),
-        dataset: upstream_output(context, Phase::Dataset)?,
-        evaluation: subject.clone(),
-        runtime: evaluation.runtime().to_string(),
-        verdict: evaluation.verdict_words(),
+pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure> {
+    let Some(release) = deploying::make(context)? else { return Ok(PhaseEnd::Stopped) };
+    if !deploying::create_in_ollama(context, &release)? {
+        return Ok(PhaseEnd::Stopped);
+    }
+    let Some(parity) = gate::run(context, &release)? else { return Ok(PhaseEnd::Stopped) };
+    let findings = gate::findings(context, &release, &parity)?;
+    // A release that does not pass is kept and shown; the one before stays live.
+    context.hold(input, &findings)?;
+    let smoke = smoke(context, &release.trained(), &release.model)?;
+    let name = deploying::go_live(context, Some(&release.name), true)?;
+    let output = Digest::of_json(&release.manifest);
+    Ok(PhaseEnd::Done { output, headline: format!("{name} is served; {}; {smoke}", parity.headline()) })
+}
+
+/// What is done with releases beside making one.
+pub fn run_errand(context: &mut JobContext, input: &Digest, errand: &Errand) -> Result<PhaseEnd, Failure> {
+    let headline = match errand {
+        Errand::GateRelease { release } => {
+            let row = deploying::find(context, release)?;
+            let release = gate::open(context.workspace.root(), &row)?;
+            if !deploying::create_in_ollama(context, &release)? {
+                return Ok(PhaseEnd::Stopped);
+            }
+            let Some(parity) = gate::run(context, &release)? else { return Ok(PhaseEnd::Stopped) };
+            let findings = gate::findings(context, &release, &parity)?;
+            context.hold(input, &findings)?;
+            format!("{}: {}", release.name, parity.headline())
+        }
+        Errand::GoLive { release } => format!("{} is served", deploying::go_live(context, release.as_deref(), false)?),
+        Errand::ClearReleases { releases } => {
+            let freed = deploying::clear(context, releases)?;
+            format!("{} releases are gone, {:.1} MiB are free again", releases.len(), freed as f64 / f64::from(1 << 20))
+        }
+        other => return Err(Failure::new(format!("{other:?} is nothing of this phase"), "This is a fault of StratOS.")),
     };
-    deploy::copy_release(&trained, &target, &manifest)?;
-    context.progress(1, 2, "steps", "asking it the sanity articles");
-    let smoke = smoke(context, &target, &model)?;
-    let release = ReleaseRow {
-        name: name.clone(),
-        path,
-        model,
-        evaluation: subject,
-        runtime: manifest.runtime.clone(),
-        verdict: manifest.verdict.clone(),
-        live: true,
-        at: context.clock.now(),
-    };
-    context.ledger.put_live_release(&release)?;
-    let output = Digest::of_json(&manifest);
-    Ok(PhaseEnd::Done { output, headline: format!("{name} is served; {smoke}") })
+    Ok(PhaseEnd::Aside { headline })
 }
 
 /// The release is what was trained, and answers in the format: loaded from its own files, asked the sanity articles.
-fn smoke(context: &mut JobContext, target: &Path, model: &Digest) -> Result<String, Failure> {
+fn smoke(context: &mut JobContext, trained: &Path, model: &Digest) -> Result<String, Failure> {
     let workspace = context.workspace.clone();
-    let student = Student::load(target)?;
+    let student = Student::load(trained)?;
     let found = student.digest();
     if found != model {
         let reason = format!("the release's digest is {}, the trained student's {}", found.short(), model.short());
@@ -78,7 +81,10 @@ pub fn trained_dir(ledger: &Ledger, workspace: &Workspace) -> Result<PathBuf, Fa
 pub fn served(ledger: &Ledger, workspace: &Workspace) -> Result<(PathBuf, Digest), Failure> {
     let live = ledger.releases().map(|all| all.into_iter().find(|r| r.live)).map_err(|e: WorkspaceError| Failure::from(e))?;
     if let Some(release) = live {
-        return Ok((workspace.root().join(release.path), release.model));
+        let folder = workspace.root().join(release.path);
+        // Releases of before there were forms are the student's folder themselves.
+        let trained = folder.join(TRAINED);
+        return Ok((if trained.is_dir() { trained } else { folder }, release.model));
     }
     let folder = trained_dir(ledger, workspace).map_err(|failure| missing(workspace, failure))?;
     let trained = ledger.last_record(Phase::Train)?.map(|r| r.output);

@@ -64,16 +64,8 @@ pub fn run_errand(context: &mut JobContext, input: &Digest, errand: &Errand) -> 
             let reach = if *send { Reach::End } else { Reach::Plan };
             pairs(context, &aside_input(input, teacher), Some(teacher), scope, reach)?
         }
-        Errand::Probe { .. } => return Err(Failure::new("probes are no distillation", "Run 'stratos validate probes'.")),
-        Errand::ImportLabels { .. } | Errand::Seal { .. } | Errand::OpenSeal { .. } | Errand::ExportDataset { .. } => {
-            return Err(Failure::new("labels are no distillation", "Run 'stratos dataset import' or 'stratos dataset seal'."));
-        }
-        Errand::ImportArticles { .. } | Errand::FetchFeeds => {
-            return Err(Failure::new("articles are no distillation", "Run 'stratos articles import'."));
-        }
-        Errand::DryRun => return Err(Failure::new("a dry run is no distillation", "Run 'stratos train --dry-run'.")),
-        Errand::Evaluate { .. } => return Err(Failure::new("an evaluation is no distillation", "Run 'stratos validate'.")),
         Errand::Polarise { profiles, count, send } => return super::polarise::run(context, profiles, *count, *send),
+        other => return Err(Failure::new(format!("{other:?} is no distillation"), "This is a fault of StratOS.")),
     };
     match step {
         Step::Stopped => Ok(PhaseEnd::Stopped),

@@ -46,6 +46,9 @@ pub(super) fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, 
         Some(Errand::Seal { wish }) => return sealing::run(context, &wish),
         Some(Errand::OpenSeal { why, to }) => return sealing::write_out(context, &why, &to),
         Some(Errand::ExportDataset { format, folder }) => return export::run(context, format, &folder),
+        Some(errand @ (Errand::GateRelease { .. } | Errand::GoLive { .. } | Errand::ClearReleases { .. })) => {
+            return deploy::run_errand(context, input, &errand);
+        }
         Some(errand) => return distill::run_errand(context, input, &errand),
     }
     match context.phase {
@@ -56,7 +59,7 @@ pub(super) fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, 
         Phase::Train => train::run(context, input),
         Phase::Validate => validate::run(context, input),
         Phase::Audit => audit::run(context, input),
-        Phase::Deploy => deploy::run(context),
+        Phase::Deploy => deploy::run(context, input),
     }
 }
 

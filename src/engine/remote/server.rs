@@ -460,7 +460,7 @@ impl Client {
                 self.handle.send(command);
                 continue;
             };
-            let Some(taken) = self.handle.ask_later(command) else { continue };
+            let Some(taken) = self.handle.order(command) else { continue };
             let answer = answer.clone();
             tokio::spawn(async move {
                 if let Ok(taken) = taken.await {

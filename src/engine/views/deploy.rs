@@ -2,24 +2,33 @@
 
 use super::super::event::Event;
 use super::super::snapshot::{DeployView, ReleaseView};
-use crate::workspace::{Ledger, WorkspaceError};
+use crate::deploy::{Manifest, to_clear};
+use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
-pub(super) fn view(ledger: &Ledger, last_score: Vec<String>) -> Result<DeployView, WorkspaceError> {
-    let releases: Vec<ReleaseView> = ledger
-        .releases()?
-        .into_iter()
-        .map(|r| ReleaseView {
-            name: r.name,
-            created: r.at,
-            model: r.model.short().to_owned(),
-            runtime: r.runtime,
-            verdict: r.verdict,
-            path: r.path,
-            live: r.live,
-        })
-        .collect();
+pub(super) fn view(workspace: &Workspace, ledger: &Ledger, last_score: Vec<String>) -> Result<DeployView, WorkspaceError> {
+    let (mut releases, back) = (Vec::new(), ledger.roll_back_to()?);
+    for row in ledger.releases()? {
+        // Releases of before there were gates have neither forms nor a table.
+        let manifest = Manifest::read(&workspace.root().join(&row.path)).ok();
+        let pieces = manifest.into_iter().flat_map(|manifest| manifest.pieces);
+        releases.push(ReleaseView {
+            forms: pieces.map(|piece| (piece.form.to_string(), piece.bytes)).collect(),
+            gate: ledger.gate(&row.name)?.and_then(|gate| serde_json::from_str(&gate.body).ok()),
+            name: row.name,
+            created: row.at,
+            model: row.model.short().to_owned(),
+            runtime: row.runtime,
+            verdict: row.verdict,
+            path: row.path,
+            live: row.live,
+        });
+    }
     let served = releases.iter().find(|r| r.live).map(|r| format!("{} · model {} · {}", r.name, r.model, r.runtime));
-    Ok(DeployView { releases, served, last_score })
+    let keep = workspace.config.deploy.keep;
+    let needed = |r: &ReleaseView| r.live || back.as_deref() == Some(&r.name);
+    let all: Vec<(&str, bool)> = releases.iter().map(|r| (r.name.as_str(), needed(r))).collect();
+    let clearable = to_clear(&all, keep).into_iter().map(str::to_owned).collect();
+    Ok(DeployView { releases, served, back, clearable, keep, last_score })
 }
 
 /// A scored article, as lines.

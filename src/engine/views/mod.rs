@@ -54,7 +54,7 @@ pub(super) fn refresh(
         Phase::Audit => snapshot.audit = Arc::new(audit::view(workspace, ledger, desk)?),
         Phase::Deploy => {
             let last_score = snapshot.deploy.last_score.clone();
-            snapshot.deploy = Arc::new(deploy::view(ledger, last_score)?);
+            snapshot.deploy = Arc::new(deploy::view(workspace, ledger, last_score)?);
         }
     }
     snapshot.findings = Arc::new(findings(ledger)?);

@@ -45,6 +45,14 @@ pub(super) fn tokenizer(tokens: &[String], scores: &[f32], kinds: &[i64], added:
     }))
 }
 
+/// Whether scores say these merges, in this order.
+pub(crate) fn agreed_merges(tokens: &[String], scores: &[f32], kinds: &[i32], all: &[(&str, &str)]) -> bool {
+    let ids: HashMap<&str, usize> = tokens.iter().enumerate().map(|(id, token)| (token.as_str(), id)).collect();
+    let kinds: Vec<i64> = kinds.iter().map(|kind| i64::from(*kind)).collect();
+    let said = merges(tokens, &ids, scores, &kinds);
+    said.len() == all.len() && said.iter().zip(all).all(|([left, right], pair)| (*left, *right) == *pair)
+}
+
 /// An added token under the name that it has in the vocabulary.
 fn respelt(mut token: Value, tokens: &[String]) -> Value {
     let id = token["id"].as_u64().and_then(|id| usize::try_from(id).ok());

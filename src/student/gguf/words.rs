@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tokenizers::Tokenizer;
+use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _, PreTokenizerWrapper, Tokenizer};
 
 use super::super::{ChatTemplate, Codec, StudentError, StudentTokenizer, tokenizer};
 use super::{Gguf, Meta};
@@ -26,6 +26,13 @@ impl Gguf {
         Ok(Codec { tokenizer: tokenizer.map_err(|e| StudentError::file(self.path(), e.to_string()))?, template })
     }
 
+    /// The text side as other programs see it: what is in the file itself, whatever lies beside it.
+    pub fn inner_codec(&self) -> Result<Codec, StudentError> {
+        let template = ChatTemplate::of_config(self.text_config()).map_err(|e| StudentError::file(self.path(), e.to_string()))?;
+        let tokenizer = StudentTokenizer::of_model(self.tokenizer()?, &template);
+        Ok(Codec { tokenizer: tokenizer.map_err(|e| StudentError::file(self.path(), e.to_string()))?, template })
+    }
+
     /// The tokenizer alone.
     pub(in super::super) fn words(&self) -> Result<Tokenizer, StudentError> {
         let file = self.folder().join(tokenizer::FILE);
@@ -33,11 +40,11 @@ impl Gguf {
     }
 
     fn folder(&self) -> &Path {
-        self.path().parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+        folder_of(self.path())
     }
 
     /// `tokenizer_config.json` as far as the file knows it.
-    fn text_config(&self) -> Value {
+    pub(in super::super) fn text_config(&self) -> Value {
         let name = |purpose: &str| {
             let id = self.int(&format!("tokenizer.ggml.{purpose}_token_id"));
             let id = id.and_then(|id| usize::try_from(id).ok());
@@ -114,6 +121,11 @@ impl Gguf {
     }
 }
 
+/// Where a file lies.
+pub(in super::super) fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// How a family of byte-level tokenizers cuts text into words.
 struct Words {
     /// Unicode in its composed form first.
@@ -124,6 +136,9 @@ struct Words {
 }
 
 impl Words {
+    /// As files that are written name them.
+    const NAMES: [&str; 4] = ["qwen2", "smollm", "llama-bpe", "gpt-2"];
+
     /// By llama.cpp's name for it.
     fn of(pre: &str) -> Option<Self> {
         let split = |digits: &str| {
@@ -146,6 +161,12 @@ impl Words {
         Some(Self { composed, cut, unmerged })
     }
 
+    /// The words of a text.
+    fn cut(&self, text: &str) -> Option<Vec<String>> {
+        let cut: PreTokenizerWrapper = serde_json::from_value(json!({"type": "Sequence", "pretokenizers": self.cut})).ok()?;
+        words_of(&cut, text)
+    }
+
     /// `tokenizer.json`.
     fn tokenizer(&self, vocabulary: &HashMap<&str, usize>, merges: &[String], added: &[Value]) -> Value {
         let byte_level = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false});
@@ -165,4 +186,28 @@ impl Words {
             },
         })
     }
+}
+
+/// A text on which the known ways of cutting words part: figures, contractions, spaces, line ends, scripts, signs.
+const PROBE: &str = "I'M sure it's 7,  12 345 6789 or 1234567890.5km\tthey'LL\r\n\r\n  say   so \n\n x=[1]; a_b//C++ (v2)!!\n   \
+    Ünï e\u{301}té 東京は夜 نور ١٢٣ ½ 🚀🚀 don’t $9 #tag@me  ";
+
+/// llama.cpp's name for how a tokenizer cuts words: the one that cuts a telling text alike. `unmerged`: a whole word that is a
+/// token stays one.
+pub(crate) fn pre_tokenizer(tokenizer: &Tokenizer, unmerged: bool) -> Result<&'static str, String> {
+    let unknown = || "cuts words in a way for which llama.cpp has no name that is known here".to_owned();
+    let words = tokenizer.get_pre_tokenizer().and_then(|own| words_of(own, PROBE)).ok_or_else(unknown)?;
+    let same = |name: &&str| Words::of(name).and_then(|known| known.cut(PROBE)).is_some_and(|cut| cut == words);
+    let name = Words::NAMES.into_iter().find(same).ok_or_else(unknown)?;
+    match Words::of(name).is_some_and(|known| known.unmerged == unmerged) {
+        true => Ok(name),
+        false => Err(format!("cuts words like '{name}' but merges whole words otherwise (ignore_merges = {unmerged})")),
+    }
+}
+
+fn words_of(cut: &PreTokenizerWrapper, text: &str) -> Option<Vec<String>> {
+    let mut words = PreTokenizedString::from(text);
+    cut.pre_tokenize(&mut words).ok()?;
+    let splits = words.get_splits(OffsetReferential::Normalized, OffsetType::Byte);
+    Some(splits.into_iter().map(|(word, ..)| word.to_owned()).collect())
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::domain::{ArticleId, Digest, Finding, PairKey, Phase, PhaseState, ProfileId, UnixMillis};
 use crate::engine::{
-    DeployView, FindingView, JobState, JobView, MemoryView, MetricRow, Pace, PhaseView, PredictionView, ReleaseView, SanityRow,
-    Snapshot, TrainView, ValidateView,
+    DeployView, FindingView, JobState, JobView, MemoryView, MetricRow, Pace, Parity, PhaseView, PredictionView, ReleaseView,
+    SanityRow, Snapshot, TrainView, ValidateView,
 };
 use crate::tui::tabs::TabState;
 use crate::tui::testing::Stage;
@@ -104,7 +104,7 @@ pub fn busy() -> Snapshot {
         ..TrainView::default()
     });
     snapshot.validate = Arc::new(validated());
-    let release = |name: &str, live| ReleaseView {
+    let release = |name: &str, live, gate| ReleaseView {
         name: name.into(),
         created: NOW,
         model: "abc123".into(),
@@ -112,13 +112,48 @@ pub fn busy() -> Snapshot {
         verdict: "better than every baseline".into(),
         path: "releases/x".into(),
         live,
+        forms: vec![("merged".into(), 538_000_000), ("q8_0".into(), 150_200_000)],
+        gate: Some(gate),
     };
     snapshot.deploy = Arc::new(DeployView {
-        releases: vec![release("r2", true), release("r1", false)],
+        releases: vec![release("r2", true, parity(0)), release("r1", false, parity(3))],
         served: Some("r2 · model abc123 · candle".into()),
+        back: Some("r1".into()),
+        clearable: Vec::new(),
+        keep: 3,
         last_score: vec!["SCORE: 8.5 | REASON: \u{1b}[5ma tender".into(), "in 1.2 s".into()],
     });
     snapshot
+}
+
+/// A gate whose 8-bit form reads so many prompts otherwise.
+fn parity(other_prompts: usize) -> Parity {
+    let figures = |stage: &str, standing: &str, mae: f64| {
+        serde_json::json!({
+            "stage": stage, "standing": standing, "runtime": {"engine": "stratos", "precision": "f32", "device": "cpu"},
+            "digest": null, "n": 24, "other_prompts": 0, "next": [0, 0], "delta": null, "unread": 1, "mae": mae,
+            "mae_interval": [mae - 0.2, mae + 0.3], "rho": 0.71, "rho_interval": [0.52, 0.83], "rise": null,
+            "rise_interval": null, "seconds": 31.2, "reasons": [],
+        })
+    };
+    let mut lines =
+        vec![figures("trained", "reference", 0.81), figures("trained", "passed", 0.84), figures("llama_cpp", "not_asked", 0.0)];
+    lines[1]["stage"] = serde_json::json!({"form": "q8_0"});
+    lines[1]["next"] = serde_json::json!([1391, 1402]);
+    lines[1]["delta"] = serde_json::json!([0.04, 0.31, 23]);
+    if other_prompts > 0 {
+        lines[1]["standing"] = "failed".into();
+        let why = format!("{other_prompts} of 24 prompts are read as other tokens than in training");
+        lines[1]["reasons"] = serde_json::json!([["T11", why]]);
+    }
+    let absent = serde_json::json!({"n": 0, "runtime": null, "mae": null, "mae_interval": null, "rho": null, "rho_interval": null,
+        "unread": 0, "seconds": 0.0, "reasons": [["", "deploy.llama_server names none"]]});
+    for (key, value) in absent.as_object().into_iter().flatten() {
+        lines[2][key] = value.clone();
+    }
+    let limits = serde_json::json!({"rows": 24, "min_greedy": 0.95, "max_score_delta": 0.5, "max_mae_rise": 0.25});
+    let table = serde_json::json!({"at": NOW, "rows": 24, "limits": limits, "lines": lines});
+    serde_json::from_value(table).expect("a parity table")
 }
 
 /// Adds a failed guard to a phase.

@@ -1,8 +1,9 @@
-//! The Deploy tab: what was released, what is served, what it last said.
+//! The Deploy tab: what was released, whether it answers as trained, what is served, what it last said.
 //!
 //! Owns the layout of these. Scoring and serving are the engine's.
 
 mod actions;
+mod parity;
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -14,19 +15,26 @@ use crate::engine::{ReleaseView, Snapshot};
 use crate::tui::charts::parts::{empty, fact, fit, line, list, matches, notices, pane, prose, row_width, span, split};
 use crate::tui::theme::Role;
 
-pub const TAB: Tab = Tab { phase: Phase::Deploy, pages: &["releases"], actions: actions::ACTIONS, rows, draw, wants: wants_nothing };
+pub const TAB: Tab =
+    Tab { phase: Phase::Deploy, pages: &["releases", "parity"], actions: actions::ACTIONS, rows, draw, wants: wants_nothing };
+
+const PARITY: usize = 1;
 
 /// What this tab remembers for itself.
 #[derive(Debug, Default)]
 pub struct State;
 
 pub fn rows(look: &Look<'_>) -> usize {
-    let (snapshot, tab) = (look.snapshot, look.tab);
-    shown(snapshot, tab).count()
+    shown(look.snapshot, look.tab).count()
 }
 
 fn shown<'a>(snapshot: &'a Snapshot, tab: &'a TabState) -> impl Iterator<Item = &'a ReleaseView> {
     snapshot.deploy.releases.iter().filter(|r| matches(&tab.filter, &[&r.name, &r.model, &r.verdict]))
+}
+
+/// The release that keys of this tab mean.
+pub(super) fn selected<'a>(look: &Look<'a>) -> Option<&'a ReleaseView> {
+    shown(look.snapshot, look.tab).nth(look.tab.selected)
 }
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
@@ -37,32 +45,47 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
         empty(frame, area, look, Phase::Deploy, next);
         return;
     }
-    let releases: Vec<&ReleaseView> = shown(look.snapshot, look.tab).collect();
+    let release = selected(look);
+    if look.tab.page == PARITY {
+        return parity::draw(frame, area, look, release);
+    }
     let (left, right) = split(area, look);
     if let Some(area) = left {
         let width = row_width(area);
-        let rows = releases.iter().map(|r| row(r, look, width)).collect();
+        let rows = shown(look.snapshot, look.tab).map(|release| row(release, look, width)).collect();
         list(frame, area, look, &format!("releases ({})", deploy.releases.len()), None, rows);
     }
     if let Some(area) = right {
-        let lines = detail(look, releases.get(look.tab.selected).copied());
-        pane(frame, area, look, "served", lines, look.tab.detail);
+        pane(frame, area, look, "served", detail(look, release), look.tab.detail);
     }
 }
 
-/// Cells of the columns beside the verdict.
-const NAME: usize = 14;
+/// Cells of the columns beside the name.
+const GATE: usize = 10;
 const CREATED: usize = 16;
 
 fn row(release: &ReleaseView, look: &Look<'_>, width: usize) -> Line<'static> {
-    let (mark, role) = if release.live { ("● live ", Role::Good) } else { ("○      ", Role::Dim) };
-    let verdict = width.saturating_sub(NAME + CREATED + 9);
+    let (mark, role) = match (release.live, look.snapshot.deploy.back.as_deref() == Some(&release.name)) {
+        (true, _) => ("● live ", Role::Good),
+        (false, true) => ("‹ back ", Role::Text),
+        (false, false) => ("○      ", Role::Dim),
+    };
+    let (gate, gate_role) = gate_words(release);
+    let name = width.saturating_sub(GATE + CREATED + 9);
     Line::from(vec![
         span(mark, look, role),
-        span(fit(&release.name, NAME), look, Role::Text),
-        span(format!(" {} ", date(release.created)), look, Role::Dim),
-        span(fit(&release.verdict, verdict), look, Role::Text),
+        span(fit(&release.name, name), look, Role::Text),
+        span(format!(" {}", fit(gate, GATE)), look, gate_role),
+        span(format!(" {}", date(release.created)), look, Role::Dim),
     ])
+}
+
+fn gate_words(release: &ReleaseView) -> (&'static str, Role) {
+    match release.gate.as_ref().map(crate::engine::Parity::passed) {
+        Some(true) => ("✓ passed", Role::Good),
+        Some(false) => ("✗ failed", Role::Bad),
+        None => ("— no gate", Role::Dim),
+    }
 }
 
 fn detail(look: &Look<'_>, selected: Option<&ReleaseView>) -> Vec<Line<'static>> {
@@ -71,19 +94,42 @@ fn detail(look: &Look<'_>, selected: Option<&ReleaseView>) -> Vec<Line<'static>>
         Some(served) => fact("served now", served, look),
         None => line("nothing is served: run this phase to serve a release", look, Role::Warn),
     }];
+    if let Some(back) = &deploy.back {
+        lines.push(fact("b goes back to", back, look));
+    }
     if !deploy.last_score.is_empty() {
         lines.push(line("", look, Role::Text));
         lines.push(line("last article scored", look, Role::Strong));
         lines.extend(deploy.last_score.iter().flat_map(|text| prose(text, look, Role::Text)));
     }
-    if let Some(r) = selected {
+    if let Some(release) = selected {
         lines.push(line("", look, Role::Text));
-        lines.push(line(format!("release {}", fit(&r.name, NAME)), look, Role::Strong));
-        let facts = [("model", &r.model), ("runtime", &r.runtime), ("verdict", &r.verdict), ("path", &r.path)];
-        lines.extend(facts.map(|(name, value)| fact(name, value, look)));
-        lines.push(fact("created", &date(r.created), look));
+        lines.extend(of_release(look, release));
     }
     lines
+}
+
+fn of_release(look: &Look<'_>, release: &ReleaseView) -> Vec<Line<'static>> {
+    let mut lines = vec![line(format!("release {}", crate::domain::one_line(&release.name, 80)), look, Role::Strong)];
+    let facts =
+        [("model", &release.model), ("runtime", &release.runtime), ("verdict", &release.verdict), ("path", &release.path)];
+    lines.extend(facts.map(|(name, value)| fact(name, value, look)));
+    let forms: Vec<String> = release.forms.iter().map(|(form, bytes)| format!("{form} {}", mib(*bytes))).collect();
+    lines.push(fact("forms", if forms.is_empty() { "the trained student only".into() } else { forms.join(", ") }.as_str(), look));
+    match &release.gate {
+        Some(gate) => {
+            lines.push(fact("gate", &gate.headline(), look));
+            let reasons = gate.reasons().map(|(stage, guard, why)| format!("✗ {guard} {stage}: {why}"));
+            lines.extend(reasons.flat_map(|text| prose(&text, look, Role::Bad)));
+        }
+        None => lines.push(fact("gate", "never asked: e asks it now", look)),
+    }
+    lines.push(fact("created", &date(release.created), look));
+    lines
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 /// "2026-01-31 12:30" in UTC, as wide as [`CREATED`].
@@ -93,38 +139,4 @@ fn date(at: UnixMillis) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tui::tabs::TabState;
-    use crate::tui::testing::Stage;
-    use crate::tui::charts::fixture::{busy, expect, nothing, with_finding};
-
-    #[test]
-    fn releases_show_which_one_is_live_and_the_last_score_is_harmless() {
-        let words =
-            ["releases (2)", "● live r2", "r1", "r2 · model abc123 · candle", "SCORE: 8.5 | REASON: [5ma tender", "2025-06-15"];
-        expect(Phase::Deploy, &busy(), &TabState::default(), &words);
-        let detail = TabState { detail: true, scroll: 400, ..TabState::default() };
-        expect(Phase::Deploy, &busy(), &detail, &["last article scored"]);
-    }
-
-    #[test]
-    fn a_filter_counts_what_it_shows() {
-        let tab = TabState { filter: "r1".into(), ..TabState::default() };
-        assert_eq!(Stage::of(&busy(), &tab).rows(TAB.phase), 1);
-        assert_eq!(Stage::of(&busy(), &TabState::default()).rows(TAB.phase), 2);
-    }
-
-    #[test]
-    fn an_empty_tab_says_what_to_do() {
-        expect(Phase::Deploy, &nothing(), &TabState::default(), &["Deploy is locked"]);
-        expect(Phase::Deploy, &Snapshot::default(), &TabState::default(), &["run this phase to release"]);
-    }
-
-    #[test]
-    fn a_failed_guard_stands_on_top() {
-        let mut snapshot = nothing();
-        with_finding(&mut snapshot, Phase::Deploy, Some("a demo"));
-        expect(Phase::Deploy, &snapshot, &TabState::default(), &["few-rows", "overridden: a demo"]);
-    }
-}
+mod tests;

@@ -26,7 +26,7 @@ pub use phases::PhaseRecord;
 pub use plans::PlanRow;
 pub use predictions::{EvaluationRow, StoredPrediction};
 pub use probes::ProbeAnswer;
-pub use releases::ReleaseRow;
+pub use releases::{GateRow, ReleaseRow};
 pub use requests::{NewRequest, Past, RequestRow, RequestState};
 pub use scores::{BriefScore, NamedScore};
 pub use seals::{Opening, SealRecord};
@@ -49,6 +49,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_5.sql"),
     include_str!("schema_6.sql"),
     include_str!("schema_7.sql"),
+    include_str!("schema_8.sql"),
 ];
 
 /// A connection to the ledger. Each thread has its own; SQLite keeps them apart.
