@@ -63,7 +63,8 @@ async fn connection(stream: TcpStream, router: Router, head: Duration, mut end: 
     let asked = Arc::new(AtomicBool::new(false));
     let io = TokioIo::new(Watched { stream, asked: Arc::clone(&asked) });
     let mut built = http1::Builder::new();
-    built.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(LARGEST_HEAD).half_close(true);
+    // Whoever closes their side has gone: nothing is computed for them any more.
+    built.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(LARGEST_HEAD).half_close(false);
     let serving = built.serve_connection(io, TowerToHyperService::new(router));
     tokio::pin!(serving);
     let served = tokio::select! {

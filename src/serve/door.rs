@@ -131,7 +131,7 @@ impl Server {
         end.send_replace(true);
         let patience = shared.limits.head + shared.limits.body;
         // Whoever does not take an answer is not waited for.
-        let _ = runtime.block_on(tokio::time::timeout(patience, accepting));
+        let _ = runtime.block_on(async { tokio::time::timeout(patience, accepting).await });
         drop(shared);
         // The queue ends with the last who could put something into it, and its thread with it.
         runtime.shutdown_timeout(Duration::from_secs(1));
