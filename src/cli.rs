@@ -10,6 +10,7 @@ mod dataset;
 mod deploy;
 mod distill;
 mod doctor;
+mod drift;
 mod engine;
 mod export;
 mod keys;

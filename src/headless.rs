@@ -3,7 +3,7 @@
 mod bars;
 mod scores;
 
-pub use scores::score;
+pub use scores::{ScoreOrder, score};
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -68,10 +68,12 @@ fn the_template_of_every_family_writes_the_bytes_of_training() {
         let text = write(name).unwrap_or_else(|e| panic!("{name}: {e}"));
         let modelfile = Modelfile::read(&text).expect("read back");
         let (template, bos, _) = family(name);
-        let mut conversation = vec![message(Role::System, "You are <b>.\n\nTwo {{ things }}."), message(Role::User, "Title: 'x' \"y\"")];
+        let mut conversation =
+            vec![message(Role::System, "You are <b>.\n\nTwo {{ things }}."), message(Role::User, "Title: 'x' \"y\"")];
         for _ in 0..2 {
             let trained = template.render(&conversation, true).expect("rendered");
-            let trained = bos.as_ref().map_or(trained.as_str(), |bos| trained.strip_prefix(bos.as_str()).expect("begins with it"));
+            let trained =
+                bos.as_ref().map_or(trained.as_str(), |bos| trained.strip_prefix(bos.as_str()).expect("begins with it"));
             let served = modelfile::render(modelfile.template().expect("a template"), &conversation).expect("rendered");
             assert_eq!(served, trained, "{name}");
             conversation.extend([message(Role::Assistant, "SCORE: 1.0 | REASON: no."), message(Role::User, "And now?")]);
@@ -139,9 +141,18 @@ fn a_template_that_cannot_be_said_is_refused_with_the_reason() {
     for (source, words) in [
         ("{% for m in messages %}{{ m.content | upper }}{% endfor %}", "not where"),
         ("{% for m in messages %}{{ m.role }}: {{ m.content | replace('e', 'a') }}\n{% endfor %}", "not where"),
-        ("{% for m in messages %}[{{ loop.index }}]{{ m.role }}:{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}a:{% endif %}", ""),
-        ("{% for m in messages %}{{ '{{ ' + m.role + ':' + m.content }};{% endfor %}{% if add_generation_prompt %}{{ '{{ ' }}assistant:{% endif %}", ""),
-        ("{% for m in messages %}\u{1}{{ m.role + ':' + m.content }};{% endfor %}{% if add_generation_prompt %}\u{1}assistant:{% endif %}", "control character"),
+        (
+            "{% for m in messages %}[{{ loop.index }}]{{ m.role }}:{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}a:{% endif %}",
+            "",
+        ),
+        (
+            "{% for m in messages %}{{ '{{ ' + m.role + ':' + m.content }};{% endfor %}{% if add_generation_prompt %}{{ '{{ ' }}assistant:{% endif %}",
+            "",
+        ),
+        (
+            "{% for m in messages %}\u{1}{{ m.role + ':' + m.content }};{% endfor %}{% if add_generation_prompt %}\u{1}assistant:{% endif %}",
+            "control character",
+        ),
     ] {
         let template = ChatTemplate::new(source).expect("jinja");
         let recipe = recipe();
@@ -209,9 +220,20 @@ fn each_way_to_break_one_is_named_with_its_guard() {
         ("S2", "SYSTEM", format!("{good}SYSTEM You score.\n")),
         ("S2", "MESSAGE", format!("{good}MESSAGE user hello\n")),
         ("S2", "RENDERER", format!("{good}RENDERER qwen3\n")),
-        ("S1", "/no_think", swap("{{ .Content }}<|im_end|>\n{{ else if eq .Role \"assistant\"", "{{ .Content }} /no_think<|im_end|>\n{{ else if eq .Role \"assistant\"")),
+        (
+            "S1",
+            "/no_think",
+            swap(
+                "{{ .Content }}<|im_end|>\n{{ else if eq .Role \"assistant\"",
+                "{{ .Content }} /no_think<|im_end|>\n{{ else if eq .Role \"assistant\"",
+            ),
+        ),
         ("S1", "/nothink", format!("{good}SYSTEM \"score\n/NoThink\"\n")),
-        ("S1", "think block", swap("<|im_start|>assistant\n{{ end }}", "<|im_start|>assistant\n<think>\n\n</think>\n\n{{ end }}")),
+        (
+            "S1",
+            "think block",
+            swap("<|im_start|>assistant\n{{ end }}", "<|im_start|>assistant\n<think>\n\n</think>\n\n{{ end }}"),
+        ),
         ("S3", "not set", without("num_predict")),
         ("S3", "smaller than 447", swap("num_predict 447", "num_predict 256")),
         ("S3", "guess", swap("num_predict 447", "num_predict 2048")),
@@ -243,7 +265,8 @@ fn each_way_to_break_one_is_named_with_its_guard() {
 #[test]
 fn a_remark_stands_at_its_line() {
     let text = "FROM ./gguf/model-q8_0.gguf\n\nPARAMETER num_predict 12\nSYSTEM \"a\nb /no_think\"\n";
-    let lines: Vec<(usize, &str)> = remarks(text, "qwen3").iter().map(|r| (r.line, r.guard)).filter(|(line, _)| *line > 0).collect();
+    let lines: Vec<(usize, &str)> =
+        remarks(text, "qwen3").iter().map(|r| (r.line, r.guard)).filter(|(line, _)| *line > 0).collect();
     assert_eq!(lines, [(1, "S2"), (3, "S3"), (4, "S2"), (5, "S1")]);
     let stops: Vec<bool> = remarks(text, "qwen3").iter().filter(|r| r.line > 0).map(Remark::stops).collect();
     assert_eq!(stops, [true, false, true, true]);
@@ -288,7 +311,8 @@ fn the_longest_prompt_is_what_the_repository_s_modelfile_says() {
     let renderer = Renderer::new(&recipe).expect("sound");
     let rows: Vec<ProfileRow> = serde_json::from_str(include_str!("../data/profiles_v19.json")).expect("profiles");
     let profiles: Vec<Profile> = rows.into_iter().map(|row| row.into_profile().expect("sound")).collect();
-    let mut articles: Vec<Article> = serde_json::from_str(include_str!("../data/polarizing_articles_v19.json")).expect("articles");
+    let mut articles: Vec<Article> =
+        serde_json::from_str(include_str!("../data/polarizing_articles_v19.json")).expect("articles");
     let real = std::env::var_os("STRATOS_TEST_DATA").map(|data| PathBuf::from(data).join("articles.jsonl"));
     let Some(real) = real.and_then(|path| fs::read_to_string(path).ok()) else {
         return eprintln!("skipped: STRATOS_TEST_DATA names no folder with real articles");

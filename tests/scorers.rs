@@ -19,7 +19,7 @@ fn choice(program: Program, url: &str) -> ScoringChoice {
     ScoringChoice { server: Some(url.to_owned()), model, parallel: Some(3), ..ScoringChoice::default() }
 }
 
-fn open(choice: &ScoringChoice) -> Result<Box<dyn Scorer>, ScorerError> {
+fn open(choice: &ScoringChoice) -> Result<Box<dyn Scorer + Send>, ScorerError> {
     let folder = tempfile::tempdir().expect("a folder");
     scorer::open(choice, &student(folder.path()), &Digest::of("student"))
 }

@@ -30,6 +30,8 @@ enum DeployAct {
     Export(ExportArgs),
     #[command(flatten)]
     Releases(super::releases::Releases),
+    /// Whether live scores are still like those that the release was judged on; exit 1 where they drifted
+    Drift(super::drift::DriftArgs),
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +60,7 @@ pub fn deploy(root: &Path, args: &DeployArgs) -> Result<ExitCode> {
         None => phases::single(&super::open(root)?, Phase::Deploy, &args.phase),
         Some(DeployAct::Export(args)) => export(args),
         Some(DeployAct::Releases(act)) => super::releases::releases(&super::open(root)?, act),
+        Some(DeployAct::Drift(args)) => super::drift::drift(&*super::open(root)?, args),
     }
 }
 

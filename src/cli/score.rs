@@ -1,18 +1,22 @@
-//! `score`: one article or a file of them, for one reader or all.
+//! `score`: articles of a file, of standard input, of a feed or of the command line, for one reader or all.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Args;
-use color_eyre::eyre::{Result, bail};
+use clap::{ArgGroup, Args};
+use color_eyre::eyre::{Result, eyre};
 
-use crate::domain::{Article, ProfileId, SourceType};
-use crate::engine::Command;
-use crate::headless::{self, Output};
-use crate::workspace::{JsonRecords, Workspace};
+use crate::domain::{ProfileId, SourceType};
+use crate::engine::{ArticleSource, ArticlesRead, DeskOptions, read_articles};
+use crate::headless::{self, Output, ScoreOrder, clean};
+use crate::workspace::Workspace;
 
 #[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("articles").required(true).args(["file", "input", "feed", "title"]),
+    after_help = "Exit status: 0 all scored; 1 an answer had no score, or an error; 3 rows of the input were broken and skipped."
+)]
 pub struct ScoreArgs {
     /// Readers, comma separated
     #[arg(long, value_delimiter = ',', required_unless_present = "all_profiles")]
@@ -20,18 +24,33 @@ pub struct ScoreArgs {
     /// Every reader that takes part
     #[arg(long, conflicts_with = "profile")]
     all_profiles: bool,
-    /// Articles, one JSON object a line: title, summary (or content), source, `source_type`, url
-    #[arg(long, conflicts_with_all = ["title", "summary", "source", "source_type"])]
+    /// Articles: JSON, JSON lines, CSV, TSV, RSS or Atom, told by the content; - is standard input
+    #[arg(long)]
     file: Option<PathBuf>,
-    #[arg(long, required_unless_present = "file")]
+    /// - for standard input
+    #[arg(value_name = "-", value_parser = ["-"])]
+    input: Option<String>,
+    /// A feed of stratos.toml by its source's name or host, or any address
+    #[arg(long, value_name = "NAME|URL")]
+    feed: Option<String>,
+    #[arg(long)]
     title: Option<String>,
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", requires = "title")]
     summary: String,
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", requires = "title")]
     source: String,
     /// official, news, blog or unknown
-    #[arg(long, default_value = "unknown", value_parser = source_type)]
+    #[arg(long, default_value = "unknown", value_parser = source_type, requires = "title")]
     source_type: SourceType,
+    /// Ask anew; nothing is taken from the cache
+    #[arg(long)]
+    fresh: bool,
+    /// Let the untuned base of student.base answer, whatever is released
+    #[arg(long)]
+    base: bool,
+    /// Every answer by the think pass, whatever [scoring.cascade] says
+    #[arg(long)]
+    single_pass: bool,
     #[arg(long)]
     json: bool,
 }
@@ -42,24 +61,23 @@ fn source_type(text: &str) -> Result<SourceType, String> {
 
 pub fn score(workspace: &Arc<Workspace>, args: ScoreArgs) -> Result<ExitCode> {
     let output = Output::of(args.json);
-    let articles = match &args.file {
-        Some(file) => read(file)?,
-        None => vec![article(&args)?],
-    };
-    if articles.is_empty() {
-        bail!("{}: there is no article in it", args.file.unwrap_or_default().display());
+    let ArticlesRead { articles, broken } = articles(workspace, &args)?;
+    let options = DeskOptions { base: args.base, fresh: args.fresh, single_pass: args.single_pass };
+    let order = ScoreOrder { readers: args.profile, articles, broken, options };
+    headless::score(workspace, &order, output)
+}
+
+fn articles(workspace: &Workspace, args: &ScoreArgs) -> Result<ArticlesRead> {
+    if let Some(title) = &args.title {
+        let row = serde_json::json!({
+            "title": title, "summary": args.summary, "source": args.source, "source_type": args.source_type,
+        });
+        return Ok(ArticlesRead { articles: vec![serde_json::from_value(row)?], broken: Vec::new() });
     }
-    headless::score(workspace, Command::ScoreMany { profiles: args.profile, articles }, output)
-}
-
-fn article(args: &ScoreArgs) -> Result<Article> {
-    let row = serde_json::json!({
-        "title": args.title, "summary": args.summary, "source": args.source, "source_type": args.source_type,
-    });
-    Ok(serde_json::from_value(row)?)
-}
-
-fn read(file: &Path) -> Result<Vec<Article>> {
-    let rows = JsonRecords::<Article>::open(file)?;
-    Ok(rows.map(|row| row.map(|(_, article)| article)).collect::<Result<_, _>>()?)
+    let source = match (&args.feed, &args.file) {
+        (Some(feed), _) => ArticleSource::Feed(feed.clone()),
+        (None, Some(file)) if file.as_os_str() != "-" => ArticleSource::File(file.clone()),
+        _ => ArticleSource::Stdin,
+    };
+    read_articles(workspace, &source).map_err(|f| eyre!("{}. {}", clean(&f.reason), clean(&f.next)))
 }

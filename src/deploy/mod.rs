@@ -4,6 +4,8 @@
 //! release, the parity table and the drift watch. Which release is live is the ledger's; who asks whom is the engine's.
 
 mod blob;
+mod cascade;
+pub mod drift;
 mod export;
 mod forms;
 pub mod modelfile;
@@ -12,6 +14,7 @@ pub mod parity;
 mod release;
 
 pub use blob::Blob;
+pub use cascade::{Doubt, Pass};
 pub use export::{ExportError, Forecast, FormNeed, Piece, Told, digest_of, export, forecast};
 pub use forms::{Form, Quant};
 pub use parity::Parity;

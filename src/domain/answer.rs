@@ -101,37 +101,96 @@ fn one_decimal(text: &str) -> Option<f64> {
     (digits(whole, 2) && digits(tenth, 1)).then(|| text.parse().ok()).flatten()
 }
 
-/// Splits an answer into its think block, if one is opened, and what follows. An unclosed block takes everything.
+/// Splits an answer into its think block, if one is opened, and what follows. An unclosed block takes everything. The tags
+/// may be written in any case.
 pub fn split_think(text: &str) -> (Option<&str>, &str) {
-    let Some(start) = text.find(OPEN) else {
+    // ASCII lowering keeps byte positions.
+    let lower = text.to_ascii_lowercase();
+    let Some(start) = lower.find(OPEN) else {
         // Some templates open the block in the prompt; then only the closing tag is in the answer.
-        return text.split_once(CLOSE).map_or((None, text), |(think, rest)| (Some(think), rest));
+        return lower.find(CLOSE).map_or((None, text), |end| (Some(&text[..end]), &text[end + CLOSE.len()..]));
     };
-    let inner = &text[start + OPEN.len()..];
-    inner.split_once(CLOSE).map_or((Some(inner), ""), |(think, rest)| (Some(think), rest))
+    let inner = start + OPEN.len();
+    match lower[inner..].find(CLOSE) {
+        Some(end) => (Some(&text[inner..inner + end]), &text[inner + end + CLOSE.len()..]),
+        None => (Some(&text[inner..]), ""),
+    }
 }
 
-/// What a served answer says, however it is spelt: any case, any spacing, `SCORE=7`, a missing reason. The think
-/// block is stripped first, so that a score mentioned inside it is never taken for the verdict.
+/// What a served answer says, however it is spelt: any case, any spacing, `**Score:** 8/10`, `score = 7,5`, a JSON object, a
+/// missing reason or one on the next line. Think blocks are stripped first, so that a score mentioned inside one is never
+/// taken for the verdict.
 pub fn read_tolerant(text: &str, scale: (f64, f64)) -> Result<(f64, Option<String>), AnswerDefect> {
-    let (think, rest) = split_think(text);
+    let (think, mut rest) = split_think(text);
     if rest.trim().is_empty() {
-        return Err(if think.is_some() && !text.contains(CLOSE) { AnswerDefect::UnclosedThink } else { AnswerDefect::Empty });
+        let unclosed = think.is_some() && !text.to_ascii_lowercase().contains(CLOSE);
+        return Err(if unclosed { AnswerDefect::UnclosedThink } else { AnswerDefect::Empty });
     }
-    // ASCII lowering keeps byte positions, so they are valid in `rest` too.
+    // One that thinks again: what it says at last counts.
+    while let (Some(_), after) = split_think(rest) {
+        if after.trim().is_empty() {
+            rest = &rest[..rest.to_ascii_lowercase().find(OPEN).unwrap_or(rest.len())];
+            break;
+        }
+        rest = after;
+    }
     let lower = rest.to_ascii_lowercase();
-    let at = lower.find("score").ok_or(AnswerDefect::NoScore)?;
-    let after = rest[at + "score".len()..].trim_start_matches(|c: char| c.is_whitespace() || ":=*".contains(c));
-    let number: String = after.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
-    let score: f64 = number.trim_end_matches('.').parse().map_err(|_| AnswerDefect::BadScore)?;
+    let named: Vec<usize> = words(&lower, "score").map(|at| at + "score".len()).collect();
+    let (score, after) = named
+        .iter()
+        .find_map(|at| number(&rest[*at..]).map(|(score, used)| (score, at + used)))
+        .ok_or(if named.is_empty() { AnswerDefect::NoScore } else { AnswerDefect::BadScore })?;
     if !(scale.0..=scale.1).contains(&score) {
         return Err(AnswerDefect::OutOfScale);
     }
-    let reason = lower
-        .find("reason")
-        .map(|i| rest[i + "reason".len()..].trim_start_matches(|c: char| c.is_whitespace() || ":=*".contains(c)));
-    let reason = reason.and_then(|r| r.lines().next()).map(|r| r.trim().to_owned()).filter(|r| !r.is_empty());
-    Ok((score, reason))
+    let labelled = words(&lower, "reason").map(|at| at + "reason".len());
+    // Where it stands is not always behind the score.
+    let at = labelled.clone().find(|at| *at > after).or_else(|| labelled.clone().next());
+    Ok((score, at.and_then(|at| reason(&rest[at..]))))
+}
+
+/// Where a word begins in a lower-cased text; not within another word.
+fn words<'a>(lower: &'a str, word: &'a str) -> impl Iterator<Item = usize> + Clone + 'a {
+    let begins = |at: usize| !lower[..at].ends_with(|c: char| c.is_alphanumeric());
+    lower.match_indices(word).map(|(at, _)| at).filter(move |at| begins(*at))
+}
+
+/// What may stand between a label and what it labels.
+fn is_filling(c: char) -> bool {
+    c.is_whitespace() || ":=*\"'`[(_：".contains(c)
+}
+
+/// The number that a label names, and how many bytes it took with what stands before it: digits, then perhaps one decimal
+/// point or comma and more digits.
+fn number(after: &str) -> Option<(f64, usize)> {
+    let start = after.find(|c: char| !is_filling(c))?;
+    let mut rest = &after[start..];
+    // "SCORE - 7": a dash that stands alone is no sign.
+    if let Some(spaced) = rest.strip_prefix(['-', '–', '—']).filter(|r| r.starts_with(char::is_whitespace)) {
+        rest = spaced.trim_start_matches(is_filling);
+    }
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let whole = digits(rest);
+    let decimals = rest[whole..].strip_prefix(['.', ',']).map_or(0, digits);
+    let end = if whole > 0 && decimals > 0 { whole + 1 + decimals } else { whole };
+    let score = rest[..end].replace(',', ".").parse().ok()?;
+    Some((score, after.len() - rest.len() + end))
+}
+
+fn reason(after: &str) -> Option<String> {
+    let plain = |text: &'_ str| -> usize {
+        text.len() - text.trim_start_matches(|c: char| c.is_whitespace() || ":=*：".contains(c)).len()
+    };
+    let mut text = &after[plain(after)..];
+    // In JSON a quotation mark ends the key, and another opens the text.
+    let mut quoted = false;
+    while let Some(inner) = text.strip_prefix('"') {
+        quoted = true;
+        text = &inner[plain(inner)..];
+    }
+    let line = text.lines().next()?.trim().trim_end_matches(['*', '`']).trim_end();
+    let line = if quoted { line.trim_end_matches(['}', '"', ' ']) } else { line };
+    Some(line.to_owned()).filter(|r| !r.is_empty())
 }
 
 #[cfg(test)]
@@ -176,6 +235,25 @@ mod tests {
             ("<think>score: 1.0</think> score : 7 | reason: ok", Ok((7.0, Some("ok".to_owned())))),
             ("**Score:** 8.5", Ok((8.5, None))),
             ("SCORE=3.5. REASON: a\nb", Ok((3.5, Some("a".to_owned())))),
+            ("score : 8", Ok((8.0, None))),
+            ("**Score:** 8/10\n\n**Reason:** It names him.", Ok((8.0, Some("It names him.".to_owned())))),
+            ("Score: 7,5 | Reason: x", Ok((7.5, Some("x".to_owned())))),
+            ("SCORE: 7, REASON: x", Ok((7.0, Some("x".to_owned())))),
+            ("SCORE: 7.\nREASON:\nOn the next line.", Ok((7.0, Some("On the next line.".to_owned())))),
+            ("Here is the score for you.\nSCORE: 6.5", Ok((6.5, None))),
+            ("The reasoning is short. SCORE: 6.5 | REASON: r", Ok((6.5, Some("r".to_owned())))),
+            ("REASON: first | SCORE: 2.0", Ok((2.0, Some("first | SCORE: 2.0".to_owned())))),
+            ("{\"score\": 3.5, \"reason\": \"because\"}", Ok((3.5, Some("because".to_owned())))),
+            ("SCORE [8.0]", Ok((8.0, None))),
+            ("Score - 8.0", Ok((8.0, None))),
+            ("Score：8.0", Ok((8.0, None))),
+            ("<THINK>score: 1.0</Think>SCORE: 4.0", Ok((4.0, None))),
+            ("<think>a</think>SCORE: 2.0 <think>or not</think> SCORE: 4.0", Ok((4.0, None))),
+            ("<think>a</think>SCORE: 2.0 <think>hm", Ok((2.0, None))),
+            ("SCORE: -1", Err(AnswerDefect::BadScore)),
+            ("SCORE: 80/100", Err(AnswerDefect::OutOfScale)),
+            ("underscore 5", Err(AnswerDefect::NoScore)),
+            ("<think>SCORE: 9.0</think>", Err(AnswerDefect::Empty)),
             ("<think>SCORE: 9.0", Err(AnswerDefect::UnclosedThink)),
             ("thinking</think>Score 2.0", Ok((2.0, None))),
             ("no number", Err(AnswerDefect::NoScore)),

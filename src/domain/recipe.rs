@@ -162,6 +162,9 @@ pub struct ImportPolicy {
     pub well_formed: bool,
 }
 
+/// Think blocks loop below this temperature, whatever a recipe says.
+const THINK_FLOOR: f64 = 0.5;
+
 /// What is asked where a recipe does not say: enough to see what a screen never lets through.
 const RANDOM_SHARE: f64 = 0.1;
 
@@ -302,6 +305,18 @@ impl Recipe {
         Digest::of_json(self)
     }
 
+    /// How students answer, whoever asks and whatever a file says: a recipe with think blocks never below the temperature
+    /// where they begin to loop (guard S4).
+    pub fn served_sampling(&self) -> Sampling {
+        self.floored(&self.sampling)
+    }
+
+    /// The same for other rules.
+    pub fn floored(&self, rules: &Sampling) -> Sampling {
+        let floor = if self.student.think { self.sampling.temperature_floor.max(THINK_FLOOR) } else { 0.0 };
+        Sampling { temperature: rules.temperature.max(floor), ..rules.clone() }
+    }
+
     /// What the recipe calls a rank correlation; `None`: it has no names for them.
     pub fn rho_tier(&self, rho: f64) -> Option<&str> {
         self.rho_tiers.as_ref().map(|tiers| tiers.name_of(rho))
@@ -407,6 +422,20 @@ mod tests {
             let error = Recipe::from_toml(&V19.replacen(good, bad, 1)).expect_err(section).to_string();
             assert!(error.contains(section), "{section}: {error}");
         }
+    }
+
+    #[test]
+    fn a_think_recipe_is_never_asked_below_its_floor_and_another_is_asked_as_it_says() {
+        let mut recipe = Recipe::from_toml(V19).expect("sound");
+        let at =
+            |recipe: &Recipe, temperature: f64| recipe.floored(&Sampling { temperature, ..recipe.sampling.clone() }).temperature;
+        let table = [(0.5, 0.0, 0.5), (0.5, 0.7, 0.7), (0.0, 0.1, 0.5), (0.6, 0.5, 0.6)];
+        for (floor, asked, wanted) in table {
+            recipe.sampling.temperature_floor = floor;
+            assert!((at(&recipe, asked) - wanted).abs() < 1e-12, "{floor} {asked}");
+        }
+        recipe.student.think = false;
+        assert!(at(&recipe, 0.0).abs() < 1e-12);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::audit::Judgement;
 use super::errand::Errand;
 use super::event::Event;
-use crate::domain::{Article, ArticleId, Author, Digest, PairKey, Phase, Profile, ProfileId, Remedy, SourceType, Usd};
+use crate::domain::{ArticleId, Author, Digest, PairKey, Phase, Profile, ProfileId, Remedy, SourceType, Usd};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "command")]
@@ -112,11 +112,6 @@ pub enum Command {
         source: String,
         source_type: SourceType,
     },
-    /// Scores every article for every reader; no readers: all that take part.
-    ScoreMany {
-        profiles: Vec<ProfileId>,
-        articles: Vec<Article>,
-    },
 }
 
 impl Command {
@@ -145,7 +140,7 @@ impl Command {
             Self::RemoveProfile { .. } => "remove reader",
             Self::SetSourceType { .. } => "set source type",
             Self::ImportProfiles { .. } => "import profiles",
-            Self::Score { .. } | Self::ScoreMany { .. } => "score",
+            Self::Score { .. } => "score",
         }
     }
 }

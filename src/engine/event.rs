@@ -1,13 +1,11 @@
 //! What the engine tells as it works. Progress may be dropped on a slow channel; facts are in the ledger.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use super::numbers::number;
-use crate::domain::{Digest, PairKey, Phase, Usd};
+use super::scoring::Scored;
+use crate::domain::{Digest, Phase, Usd};
 use crate::guards::Finding;
-use crate::student::Stop;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
@@ -87,33 +85,8 @@ pub enum Event {
     RunEnded {
         complete: bool,
     },
-    Scored {
-        pair: PairKey,
-        title: String,
-        think: String,
-        /// As it was drawn.
-        score: Option<f64>,
-        /// Weighted by the probabilities of the digits, where the scorer knows them.
-        expected: Option<f64>,
-        reason: Option<String>,
-        raw: String,
-        stop: Stop,
-        prompt_tokens: u32,
-        tokens: u32,
-        /// Since the answer before.
-        seconds: f64,
-        /// What computed it.
-        runtime: Arc<str>,
-    },
-    /// All that one `score` asked for is answered. `unread`: answers without a score.
-    ScoringDone {
-        answers: usize,
-        unread: usize,
-        seconds: f64,
-        prompt_tokens: usize,
-        tokens: usize,
-        runtime: Arc<str>,
-    },
+    /// An article was scored.
+    Scored(Box<Scored>),
     /// An evaluation was stored under this name.
     Evaluated {
         id: Digest,

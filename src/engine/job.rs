@@ -48,7 +48,7 @@ pub(super) enum PhaseEnd {
 
 /// Why a phase failed and what to do about it.
 #[derive(Debug, Clone)]
-pub(super) struct Failure {
+pub struct Failure {
     pub reason: String,
     pub next: String,
 }

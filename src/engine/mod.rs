@@ -55,6 +55,7 @@ pub use evaluation::{
 };
 pub use event::{ApprovalRequest, Event, Level};
 pub use export::{Exported, export_dataset};
+pub use job::Failure;
 pub use labels::{LabelSourceView, label_sources, quarantined};
 pub use library::{
     Answer, Answered, ArticleIndex, ArticleSort, ArticleView, BaselineFigure, Bin, Brief, ComparisonView, DatasetIndex,
@@ -64,6 +65,8 @@ pub use library::{
 pub use probes::{Drawn, Judged, ProbeError, ProbeMaterial, Told, draw, probe};
 pub use report::{ReportError, last_probes, write_report};
 pub use runs::{CompareRunsError, compare_stored};
+pub use scoring::{ArticleSource, ArticlesRead, BrokenRow, DriftReport, drift, read_articles};
+pub use scoring::{Cycle, Desk, DeskOptions, Done, Forecast as ScoreForecast, ScoreNews, Scored, Summary};
 pub use sealing::{SealView, SealWish, seal_view};
 pub use snapshot::*;
 pub use warnings::WarningKind;
@@ -71,6 +74,8 @@ pub use warnings::WarningKind;
 pub use crate::dataset::labels::remedy as quarantine_remedy;
 pub use crate::dataset::publish::Format;
 pub use crate::dataset::{ContrastivePair, DatasetStats, Example, Quarantined, SamplerReport};
+pub use crate::deploy::Pass;
+pub use crate::deploy::drift::{Drift, DriftLevel, DriftLine};
 pub use crate::deploy::parity::{Parity, Stage, StageLine, Standing as GateStanding};
 pub use crate::distill::{Basis, Estimate, Forecast, Kind, Receipt, ReceiptLine, Sample, Scope, Which};
 pub use crate::evaluate::{Outcome, RunComparison};

@@ -11,6 +11,7 @@ pub use super::memory::{GpuView, MachineHistory, MemoryView};
 use super::sealing::SealView;
 pub use super::train_view::{BandDraw, Pace, SampleRound, SampleView, TrainView, Warning};
 use crate::deploy::Parity;
+use crate::deploy::drift::DriftLevel;
 use crate::distill::{Estimate, Receipt};
 use crate::domain::{Digest, PairKey, Phase, PhaseState, Profile, UnixMillis, Usd};
 use crate::guards::Finding;
@@ -325,6 +326,17 @@ pub struct DeployView {
     pub keep: usize,
     /// The last article scored here: text lines.
     pub last_score: Vec<String>,
+    /// Whether live scores are still like those of the evaluation; `None`: nothing was scored yet.
+    pub drift: Option<DriftView>,
+}
+
+/// The drift watch in one line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DriftView {
+    pub level: DriftLevel,
+    /// Live answers that were looked at.
+    pub n: usize,
+    pub line: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use crate::student::base::Base;
 use crate::student::hub::HubId;
 use crate::student::matrix::Keep;
 use crate::student::outline::Outline;
-use crate::student::{Codec, StudentConfig};
+use crate::student::{Codec, Student, StudentConfig, StudentError};
 use crate::train::learner::{AdapterSubject, Device, Subject};
 use crate::workspace::{Workspace, model_in, models_dir};
 
@@ -32,12 +32,8 @@ impl Choice {
         if base == "seedling" {
             return Ok(Self::Seedling);
         }
-        let given = workspace.root().join(base);
-        if given.exists() {
-            return Ok(Self::Base(given));
-        }
-        if let Some(kept) = kept(workspace, base) {
-            return Ok(Self::Base(kept));
+        if let Some(path) = model_path(workspace, base) {
+            return Ok(Self::Base(path));
         }
         let shown = one_line(base, 80);
         let next = match base.parse::<HubId>() {
@@ -49,6 +45,12 @@ impl Choice {
             next,
         ))
     }
+}
+
+/// A model by its path, or by the name under which the workspace keeps it.
+pub fn model_path(workspace: &Workspace, name: &str) -> Option<PathBuf> {
+    let given = workspace.root().join(name);
+    if given.exists() { Some(given) } else { kept(workspace, name) }
 }
 
 /// A model of the workspace: imported under this name, or pulled by this hub id.
@@ -117,6 +119,18 @@ pub fn adapter_rules(rules: &TrainRules) -> AdapterRules {
         dropout: rules.dropout,
         targets: rules.targets.clone(),
     }
+}
+
+/// A model as it is, asked to think exactly as a recipe's answers do.
+pub fn untuned(path: &Path, recipe: &Recipe) -> Result<Student, StudentError> {
+    untuned_with(path, recipe.student.think.then_some(true))
+}
+
+/// The same, told by its chat template to think or not to; `None`: as the template does by itself.
+pub fn untuned_with(path: &Path, thinking: Option<bool>) -> Result<Student, StudentError> {
+    let mut base = Base::load(path, Keep::AsStored)?;
+    base.codec.template = base.codec.template.with_thinking(thinking);
+    Student::adapted(&base, None)
 }
 
 /// What the run trains.

@@ -83,6 +83,8 @@ pub(super) struct Supervisor {
     desk: AuditDesk,
     /// When the running phase's view was last read from the ledger.
     view_read: UnixMillis,
+    /// Where articles are scored; `None`: nobody asked yet.
+    window: Option<scoring::Window>,
 }
 
 impl Supervisor {
@@ -111,6 +113,7 @@ impl Supervisor {
             memory: memory::Gauge::new(),
             desk: AuditDesk::default(),
             view_read: UnixMillis::default(),
+            window: None,
             workspace,
         };
         // A front end that goes on from another engine's counts must not take these for the same.
@@ -273,20 +276,27 @@ impl Supervisor {
             }
             Command::Score { profile, title, summary, source, source_type } => {
                 match scoring::adhoc_article(&title, &summary, &source, source_type) {
-                    Ok(article) => self.score(vec![profile], vec![article]),
+                    Ok(article) => self.score(&profile, &article),
                     Err(failure) => self.emit(Event::Log { level: Level::Error, text: format!("score: {}", failure.reason) }),
                 }
-                Ok(())
-            }
-            Command::ScoreMany { profiles, articles } => {
-                self.score(profiles, articles);
                 Ok(())
             }
         }
     }
 
-    fn score(&self, profiles: Vec<ProfileId>, articles: Vec<Article>) {
-        scoring::spawn(self.workspace.clone(), scoring::Asked { profiles, articles }, self.tell.clone());
+    /// Puts the question to the desk; a window whose thread is gone is opened anew.
+    fn score(&mut self, profile: &ProfileId, article: &Article) {
+        for _ in 0..2 {
+            if self.window.is_none() {
+                self.window = scoring::Window::open(self.workspace.clone(), self.tell.clone());
+            }
+            if self.window.as_ref().is_some_and(|window| window.ask(profile.clone(), article.clone())) {
+                return;
+            }
+            self.window = None;
+        }
+        let text = "score: the system gives no thread; close something and ask again".into();
+        self.emit(Event::Log { level: Level::Error, text });
     }
 
     fn start_run(&mut self, plan: RunPlan) -> Result<(), WorkspaceError> {
@@ -401,8 +411,8 @@ impl Supervisor {
         }
         let taken = match message {
             JobMessage::Event(event) => {
-                if let Event::Scored { .. } = &event {
-                    Arc::make_mut(&mut self.snapshot.deploy).last_score = views::scored_lines(&event);
+                if let Event::Scored(scored) = &event {
+                    Arc::make_mut(&mut self.snapshot.deploy).last_score = views::scored_lines(scored);
                 }
                 self.emit(event);
                 Ok(())

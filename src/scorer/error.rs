@@ -49,6 +49,11 @@ pub enum ScorerError {
     Room { server: String, room: usize, row: String, needed: usize, prompt: usize, answer: usize, next: String },
     #[error("{server} cut the text of {row}: {why}. {next}")]
     Cut { server: String, row: String, why: String, next: String },
+    #[error(
+        "guard S6: {server} served the model {was} when it was asked first, and serves {is} now. Score again, if that is the one that is \
+         meant; else let it serve the release's model"
+    )]
+    Swapped { server: String, was: String, is: String },
     #[error("cannot prepare the connection to {server}: {why}; mend 'server' in [scoring] of stratos.toml")]
     Connection { server: String, why: String },
 }

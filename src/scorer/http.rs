@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::ScorerError;
-use crate::domain::one_line;
+use crate::domain::{Digest, one_line};
 use crate::net::{chain, install_crypto};
 
 const CONNECT: Duration = Duration::from_secs(10);
@@ -55,6 +55,15 @@ impl Wire {
         // A proxy would read what goes in the clear.
         let built = if base.scheme() == "http" { built.no_proxy() } else { built };
         Ok(Self { base, client: built.build().map_err(|e| failed(chain(e)))?, wait, start })
+    }
+
+    /// Guard S6: it still serves what it served.
+    pub fn unchanged(&self, was: &Digest, is: &Digest) -> Result<(), ScorerError> {
+        if was == is {
+            return Ok(());
+        }
+        let short = |digest: &Digest| digest.short().to_owned();
+        Err(ScorerError::Swapped { server: self.server(), was: short(was), is: short(is) })
     }
 
     /// The server, for people.

@@ -135,10 +135,8 @@ impl LlamaServer {
             let served = one_line(props.served(), 120);
             return Err(ScorerError::OtherModel { server: wire.server(), served, wanted: wanted.clone() });
         }
-        // Only describes; a server without it is asked all the same.
-        let models: Models = tokio.block_on(wire.get("/v1/models")).unwrap_or_default();
-        let model = models.data.into_iter().next().unwrap_or_default();
-        let meta = model.meta.unwrap_or_default();
+        let Model { id, meta } = tokio.block_on(described(&wire));
+        let meta = meta.unwrap_or_default();
         let slots = props.total_slots.unwrap_or(SLOTS).clamp(1, 256);
         Ok(Self {
             parallel: choice.parallel.unwrap_or(slots),
@@ -150,7 +148,7 @@ impl LlamaServer {
                 precision: precision(props, &meta),
                 device: format!("server {}", wire.host()),
             },
-            digest: digest(props, &model.id, &meta, &wire, &text),
+            digest: digest(props, &id, &meta, &wire, &text),
             wire,
             tokio,
             text,
@@ -274,6 +272,15 @@ impl Scorer for LlamaServer {
         self.digest.clone()
     }
 
+    fn check(&self) -> Result<(), ScorerError> {
+        let (props, Model { id, meta }) = self.tokio.block_on(async {
+            let props: Props = self.wire.get("/props").await?;
+            Ok::<_, ScorerError>((props, described(&self.wire).await))
+        })?;
+        let found = digest(&props, &id, &meta.unwrap_or_default(), &self.wire, &self.text);
+        self.wire.unchanged(&self.digest, &found)
+    }
+
     fn prompt_ids(&self, prompts: &[Prompt]) -> Result<Option<Vec<Vec<u32>>>, ScorerError> {
         let mut all = Vec::with_capacity(prompts.len());
         for sent in self.text.prepare(prompts, 0)? {
@@ -292,6 +299,12 @@ impl Scorer for LlamaServer {
             ask_all(prompts, self.parallel, |i| self.ask(&sent[i], rules), on_row).await
         })
     }
+}
+
+/// What it says of its model. Only describes; a server without it is asked all the same.
+async fn described(wire: &Wire) -> Model {
+    let models: Models = wire.get("/v1/models").await.unwrap_or_default();
+    models.data.into_iter().next().unwrap_or_default()
 }
 
 /// Such as `Q4_1`: as it says itself, else as its file's name ends.

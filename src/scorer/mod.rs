@@ -41,6 +41,11 @@ pub trait Scorer {
     /// Names the model and who serves it; answers of another digest are never taken for this one's.
     fn digest(&self) -> Digest;
 
+    /// Whether it still is what it was when it was opened (guard S6): who serves may serve another model since.
+    fn check(&self) -> Result<(), ScorerError> {
+        Ok(())
+    }
+
     /// The ids that this runtime itself makes of each conversation, the beginning of an answer left out; `None`: it does not
     /// tell.
     fn prompt_ids(&self, prompts: &[Prompt]) -> Result<Option<Vec<Vec<u32>>>, ScorerError> {
@@ -53,14 +58,14 @@ pub trait Scorer {
 }
 
 /// The scorer that `[scoring]` chooses, for the student that lies in `folder` and has this digest.
-pub fn open(choice: &ScoringChoice, folder: &Path, student: &Digest) -> Result<Box<dyn Scorer>, ScorerError> {
+pub fn open(choice: &ScoringChoice, folder: &Path, student: &Digest) -> Result<Box<dyn Scorer + Send>, ScorerError> {
     let Some(server) = &choice.server else { return Ok(Box::new(Embedded::new(Student::load(folder)?))) };
     let text = TextSide::load(folder, student.clone())?;
     connect(choice, server, text)
 }
 
 /// The server at an address, for a student's text side.
-pub fn connect(choice: &ScoringChoice, server: &str, text: TextSide) -> Result<Box<dyn Scorer>, ScorerError> {
+pub fn connect(choice: &ScoringChoice, server: &str, text: TextSide) -> Result<Box<dyn Scorer + Send>, ScorerError> {
     let seconds = choice.timeout_seconds;
     let wait = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(600));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

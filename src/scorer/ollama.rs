@@ -59,6 +59,7 @@ pub(super) struct Ollama {
     tokio: Tokio,
     text: TextSide,
     model: String,
+    version: String,
     parallel: usize,
     runtime: Runtime,
     digest: Digest,
@@ -70,14 +71,7 @@ pub(super) struct Ollama {
 
 impl Ollama {
     pub fn new(wire: Wire, tokio: Tokio, version: &str, choice: &ScoringChoice, text: TextSide) -> Result<Self, ScorerError> {
-        let tags: Tags = tokio.block_on(wire.get("/api/tags"))?;
-        let wanted = choice.model.clone().unwrap_or_default();
-        let fits = |tag: &Tag| tag.name == wanted || tag.name.strip_suffix(":latest") == Some(&wanted);
-        let Some(tag) = tags.models.iter().find(|tag| fits(tag)) else {
-            let names: Vec<String> = tags.models.iter().take(8).map(|t| one_line(&t.name, 60)).collect();
-            let served = if names.is_empty() { "no model".into() } else { names.join(", ") };
-            return Err(ScorerError::OtherModel { server: wire.server(), served, wanted });
-        };
+        let tag = tokio.block_on(find(&wire, choice.model.as_deref().unwrap_or_default()))?;
         let precision = one_line(&tag.details.quantization_level, 20);
         Ok(Self {
             parallel: choice.parallel.unwrap_or(PARALLEL),
@@ -86,11 +80,9 @@ impl Ollama {
                 precision: if precision.is_empty() { "unknown precision".into() } else { precision },
                 device: format!("server {}", wire.host()),
             },
-            digest: [text.student.as_str(), tag.digest.as_str(), tag.name.as_str(), version]
-                .iter()
-                .fold(Digester::new().field("ollama"), Digester::field)
-                .finish(),
-            model: tag.name.clone(),
+            digest: digest(&tag, version, &text),
+            version: version.to_owned(),
+            model: tag.name,
             wire,
             tokio,
             text,
@@ -187,6 +179,22 @@ impl Ollama {
     }
 }
 
+/// The model of a name, as `/api/tags` lists it.
+async fn find(wire: &Wire, wanted: &str) -> Result<Tag, ScorerError> {
+    let tags: Tags = wire.get("/api/tags").await?;
+    let names: Vec<String> = tags.models.iter().take(8).map(|t| one_line(&t.name, 60)).collect();
+    let fits = |tag: &Tag| tag.name == wanted || tag.name.strip_suffix(":latest") == Some(wanted);
+    tags.models.into_iter().find(fits).ok_or_else(|| {
+        let served = if names.is_empty() { "no model".into() } else { names.join(", ") };
+        ScorerError::OtherModel { server: wire.server(), served, wanted: wanted.to_owned() }
+    })
+}
+
+fn digest(tag: &Tag, version: &str, text: &TextSide) -> Digest {
+    let parts = [text.student.as_str(), tag.digest.as_str(), tag.name.as_str(), version];
+    parts.iter().fold(Digester::new().field("ollama"), Digester::field).finish()
+}
+
 impl Scorer for Ollama {
     fn runtime(&self) -> Runtime {
         self.runtime.clone()
@@ -194,6 +202,12 @@ impl Scorer for Ollama {
 
     fn digest(&self) -> Digest {
         self.digest.clone()
+    }
+
+    fn check(&self) -> Result<(), ScorerError> {
+        let tag = self.tokio.block_on(find(&self.wire, &self.model))?;
+        let found = digest(&tag, &self.version, &self.text);
+        self.wire.unchanged(&self.digest, &found)
     }
 
     fn answer(&self, prompts: &[Prompt], rules: &Sampling, seed: u64, on_row: OnRow<'_>) -> Result<Vec<Generated>, ScorerError> {

@@ -26,7 +26,7 @@ pub enum StudentError {
         "{count} texts are longer than the student's {limit} positions: {shown}; shorten them or raise max_positions \
          in the recipe"
     )]
-    TooLong { limit: usize, count: usize, shown: String },
+    TooLong { limit: usize, count: usize, shown: String, rows: Vec<String> },
     #[error("arithmetic: {0}")]
     Tensor(#[from] candle_core::Error),
 }
@@ -52,6 +52,6 @@ impl StudentError {
         if ids.len() > 5 {
             shown.push_str(", …");
         }
-        Self::TooLong { limit, count: ids.len(), shown }
+        Self::TooLong { limit, count: ids.len(), shown, rows: ids.to_vec() }
     }
 }

@@ -77,8 +77,10 @@ pub fn told(event: &Event, now: UnixMillis) -> Option<Toast> {
         Event::PhaseStopped { phase } => info(format!("{} stopped; what was recorded is kept", phase.title())),
         Event::PhaseFailed { phase, reason, next } => Some(Toast::error(format!("{}: {reason} {next}", phase.title()))),
         Event::RunEnded { complete: true } => info("everything asked for is done".into()),
-        Event::Scored { score: Some(score), seconds, .. } => info(format!("scored {score:.1} in {seconds:.1} s")),
-        Event::Scored { score: None, .. } => Some(Toast::error("the model's answer has no score; its text is on this tab")),
+        Event::Scored(scored) => match scored.score {
+            Some(score) => info(format!("scored {score:.1} in {:.1} s", scored.seconds)),
+            None => Some(Toast::error("the model's answer has no score; its text is on this tab")),
+        },
         Event::Imported { what, added, updated, unchanged } => {
             info(format!("{what}: {added} added, {updated} updated, {unchanged} unchanged"))
         }

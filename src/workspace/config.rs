@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::{DeployChoice, ExportChoice, FeedChoice, LabelChoice, ScoringChoice, TrainChoice};
 use crate::domain::one_line;
 
+/// The recipe with short reasons, whose prompts the fast pass of a cascade reads where nothing else is said.
+pub(super) const SHORT_RECIPE: &str = "stratos-v2";
+
 /// The configuration of a workspace. Every key has a default, so an empty file is the embedded default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

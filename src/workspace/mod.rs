@@ -35,7 +35,7 @@ pub use ledger::*;
 pub use lock::WorkspaceLock;
 pub use models::{model_in, models_dir};
 pub use raw::{RawFile, RawStore, RawWriter};
-pub use scoring_choice::{ScoringChoice, ServerKind};
+pub use scoring_choice::{CascadeChoice, ScoringChoice, ServerKind};
 pub use train_choice::{Backend, Device, ExternalChoice, RUINOUS_SETTINGS, TrainChoice};
 
 use std::path::{Path, PathBuf};

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::config::SHORT_RECIPE;
 use crate::domain::one_line;
 
 /// Where answers come from. Without a server: the embedded engine.
@@ -23,7 +24,49 @@ pub struct ScoringChoice {
     pub parallel: Option<usize>,
     /// An answer that takes longer is given up.
     pub timeout_seconds: f64,
+    /// Answers that are kept, so that the same is not asked twice; 0: none.
+    pub cache: usize,
+    /// Two passes: a fast one for everything, and the think pass where the fast score does not decide.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cascade: Option<CascadeChoice>,
 }
+
+/// The fast pass, and where it does not decide.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CascadeChoice {
+    /// "base": the untuned base of `student.base`; else a model's folder, a GGUF file, or the name of an imported model.
+    pub fast: String,
+    /// Whose prompts the fast pass reads: a recipe without think blocks.
+    pub recipe: String,
+    /// Fast scores from `low` to `high` do not decide.
+    pub low: f64,
+    pub high: f64,
+}
+
+impl Default for CascadeChoice {
+    fn default() -> Self {
+        Self { fast: "base".into(), recipe: SHORT_RECIPE.into(), low: 4.0, high: 8.0 }
+    }
+}
+
+impl CascadeChoice {
+    fn check(&self) -> Result<(), String> {
+        if self.fast.trim().is_empty() {
+            return Err("scoring.cascade.fast is empty; use \"base\", a model's folder, a .gguf file or an imported model".into());
+        }
+        if self.recipe.trim().is_empty() {
+            return Err(format!("scoring.cascade.recipe is empty; use the name of a recipe, such as \"{SHORT_RECIPE}\""));
+        }
+        if !(self.low.is_finite() && self.high.is_finite() && self.low <= self.high) {
+            return Err(format!("scoring.cascade: low {} must not lie above high {}", self.low, self.high));
+        }
+        Ok(())
+    }
+}
+
+/// Some two kilobytes each.
+const MOST_CACHED: usize = 10_000_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServerKind {
@@ -35,12 +78,16 @@ pub enum ServerKind {
 
 impl Default for ScoringChoice {
     fn default() -> Self {
-        Self { server: None, kind: None, model: None, parallel: None, timeout_seconds: 600.0 }
+        Self { server: None, kind: None, model: None, parallel: None, timeout_seconds: 600.0, cache: 50_000, cascade: None }
     }
 }
 
 impl ScoringChoice {
     pub(super) fn check(&self) -> Result<(), String> {
+        self.cascade.as_ref().map_or(Ok(()), CascadeChoice::check)?;
+        if self.cache > MOST_CACHED {
+            return Err(format!("scoring.cache must not be above {MOST_CACHED}"));
+        }
         if self.parallel.is_some_and(|n| !(1..=256).contains(&n)) {
             return Err("scoring.parallel must lie between 1 and 256".into());
         }
@@ -95,6 +142,14 @@ mod tests {
     }
 
     #[test]
+    fn a_cascade_needs_no_server_and_has_its_limits_by_default() {
+        let config = Config::from_toml("[scoring.cascade]\nfast = 'models/short'").expect("valid");
+        let cascade = config.scoring.cascade.clone().expect("a cascade");
+        assert_eq!((cascade.fast.as_str(), cascade.low, cascade.high), ("models/short", 4.0, 8.0));
+        assert_eq!(Config::from_toml(&config.to_toml()), Ok(config));
+    }
+
+    #[test]
     fn every_key_is_read_and_written_back() {
         let text =
             "[scoring]\nserver='http://[::1]:11434'\nkind='ollama'\nmodel='stratos:latest'\nparallel=8\ntimeout_seconds=9.5";
@@ -117,6 +172,11 @@ mod tests {
             ("server='http://x'\ntimeout_seconds=0", "scoring.timeout_seconds"),
             ("server='http://x'\ntimeout_seconds=nan", "scoring.timeout_seconds"),
             ("parallel=4", "scoring.server is missing"),
+            ("cache=10000001", "scoring.cache"),
+            ("[scoring.cascade]\nfast=''", "scoring.cascade.fast"),
+            ("[scoring.cascade]\nrecipe=''", "scoring.cascade.recipe"),
+            ("[scoring.cascade]\nlow=9", "low 9"),
+            ("[scoring.cascade]\nhigh=nan", "scoring.cascade"),
             ("sever='x'", "sever"),
         ];
         for (keys, wanted) in table {

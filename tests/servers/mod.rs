@@ -50,6 +50,8 @@ pub struct Script {
     pub together: usize,
     /// Tokens of one slot.
     pub context: usize,
+    /// What it says that its model's file is.
+    pub model: &'static str,
     /// What is written for a prompt that holds the row's number.
     pub answer: fn(u32) -> String,
 }
@@ -57,7 +59,14 @@ pub struct Script {
 impl Default for Script {
     fn default() -> Self {
         let answer = |row| format!("SCORE: {}.5 | REASON: row {row}.", row % 10);
-        Self { program: Program::LlamaCpp, fault: Fault::None, together: 1, context: 1024, answer }
+        Self {
+            program: Program::LlamaCpp,
+            fault: Fault::None,
+            together: 1,
+            context: 1024,
+            model: "/models/toy.Q8_0.gguf",
+            answer,
+        }
     }
 }
 
@@ -163,7 +172,7 @@ fn text<'a>(body: &'a Value, key: &str) -> &'a str {
 fn props(world: &World) -> Value {
     json!({
         "default_generation_settings": {"n_ctx": world.script.context},
-        "total_slots": 3, "model_path": "/models/toy.Q8_0.gguf", "model_alias": "toy", "model_ftype": "Q8_0", "build_info": "b1234-abc",
+        "total_slots": 3, "model_path": world.script.model, "model_alias": "toy", "model_ftype": "Q8_0", "build_info": "b1234-abc",
     })
 }
 
@@ -255,6 +264,11 @@ fn codec() -> Codec {
 
 /// The folder of an untrained student that reads as the stubs do.
 pub fn student(folder: &Path) -> PathBuf {
+    student_with(folder, 512)
+}
+
+/// The same with room for longer prompts.
+pub fn student_with(folder: &Path, max_positions: usize) -> PathBuf {
     let recipe = Recipe::from_toml(include_str!("../../data/recipes/stratos-v19.toml")).expect("sound");
     let rules = SeedlingRules {
         hidden_size: 16,
@@ -263,7 +277,7 @@ pub fn student(folder: &Path) -> PathBuf {
         kv_heads: 1,
         head_dim: 8,
         intermediate_size: 24,
-        max_positions: 512,
+        max_positions,
         ..recipe.seedling
     };
     let codec = codec();

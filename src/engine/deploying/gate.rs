@@ -66,6 +66,7 @@ fn stages(context: &JobContext, release: &Gated) -> Vec<Planned> {
             model,
             parallel: None,
             timeout_seconds: context.workspace.config.scoring.timeout_seconds,
+            ..ScoringChoice::default()
         })
     };
     let gguf = release.manifest.pieces.iter().any(|piece| matches!(piece.form, Form::Gguf(_)));

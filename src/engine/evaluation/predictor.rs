@@ -9,15 +9,13 @@ use serde::Deserialize;
 use super::super::job::{Failure, JobContext};
 use super::super::phases::{served, trained_dir, upstream_output};
 use super::super::scoring;
-use super::super::subject::Choice;
+use super::super::subject::{Choice, untuned};
 use super::annotators;
 use super::request::{EvaluationRequest, PredictorChoice};
 use crate::domain::recipe::Sampling;
 use crate::domain::{ArticleId, Digest, PairKey, Phase, ProfileId, one_line};
 use crate::evaluate::{Baselines, Runtime};
 use crate::scorer::{self, Embedded, Scorer};
-use crate::student::base::Base;
-use crate::student::matrix::Keep;
 use crate::student::{Student, peft};
 use crate::workspace::{JsonRecords, Workspace};
 
@@ -69,7 +67,7 @@ pub(super) fn open(
     baselines: Option<&Baselines>,
 ) -> Result<Predictor, Failure> {
     let workspace = &context.workspace;
-    let rules = request.sampling.rules(&workspace.recipe.sampling);
+    let rules = workspace.recipe.floored(&request.sampling.rules(&workspace.recipe.sampling));
     let writes = |scorer: Box<dyn Scorer>| Ok(Predictor::Writes { scorer, rules: rules.clone() });
     match &request.predictor {
         PredictorChoice::Student => {
@@ -77,14 +75,15 @@ pub(super) fn open(
             writes(scoring::scorer(workspace, &trained_dir(&context.ledger, workspace)?, &trained)?)
         }
         PredictorChoice::Server => writes(server(context)?),
-        PredictorChoice::Base => writes(Box::new(Embedded::new(untuned(workspace, &base_path(workspace)?)?))),
+        PredictorChoice::Base => writes(Box::new(Embedded::new(untuned(&base_path(workspace)?, &workspace.recipe)?))),
         PredictorChoice::Model(path) => {
             let path = workspace.root().join(path);
             if !path.exists() {
                 let next = "Give a .gguf file or a model's folder; see 'stratos models list'.";
                 return Err(Failure::new(format!("there is no {}", path.display()), next));
             }
-            let student = if path.join(peft::CONFIG_FILE).exists() { Student::load(&path)? } else { untuned(workspace, &path)? };
+            let student =
+                if path.join(peft::CONFIG_FILE).exists() { Student::load(&path)? } else { untuned(&path, &workspace.recipe)? };
             writes(Box::new(Embedded::new(student)))
         }
         PredictorChoice::Teacher(name) => {
@@ -115,13 +114,6 @@ fn base_path(workspace: &Workspace) -> Result<PathBuf, Failure> {
             "Compare it with --predictor constant, or set student.base to a model.",
         )),
     }
-}
-
-/// A model as it is, asked to think exactly as the recipe's answers do.
-fn untuned(workspace: &Workspace, path: &Path) -> Result<Student, Failure> {
-    let mut base = Base::load(path, Keep::AsStored)?;
-    base.codec.template = base.codec.template.with_thinking(workspace.recipe.student.think.then_some(true));
-    Ok(Student::adapted(&base, None)?)
 }
 
 /// The server of `[scoring]`; prompts are made with the served student's text side, or the base's before there is one.

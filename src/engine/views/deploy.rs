@@ -1,7 +1,7 @@
 //! View of tab 8: releases, and what is served.
 
-use super::super::event::Event;
-use super::super::snapshot::{DeployView, ReleaseView};
+use super::super::scoring::{Scored, drift_of_served};
+use super::super::snapshot::{DeployView, DriftView, ReleaseView};
 use crate::deploy::{Manifest, to_clear};
 use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
@@ -28,18 +28,21 @@ pub(super) fn view(workspace: &Workspace, ledger: &Ledger, last_score: Vec<Strin
     let needed = |r: &ReleaseView| r.live || back.as_deref() == Some(&r.name);
     let all: Vec<(&str, bool)> = releases.iter().map(|r| (r.name.as_str(), needed(r))).collect();
     let clearable = to_clear(&all, keep).into_iter().map(str::to_owned).collect();
-    Ok(DeployView { releases, served, back, clearable, keep, last_score })
+    let drift = drift_of_served(workspace, ledger).map(|d| DriftView { level: d.level, n: d.n, line: d.headline() });
+    Ok(DeployView { releases, served, back, clearable, keep, last_score, drift })
 }
 
 /// A scored article, as lines.
-pub(in super::super) fn scored_lines(event: &Event) -> Vec<String> {
-    let Event::Scored { think, score, reason, raw, seconds, .. } = event else { return Vec::new() };
-    let mut lines: Vec<String> = think.lines().map(str::to_owned).collect();
-    match score {
-        Some(score) => lines.push(format!("SCORE: {score:.1} | REASON: {}", reason.as_deref().unwrap_or("—"))),
-        None => lines
-            .extend(["no score could be read; the whole answer:".to_owned()].into_iter().chain(raw.lines().map(str::to_owned))),
+pub(in super::super) fn scored_lines(scored: &Scored) -> Vec<String> {
+    let mut lines: Vec<String> = scored.think.lines().map(str::to_owned).collect();
+    match scored.score {
+        Some(score) => lines.push(format!("SCORE: {score:.1} | REASON: {}", scored.reason.as_deref().unwrap_or("—"))),
+        None => {
+            lines.push("no score could be read; the whole answer:".to_owned());
+            lines.extend(scored.raw.lines().map(str::to_owned));
+        }
     }
-    lines.push(format!("in {seconds:.1} s"));
+    let by = if scored.cached { "from the cache".to_owned() } else { format!("in {:.1} s", scored.seconds) };
+    lines.push(format!("{by} · {}", scored.model));
     lines
 }

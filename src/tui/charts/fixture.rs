@@ -122,6 +122,7 @@ pub fn busy() -> Snapshot {
         clearable: Vec::new(),
         keep: 3,
         last_score: vec!["SCORE: 8.5 | REASON: \u{1b}[5ma tender".into(), "in 1.2 s".into()],
+        drift: None,
     });
     snapshot
 }

@@ -6,6 +6,7 @@ mod answers;
 mod decisions;
 mod incoming;
 mod labels;
+mod live;
 mod phases;
 mod plans;
 mod predictions;
@@ -22,6 +23,7 @@ pub use answers::{Answered, Billed, Importer, Kept, Measured, StoredReject, Stor
 pub use decisions::{Override, StoredFinding};
 pub use incoming::{Incoming, Offered};
 pub use labels::{LabelSource, NewSource, StoredLabel};
+pub use live::{CachedAnswer, LIVE_KEPT, LIVE_TEXTS, LiveScore};
 pub use phases::PhaseRecord;
 pub use plans::PlanRow;
 pub use predictions::{EvaluationRow, StoredPrediction};
@@ -50,6 +52,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_6.sql"),
     include_str!("schema_7.sql"),
     include_str!("schema_8.sql"),
+    include_str!("schema_9.sql"),
 ];
 
 /// A connection to the ledger. Each thread has its own; SQLite keeps them apart.
