@@ -15,7 +15,7 @@ use super::accept::accept;
 use super::metrics::Metrics;
 use super::queue::{Phase, Queue};
 use super::routes::{Shared, router};
-use super::scores::{Opens, Trouble};
+use super::scores::{About, Opens, Trouble};
 use super::token::{Access, TOKEN_VARIABLE};
 
 #[derive(Debug, Error)]
@@ -91,6 +91,11 @@ impl Server {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Whose answers it gives now.
+    pub fn about(&self) -> About {
+        self.shared.queue.metrics.whose()
     }
 
     /// Serves until SIGTERM or SIGINT; then finishes what was taken, refuses what is new, and ends. A second signal ends it

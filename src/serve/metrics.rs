@@ -74,6 +74,10 @@ impl Metrics {
         self.figures().about.clone_from(about);
     }
 
+    pub fn whose(&self) -> About {
+        self.figures().about.clone()
+    }
+
     /// Seconds that so many answers will take; `None`: there was none yet.
     pub fn forecast(&self, answers: usize) -> Option<f64> {
         self.figures().pace.map(|pace| pace * answers as f64)

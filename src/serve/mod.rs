@@ -5,6 +5,7 @@
 
 mod accept;
 mod api;
+mod desk;
 mod door;
 mod metrics;
 mod queue;
@@ -13,6 +14,7 @@ mod routes;
 mod scores;
 mod token;
 
+pub use desk::open_desk;
 pub use door::{Limits, ServeError, Server};
 pub use scores::{About, Answer, Opens, Scores, Trouble};
 pub use token::{Access, TOKEN_VARIABLE};
