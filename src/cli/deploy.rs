@@ -28,6 +28,8 @@ pub struct DeployArgs {
 enum DeployAct {
     /// Write a trained student in the forms that others load; needs no workspace
     Export(ExportArgs),
+    /// Write a release's Modelfile for Ollama, or say what is wrong with any; exit 1 where it must not go live
+    Modelfile(super::modelfile::ModelfileArgs),
     #[command(flatten)]
     Releases(super::releases::Releases),
     /// Whether live scores are still like those that the release was judged on; exit 1 where they drifted
@@ -59,6 +61,7 @@ pub fn deploy(root: &Path, args: &DeployArgs) -> Result<ExitCode> {
     match &args.act {
         None => phases::single(&super::open(root)?, Phase::Deploy, &args.phase),
         Some(DeployAct::Export(args)) => export(args),
+        Some(DeployAct::Modelfile(args)) => super::modelfile::modelfile(&*super::open(root)?, args),
         Some(DeployAct::Releases(act)) => super::releases::releases(&super::open(root)?, act),
         Some(DeployAct::Drift(args)) => super::drift::drift(&*super::open(root)?, args),
     }
