@@ -12,7 +12,7 @@ use std::process::{Output, Stdio};
 use common::{READERS, Workspace, json_lines, text};
 use serde_json::Value;
 use servers::{Program, Script, Server, student_with};
-use stratos::domain::{Digest, Profile, UnixMillis};
+use stratos::domain::{Digest, Profile, ProfileRow, UnixMillis};
 use stratos::student::Student;
 use stratos::workspace::{Ledger, Origin, ReleaseRow};
 
@@ -32,7 +32,8 @@ fn released() -> Workspace {
 fn empty() -> Workspace {
     let workspace = Workspace::small();
     let text = fs::read_to_string(workspace.path().join("data/profiles_v19.json")).expect("reads");
-    let profiles: Vec<Profile> = serde_json::from_str(&text).expect("profiles");
+    let rows: Vec<ProfileRow> = serde_json::from_str(&text).expect("profiles");
+    let profiles: Vec<Profile> = rows.into_iter().map(|row| row.into_profile().expect("a profile")).collect();
     ledger(&workspace).put_profiles(&profiles, Origin::Shipped).expect("stores");
     workspace
 }
