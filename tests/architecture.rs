@@ -19,7 +19,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("evaluate", &["domain", "workspace", "student", "guards", "dataset", "train"]),
         ("scorer", &["domain", "net", "workspace", "student", "evaluate"]),
         ("audit", &["domain", "workspace", "guards", "distill", "evaluate"]),
-        ("deploy", &["domain", "workspace", "student", "guards", "train", "evaluate"]),
+        ("deploy", &["domain", "net", "workspace", "student", "guards", "train", "evaluate"]),
         (
             // Feeds are fetched by the engine's own job: no other module wants them.
             "engine",
@@ -44,7 +44,20 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("bench", &["domain", "student", "train"]),
         (
             "cli",
-            &["domain", "bench", "dataset", "deploy", "engine", "guards", "workspace", "student", "train", "evaluate", "headless", "tui"],
+            &[
+                "domain",
+                "bench",
+                "dataset",
+                "deploy",
+                "engine",
+                "guards",
+                "workspace",
+                "student",
+                "train",
+                "evaluate",
+                "headless",
+                "tui",
+            ],
         ),
     ])
 }

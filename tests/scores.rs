@@ -123,7 +123,11 @@ fn standard_input_is_scored_in_order_and_its_broken_rows_are_told_and_passed_ove
     assert_eq!(sum["model"], "toy-1");
 
     let nothing = piped(&workspace, &["score", "--all-profiles", "-"], "nothing of the kind\n");
-    assert!(!nothing.status.success() && text(&nothing).contains("standard input holds no article (line 1"), "{}", text(&nothing));
+    assert!(
+        !nothing.status.success() && text(&nothing).contains("standard input holds no article (line 1"),
+        "{}",
+        text(&nothing)
+    );
 }
 
 const FEED: &str = "<?xml version='1.0'?><rss version='2.0'><channel><title>Al Anba</title>\
@@ -216,13 +220,11 @@ fn a_fast_pass_that_cannot_be_read_leaves_the_answer_to_the_think_pass() {
     fs::create_dir(&fast).expect("creates");
     student_with(&fast, 16_384);
     configure(&workspace, &[("scoring.cascade", "fast", "\"fast\"")]);
-    let score = |more: &[&str]| {
-        piped(&workspace, &[&["score", "--profile", READER, "-", "--json"], more].concat(), &rows(&[1, 2]))
-    };
+    let score =
+        |more: &[&str]| piped(&workspace, &[&["score", "--profile", READER, "-", "--json"], more].concat(), &rows(&[1, 2]));
     let output = score(&[]);
     assert!(output.status.success(), "{}", text(&output));
-    let passes: Vec<Value> =
-        json_lines(&output).iter().filter(|r| r["event"] == "scored").map(|r| r["pass"].clone()).collect();
+    let passes: Vec<Value> = json_lines(&output).iter().filter(|r| r["event"] == "scored").map(|r| r["pass"].clone()).collect();
     assert_eq!(passes, ["think", "think"]);
     assert_eq!(told(&output).into_iter().map(|(_, _, score)| score).collect::<Vec<_>>(), [Some(1.5), Some(2.5)]);
     let single = score(&["--single-pass"]);
@@ -239,7 +241,11 @@ fn a_think_recipe_is_asked_at_half_a_degree_at_least() {
     serve(&workspace, &server);
     let path = workspace.path().join("data/recipes/stratos-v19.toml");
     let recipe = fs::read_to_string(&path).expect("reads");
-    let cold = recipe.replacen("temperature_floor = 0.5", "temperature_floor = 0.0", 1).replacen("temperature = 0.6", "temperature = 0.1", 1);
+    let cold = recipe.replacen("temperature_floor = 0.5", "temperature_floor = 0.0", 1).replacen(
+        "temperature = 0.6",
+        "temperature = 0.1",
+        1,
+    );
     assert_ne!(cold, recipe);
     fs::write(path, cold).expect("writes");
     let output = piped(&workspace, &["score", "--profile", READER, "-"], &rows(&[1]));
@@ -266,7 +272,11 @@ fn another_model_than_the_released_one_is_refused_and_both_are_named() {
     serve(&workspace, &server);
     ledger(&workspace).pin("toy-1", "llama.cpp", &wrong, UnixMillis(2)).expect("pins");
     let output = score();
-    assert!(!output.status.success() && text(&output).contains("S6") && text(&output).contains(wrong.short()), "{}", text(&output));
+    assert!(
+        !output.status.success() && text(&output).contains("S6") && text(&output).contains(wrong.short()),
+        "{}",
+        text(&output)
+    );
     assert!(server.posted("/completion").is_empty(), "it was not even asked");
     ledger(&workspace).pin("toy-1", "ollama", &wrong, UnixMillis(2)).expect("pins");
     ledger(&workspace).remove_release("toy-2").expect("removes");
@@ -296,10 +306,13 @@ mod common_base;
 
 #[test]
 fn the_drift_watch_sees_what_was_scored_and_cannot_tell_from_a_few() {
-    let (workspace, server) = (released(), server(Script {
-        answer: |row| if row % 5 == 0 { "I cannot say.".into() } else { format!("SCORE: {}.5 | REASON: r.", row % 10) },
-        ..Script::default()
-    }));
+    let (workspace, server) = (
+        released(),
+        server(Script {
+            answer: |row| if row % 5 == 0 { "I cannot say.".into() } else { format!("SCORE: {}.5 | REASON: r.", row % 10) },
+            ..Script::default()
+        }),
+    );
     serve(&workspace, &server);
     let drift = || {
         let output = workspace.stratos(&["deploy", "drift", "--json"]);
@@ -324,4 +337,51 @@ fn the_drift_watch_sees_what_was_scored_and_cannot_tell_from_a_few() {
     // Nothing was evaluated: scores have nothing to be compared with, a fifth unread is worth a look by itself.
     assert_eq!(lines, [("unread", "watch"), ("scores", "cannot_tell"), ("prompts", "steady"), ("pace", "steady")]);
     assert_eq!(seen["causes"]["there is no score line"].as_u64(), Some(14), "{seen}");
+}
+
+#[test]
+fn the_frontier_of_a_cascade_is_measured_kept_and_shown_again() {
+    let (workspace, server) = (released(), server(Script::default()));
+    serve(&workspace, &server);
+    let fast = workspace.path().join("fast");
+    fs::create_dir(&fast).expect("creates");
+    student_with(&fast, 16_384);
+    configure(&workspace, &[("scoring.cascade", "fast", "\"fast\"")]);
+    let none = workspace.stratos(&["deploy", "frontier", "--last"]);
+    assert!(!none.status.success() && text(&none).contains("No frontier"), "{}", text(&none));
+
+    let articles = workspace.file("articles.jsonl", rows(&(0..10).collect::<Vec<_>>()));
+    let imported = workspace.stratos(&["articles", "import", &articles.to_string_lossy()]);
+    assert!(imported.status.success(), "{}", text(&imported));
+    let judged: String = (0..10)
+        .flat_map(|n| READERS[..2].iter().map(move |reader| (n, reader)))
+        .map(|(n, reader)| {
+            format!("{{\"article_id\":\"a{n}\",\"profile_id\":\"{reader}\",\"score\":{n}.0,\"annotator\":\"me\"}}\n")
+        })
+        .collect();
+    let path = workspace.file("judged.jsonl", judged);
+    let rows = format!("file:{}", path.display());
+    let output = workspace.stratos(&["deploy", "frontier", "--rows", &rows, "--json"]);
+    assert!(output.status.success(), "{}", text(&output));
+    let frontier = json_lines(&output).pop().expect("a frontier");
+    // 5.0 is a score that the recipe forbids.
+    assert_eq!((frontier["rows"].as_u64(), frontier["articles"].as_u64()), (Some(18), Some(9)));
+    let points = frontier["points"].as_array().expect("points");
+    let of = |setting: &str| points.iter().find(|p| p["setting"] == setting).expect("measured");
+    let (think, quick) = (of("think_only"), of("fast_only"));
+    assert!((think["mae"].as_f64().expect("a figure") - 0.5).abs() < 1e-9, "{think}");
+    assert_eq!((quick["unread"].as_u64(), quick["sent_on"].as_f64()), (Some(18), Some(0.0)), "noise is no score: {quick}");
+    let configured = points.iter().find(|p| p["configured"] == true).expect("measured");
+    assert_eq!(configured["sent_on"].as_f64(), Some(1.0), "what cannot be read goes on");
+
+    let asked = server.posted("/completion").len();
+    let table = workspace.stratos(&["deploy", "frontier", "--last"]);
+    assert!(
+        table.status.success() && text(&table).contains("think only") && text(&table).contains("4.0–8.0"),
+        "{}",
+        text(&table)
+    );
+    let again = workspace.stratos(&["deploy", "frontier", "--rows", &rows, "--json"]);
+    assert!(again.status.success(), "{}", text(&again));
+    assert_eq!(server.posted("/completion").len(), asked, "both passes' answers are kept");
 }

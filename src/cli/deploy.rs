@@ -1,12 +1,12 @@
 //! `deploy`: the phase itself, and what can be done with a student outside any workspace.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use color_eyre::eyre::{Result, eyre};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::PhaseArgs;
@@ -30,6 +30,10 @@ enum DeployAct {
     Export(ExportArgs),
     /// Whether live scores are still like those that the release was judged on; exit 1 where they drifted
     Drift(super::drift::DriftArgs),
+    /// What the two-pass cascade costs and gives on judged rows, for a grid of thresholds
+    Frontier(super::frontier::FrontierArgs),
+    #[command(flatten)]
+    Releases(super::releases::Releases),
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +62,8 @@ pub fn deploy(root: &Path, args: &DeployArgs) -> Result<ExitCode> {
         None => phases::single(&super::open(root)?, Phase::Deploy, &args.phase),
         Some(DeployAct::Export(args)) => export(args),
         Some(DeployAct::Drift(args)) => super::drift::drift(&*super::open(root)?, args),
+        Some(DeployAct::Frontier(args)) => super::frontier::frontier(&super::open(root)?, args),
+        Some(DeployAct::Releases(act)) => super::releases::releases(&super::open(root)?, act),
     }
 }
 
@@ -75,18 +81,18 @@ fn export(args: &ExportArgs) -> Result<ExitCode> {
     let named = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned());
     let name = args.name.clone().or_else(|| named(&args.from.canonicalize().unwrap_or(args.from.clone()))).unwrap_or_default();
     let about = Provenance { name, ..Provenance::default() };
-    let quiet = args.json || !std::io::stderr().is_terminal();
+    // Hidden where nobody looks.
+    let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(forecast.bytes) };
+    bar.set_style(ProgressStyle::with_template("{bar:24} {percent:>3} %  {wide_msg}")?);
     let mut told = |told: &Told| {
-        if !quiet {
-            line(told);
-        }
+        bar.set_length(told.of);
+        bar.set_position(told.done);
+        bar.set_message(clean(&format!("{}  {}", told.form, told.tensor)));
         ControlFlow::Continue(())
     };
     let pieces = deploy::export(&args.from, &args.forms, &about, &args.to, &mut told)?;
+    bar.finish_and_clear();
     let pieces = pieces.ok_or_else(|| eyre!("it was stopped"))?;
-    if !quiet {
-        eprintln!();
-    }
     for piece in pieces {
         if args.json {
             say(&serde_json::to_string(&piece)?);
@@ -108,13 +114,4 @@ fn in_words(forecast: &deploy::Forecast) -> String {
         forms.join(", "),
         mega(forecast.memory)
     )
-}
-
-/// One line that is written over.
-fn line(told: &Told) {
-    let share = 100.0 * told.done as f64 / told.of.max(1) as f64;
-    let text = clean(&format!("{:<8} {share:>3.0} %  {:<56}", told.form, told.tensor));
-    let mut out = std::io::stderr().lock();
-    // A terminal that is gone does not end the export.
-    let _ = write!(out, "\r{text}").and_then(|()| out.flush());
 }

@@ -2,12 +2,10 @@
 //!
 //! Owns the manifest, the copy of the trained student, and which releases a clean-up takes.
 
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::Piece;
@@ -154,24 +152,6 @@ pub fn folder_bytes(folder: &Path) -> u64 {
         .sum()
 }
 
-/// SHA-256 of a file.
-pub fn file_digest(path: &Path) -> Result<Digest, DeployError> {
-    let mut file = File::open(path).map_err(DeployError::io("read", path))?;
-    let (mut hasher, mut piece) = (Sha256::new(), vec![0; 1 << 20]);
-    loop {
-        let read = file.read(&mut piece).map_err(DeployError::io("read", path))?;
-        if read == 0 {
-            break;
-        }
-        hasher.update(&piece[..read]);
-    }
-    let hex = hasher.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        hex.extend([byte >> 4, byte & 15].map(|half| char::from_digit(u32::from(half), 16).unwrap_or('0')));
-        hex
-    });
-    Ok(Digest::from_hex(hex))
-}
-
 /// What a clean-up would take: (name, whether it is live or a roll-back goes there), newest first; the `keep` newest of the
 /// others stay.
 pub fn to_clear<'a>(releases: &[(&'a str, bool)], keep: usize) -> Vec<&'a str> {
@@ -224,14 +204,6 @@ mod tests {
         fs::write(dir.path().join(MANIFEST), "{").expect("writes");
         let error = Manifest::read(dir.path()).expect_err("damaged").to_string();
         assert!(error.contains("manifest.json") && error.contains("deploy --again"), "{error}");
-    }
-
-    #[test]
-    fn a_files_digest_is_its_sha_256() {
-        let dir = tempfile::tempdir().expect("temp dir");
-        fs::write(dir.path().join("f"), "abc").expect("writes");
-        let digest = file_digest(&dir.path().join("f")).expect("reads");
-        assert_eq!(digest.as_str(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 
     #[test]

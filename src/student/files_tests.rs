@@ -1,7 +1,7 @@
 //! Models on disk, good and bad: the four families as a folder and as a GGUF must be one, and whatever is wrong with a file
 //! is an error that says what and what to do.
 
-mod fixture;
+pub(crate) mod fixture;
 
 use std::path::{Path, PathBuf};
 

@@ -13,7 +13,7 @@ mod disk;
 pub mod effective;
 mod error;
 #[cfg(test)]
-mod files_tests;
+pub(crate) mod files_tests;
 pub mod folder;
 pub mod full;
 pub mod generate;

@@ -61,7 +61,14 @@ pub struct Script {
 impl Default for Script {
     fn default() -> Self {
         let answer = |row| format!("SCORE: {}.5 | REASON: row {row}.", row % 10);
-        Self { program: Program::LlamaCpp, fault: Fault::None, together: 1, context: 1024, model: "/models/toy.Q8_0.gguf", answer }
+        Self {
+            program: Program::LlamaCpp,
+            fault: Fault::None,
+            together: 1,
+            context: 1024,
+            model: "/models/toy.Q8_0.gguf",
+            answer,
+        }
     }
 }
 

@@ -4,9 +4,9 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use super::ExportError;
 use super::draft::Draft;
 use super::merged::{provenance_file, text_files};
-use super::ExportError;
 use crate::deploy::{Form, Provenance};
 use crate::student::StudentError;
 use crate::student::effective::Effective;

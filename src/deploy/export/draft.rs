@@ -52,13 +52,6 @@ impl Source {
             Self::Given(name, _) => name,
         }
     }
-
-    pub fn shape(&self) -> Vec<usize> {
-        match self {
-            Self::Student(place) | Self::Paired(place, _) => place.shape.clone(),
-            Self::Given(_, numbers) => vec![numbers.len()],
-        }
-    }
 }
 
 impl Draft {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::draft::{Draft, drafts};
 use super::ExportError;
+use super::draft::{Draft, drafts};
 use crate::deploy::{Form, Provenance};
 use crate::student::effective::Effective;
 use crate::workspace::free_bytes;

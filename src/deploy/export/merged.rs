@@ -17,19 +17,24 @@ const SHARD: u64 = 5_000_000_000;
 const GENERATION_FILE: &str = "generation_config.json";
 
 pub(super) fn draft(student: &Effective, about: &Provenance) -> Result<Draft, ExportError> {
+    sharded(student, about, SHARD)
+}
+
+/// With weight files of at most so many bytes.
+pub(super) fn sharded(student: &Effective, about: &Provenance, most: u64) -> Result<Draft, ExportError> {
     let kind = match student.kind() {
         narrow @ (GgmlDType::BF16 | GgmlDType::F16) => narrow,
         _ => GgmlDType::F32,
     };
-    let shards = shards(student.places(), kind, SHARD);
-    let mut files = vec![
-        ("config.json".to_owned(), config(&student.config, kind)),
-        (GENERATION_FILE.to_owned(), generation(student)?),
-    ];
+    let shards = shards(student.places(), kind, most);
+    let mut files =
+        vec![("config.json".to_owned(), config(&student.config, kind)), (GENERATION_FILE.to_owned(), generation(student)?)];
     files.extend(text_files(student)?);
     files.push(provenance_file(about));
     let count = shards.len();
-    let name = |n: usize| if count == 1 { "model.safetensors".to_owned() } else { format!("model-{:05}-of-{count:05}.safetensors", n + 1) };
+    let name = |n: usize| {
+        if count == 1 { "model.safetensors".to_owned() } else { format!("model-{:05}-of-{count:05}.safetensors", n + 1) }
+    };
     if count > 1 {
         files.push(("model.safetensors.index.json".to_owned(), index(&shards, kind, name)));
     }

@@ -74,7 +74,7 @@ fn stages(context: &JobContext, release: &Gated) -> Vec<Planned> {
         Some(choice) => Planned::Ask(Stage::LlamaCpp, Some(choice)),
         None => Planned::Absent(Stage::LlamaCpp, "deploy.llama_server names none"),
     });
-    let model = super::ollama_model(&context.workspace, &release.name);
+    let model = format!("{}:{}", super::ollama::name(&context.workspace), release.name);
     stages.push(match server(&choice.ollama, ServerKind::Ollama, Some(model)).filter(|_| gguf) {
         Some(choice) => Planned::Ask(Stage::Ollama, Some(choice)),
         None => Planned::Absent(Stage::Ollama, "deploy.ollama names none, or the release has no GGUF"),
@@ -180,11 +180,13 @@ fn record(context: &mut JobContext, release: &Gated, parity: &Parity) -> Result<
     Ok(())
 }
 
-/// What guards say of a release: of its files, and of the table.
-pub(in super::super) fn findings(release: &Gated, parity: &Parity, prompt: &Digest) -> Vec<Finding> {
-    let mut findings = vec![s5(&release.manifest, prompt), s10(release)];
+/// What guards say of a release: of its files, of its Modelfile, and of the table.
+pub(in super::super) fn findings(context: &JobContext, release: &Gated, parity: &Parity) -> Result<Vec<Finding>, Failure> {
+    let mut findings = vec![s5(&release.manifest, context.workspace.renderer.digest()), s10(release)];
     findings.extend(parity.merged.map(s11));
-    for guard in ["T11", "T17", "S6", "S7", "S8"] {
+    findings.extend(super::modelfile::findings(context, release)?);
+    let said: Vec<String> = findings.iter().filter(|f| f.failed()).map(|f| f.guard.clone()).collect();
+    for guard in ["T11", "T17", "S6", "S7", "S8"].into_iter().filter(|guard| !said.iter().any(|s| s == guard)) {
         let reasons: Vec<String> =
             parity.reasons().filter(|(_, g, _)| *g == guard).map(|(stage, _, why)| format!("{stage}: {why}")).collect();
         findings.push(if reasons.is_empty() {
@@ -194,7 +196,7 @@ pub(in super::super) fn findings(release: &Gated, parity: &Parity, prompt: &Dige
             Finding::fail(guard, reasons.join("; "), remedy)
         });
     }
-    findings
+    Ok(findings)
 }
 
 /// The prompt that is served is the prompt that was trained.

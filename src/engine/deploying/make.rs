@@ -6,8 +6,8 @@ use std::path::Path;
 use super::super::job::{Failure, JobContext};
 use super::super::phases::{last_evaluation, trained_dir, upstream_output};
 use super::gate::Gated;
-use crate::deploy::{self, Form, Manifest, Piece, Provenance, TRAINED};
-use crate::domain::{Conduct, Digest, Gate, Phase};
+use crate::deploy::{self, Form, Manifest, Piece, Provenance, TRAINED, Told};
+use crate::domain::{Conduct, Digest, Gate, Phase, one_line};
 use crate::student::peft::{self, Adapter};
 use crate::workspace::{ReleaseRow, WorkspaceError};
 
@@ -35,6 +35,7 @@ pub(in super::super) fn make(context: &mut JobContext) -> Result<Option<Gated>, 
     deploy::copy_student(&trained, &building.join(TRAINED))?;
     let Some(pieces) = export(context, &trained, &forms, &provenance(&name, &manifest), &building)? else { return Ok(None) };
     let manifest = Manifest { pieces, ..manifest };
+    super::modelfile::write(context, &name, &trained, &manifest, &building)?;
     manifest.write(&building)?;
     deploy::finish(&folder)?;
     let row = ReleaseRow {
@@ -106,8 +107,12 @@ fn export(
     about: &Provenance,
     to: &Path,
 ) -> Result<Option<Vec<Piece>>, Failure> {
-    let _ = (context.gate() == Gate::Stop, trained, forms, about, to, ControlFlow::<()>::Continue(()));
-    Ok(Some(Vec::new()))
+    let mut told = |told: &Told| {
+        let mega = |bytes: u64| bytes / 1_000_000;
+        context.progress(mega(told.done), mega(told.of), "MB", &format!("{} · {}", told.form, one_line(&told.tensor, 60)));
+        if context.gate() == Gate::Stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    Ok(deploy::export(trained, forms, about, to, &mut told)?)
 }
 
 /// Whether a kept release is what would be made now.

@@ -5,17 +5,12 @@
 
 pub(super) mod gate;
 mod make;
+mod modelfile;
+mod ollama;
 mod rows;
 mod serving;
 mod stages;
 
 pub(super) use make::make;
+pub(super) use ollama::create as create_in_ollama;
 pub(super) use serving::{clear, find, go_live};
-
-use crate::workspace::Workspace;
-
-/// What a release is called in Ollama.
-pub(super) fn ollama_model(workspace: &Workspace, release: &str) -> String {
-    let name = workspace.config.deploy.name.as_deref().unwrap_or(&workspace.recipe.name);
-    format!("{name}:{release}")
-}

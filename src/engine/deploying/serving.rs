@@ -29,8 +29,10 @@ pub(in super::super) fn go_live(context: &mut JobContext, name: Option<&str>, fo
         let next = "Choose another one: 'stratos deploy list'.";
         return Err(Failure::new(format!("the folder of {} is gone ({})", row.name, folder.display()), next));
     }
+    // The server first: if it refuses, what was served stays so in both places.
+    let there = super::ollama::switch(context, &row.name)?;
     context.ledger.go_live(&row.name, context.clock.now())?;
-    Ok(row.name)
+    Ok(there.map_or_else(|| row.name.clone(), |model| format!("{} ({model} in Ollama)", row.name)))
 }
 
 /// Deletes releases and forgets them; the live one stays whatever is asked. Comes back with how many bytes are free again.
@@ -38,9 +40,11 @@ pub(in super::super) fn clear(context: &mut JobContext, names: &[String]) -> Res
     let mut freed = 0;
     for name in names {
         let row = find(context, name)?;
-        if !context.ledger.remove_release(&row.name)? {
+        if row.live {
             return Err(Failure::new(format!("{} is live and stays", row.name), "Switch to another release first."));
         }
+        super::ollama::delete(context, &row.name)?;
+        context.ledger.remove_release(&row.name)?;
         let folder = context.workspace.root().join(&row.path);
         freed += folder_bytes(&folder);
         match fs::remove_dir_all(&folder) {

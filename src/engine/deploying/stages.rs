@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::super::job::JobContext;
 use super::rows::{GateRow, Reference, ReferenceRow};
 use crate::deploy::parity::{CONFIDENT, Outcome, RowAnswer, Stage, StageRun};
-use crate::deploy::{Form, file_digest};
+use crate::deploy::{Form, digest_of};
 use crate::domain::recipe::Sampling;
 use crate::domain::{ChatMessage, Conduct, Digest, Digester, Gate, Role, one_line, read_tolerant};
 use crate::scorer::{self, Embedded, Scorer, ScorerError, TextSide};
@@ -68,8 +68,8 @@ impl Candidate {
     /// An exported form, if it is the file that was exported.
     pub fn form(form: Form, release: &Path, digest: Option<&Digest>) -> Result<Self, Refusal> {
         let path = release.join(form.place());
-        if let (Form::Gguf(_), Some(wanted)) = (form, digest) {
-            let found = file_digest(&path).map_err(|e| Refusal { guard: "S6", why: e.to_string() })?;
+        if let Some(wanted) = digest {
+            let (_, found) = digest_of(&path).map_err(|e| Refusal { guard: "S6", why: e.to_string() })?;
             if found != *wanted {
                 let why = format!(
                     "{} has the digest {}, but {} was exported; export it again",
@@ -131,7 +131,7 @@ impl Asking<'_> {
             article: row.article.clone(),
             profile: row.profile.clone(),
             truth: row.truth,
-            prompt: ids.as_ref().and_then(|all| all.get(n)).map(|ids| digest_of(ids)),
+            prompt: ids.as_ref().and_then(|all| all.get(n)).map(|ids| ids_digest(ids)),
             drawn: free.get(n).and_then(|answer| read_tolerant(&answer.text, range).ok()).map(|(score, _)| score),
             forced: forced.get(n).copied().flatten(),
             next: next.get(n).copied().unwrap_or_default(),
@@ -258,7 +258,7 @@ fn greedy(sampling: &Sampling, tokens: usize) -> Sampling {
     Sampling { temperature: 0.0, repeat_penalty: 1.0, max_new_tokens: tokens, stop: Vec::new(), ..sampling.clone() }
 }
 
-fn digest_of(ids: &[u32]) -> Digest {
+fn ids_digest(ids: &[u32]) -> Digest {
     ids.iter().fold(Digester::new(), |d, id| d.field(id.to_le_bytes())).finish()
 }
 

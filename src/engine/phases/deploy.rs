@@ -14,8 +14,11 @@ use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
 pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure> {
     let Some(release) = deploying::make(context)? else { return Ok(PhaseEnd::Stopped) };
+    if !deploying::create_in_ollama(context, &release)? {
+        return Ok(PhaseEnd::Stopped);
+    }
     let Some(parity) = gate::run(context, &release)? else { return Ok(PhaseEnd::Stopped) };
-    let findings = gate::findings(&release, &parity, context.workspace.renderer.digest());
+    let findings = gate::findings(context, &release, &parity)?;
     // A release that does not pass is kept and shown; the one before stays live.
     context.hold(input, &findings)?;
     let smoke = smoke(context, &release.trained(), &release.model)?;
@@ -30,8 +33,11 @@ pub fn run_errand(context: &mut JobContext, input: &Digest, errand: &Errand) -> 
         Errand::GateRelease { release } => {
             let row = deploying::find(context, release)?;
             let release = gate::open(context.workspace.root(), &row)?;
+            if !deploying::create_in_ollama(context, &release)? {
+                return Ok(PhaseEnd::Stopped);
+            }
             let Some(parity) = gate::run(context, &release)? else { return Ok(PhaseEnd::Stopped) };
-            let findings = gate::findings(&release, &parity, context.workspace.renderer.digest());
+            let findings = gate::findings(context, &release, &parity)?;
             context.hold(input, &findings)?;
             format!("{}: {}", release.name, parity.headline())
         }

@@ -163,8 +163,7 @@ impl Words {
 
     /// The words of a text.
     fn cut(&self, text: &str) -> Option<Vec<String>> {
-        let cut: PreTokenizerWrapper =
-            serde_json::from_value(json!({"type": "Sequence", "pretokenizers": self.cut})).ok()?;
+        let cut: PreTokenizerWrapper = serde_json::from_value(json!({"type": "Sequence", "pretokenizers": self.cut})).ok()?;
         words_of(&cut, text)
     }
 

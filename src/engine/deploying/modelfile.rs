@@ -1,0 +1,123 @@
+//! The Modelfile of a release: written from what was measured, and held against the release again at its gate.
+
+use std::path::Path;
+
+use super::super::job::{Failure, JobContext};
+use super::super::phases::{last_evaluation, load_dataset};
+use super::gate::Gated;
+use crate::deploy::modelfile::{Expected, Lengths, ModelfileError, Spec, Weights, lint_file};
+use crate::deploy::{Form, MODELFILE, Manifest, Piece};
+use crate::domain::{Digest, Finding, Role};
+use crate::scorer::TextSide;
+use crate::student::Codec;
+use crate::workspace::{Workspace, atomic_write};
+
+/// The GGUF that is served where it is served by another program: the first that `stratos.toml` asks for.
+pub(super) fn served_gguf<'a>(workspace: &Workspace, pieces: &'a [Piece]) -> Option<&'a Piece> {
+    let asked = workspace.config.deploy.forms.iter().filter_map(|name| name.parse::<Form>().ok());
+    let mut ggufs = asked.filter(|form| matches!(form, Form::Gguf(_)));
+    let first = ggufs.next();
+    pieces.iter().find(|piece| first == Some(piece.form)).or_else(|| pieces.iter().find(|p| matches!(p.form, Form::Gguf(_))))
+}
+
+/// Writes it into a release that is being built. Without a GGUF there is nothing that it could describe; a chat template that
+/// Ollama cannot say is told, and the release goes without.
+pub(super) fn write(context: &JobContext, name: &str, trained: &Path, manifest: &Manifest, to: &Path) -> Result<(), Failure> {
+    let workspace = &context.workspace;
+    let Some(gguf) = served_gguf(workspace, &manifest.pieces) else { return Ok(()) };
+    let codec = codec(trained, &manifest.model)?;
+    let terminator = codec.tokenizer.end_name();
+    let spec = Spec {
+        about: vec![
+            format!("{name}: {} ({})", manifest.recipe, manifest.verdict),
+            format!(
+                "model {}, prompts {}; written by 'stratos deploy', held against the student by its gate",
+                manifest.model.short(),
+                manifest.prompt_digest.short()
+            ),
+            "The scorer sends rendered prompts; the template is for /api/chat.".into(),
+        ],
+        from: format!("./{}", gguf.path),
+        template: &codec.template,
+        bos: None,
+        terminator: &terminator,
+        sampling: &workspace.recipe.sampling,
+        lengths: lengths(context, &codec)?,
+    };
+    match spec.write() {
+        Ok(text) => Ok(atomic_write(&to.join(MODELFILE), text.as_bytes())?),
+        Err(error @ ModelfileError::Template { .. }) if workspace.config.deploy.ollama.is_none() => {
+            context.log(super::super::event::Level::Warn, format!("{name} has no Modelfile: {error}"));
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What the lint says of a release's Modelfile; nothing where it has none.
+pub(super) fn findings(context: &JobContext, release: &Gated) -> Result<Vec<Finding>, Failure> {
+    let path = release.folder.join(MODELFILE);
+    let Some(gguf) = served_gguf(&context.workspace, &release.manifest.pieces).filter(|_| path.exists()) else {
+        return Ok(Vec::new());
+    };
+    let recipe = &context.workspace.recipe;
+    let codec = codec(&release.trained(), &release.model)?;
+    let terminator = codec.tokenizer.end_name();
+    let weights = Weights { path: release.folder.join(&gguf.path), digest: gguf.digest.clone() };
+    let expected = Expected {
+        template: Some(&codec.template),
+        bos: None,
+        terminator: Some(&terminator),
+        sampling: Some(&recipe.sampling),
+        think: recipe.student.think,
+        lengths: Some(lengths(context, &codec)?),
+        weights: Some(&weights),
+    };
+    let remarks = lint_file(&path, &expected)?;
+    let mut findings: Vec<Finding> = Vec::new();
+    for guard in ["S1", "S2", "S3", "S4", "S8", "S6"] {
+        let mut of_guard = remarks.iter().filter(|remark| remark.guard == guard).map(crate::deploy::modelfile::Remark::finding);
+        match of_guard.next() {
+            // One finding of a guard is kept: the first names the rest.
+            Some(first) => {
+                let more = of_guard.count();
+                let saw = if more == 0 { first.saw } else { format!("{} (and {more} more)", first.saw) };
+                findings.push(Finding { saw, ..first });
+            }
+            None if ["S1", "S2", "S3", "S4"].contains(&guard) => {
+                findings.push(Finding::pass(guard, "the Modelfile says what training and evaluation did"));
+            }
+            None => {}
+        }
+    }
+    if let Some(unread) = remarks.iter().find(|remark| remark.guard.is_empty()) {
+        let finding = unread.finding();
+        findings.retain(|f| f.guard != "S2");
+        findings.push(Finding { guard: "S2".into(), ..finding });
+    }
+    Ok(findings)
+}
+
+/// How the trained student reads and writes text.
+fn codec(trained: &Path, model: &Digest) -> Result<Codec, Failure> {
+    Ok(TextSide::load(trained, model.clone())?.codec)
+}
+
+/// Of the answers that were evaluated, and of every prompt of the dataset.
+fn lengths(context: &JobContext, codec: &Codec) -> Result<Lengths, Failure> {
+    let evaluated = last_evaluation(&context.ledger)?;
+    let (evaluation, _) = evaluated.ok_or_else(|| Failure::new("there is no evaluation", "Run 'stratos validate' first."))?;
+    let mut answers = Vec::new();
+    for row in evaluation.rows.iter().filter(|row| !row.output.is_empty()) {
+        // The end of the turn is a token of its own.
+        answers.push(codec.tokenizer.encode(&row.output)?.len() + 1);
+    }
+    let dataset =
+        load_dataset(&context.workspace, &super::super::phases::upstream_output(context, crate::domain::Phase::Dataset)?)?;
+    let mut longest = 0;
+    for example in &dataset.examples {
+        let asked: Vec<_> = example.messages.iter().filter(|m| m.role != Role::Assistant).cloned().collect();
+        longest = longest.max(codec.prompt(&asked)?.len());
+    }
+    Ok(Lengths::measured(&answers, longest)?)
+}
