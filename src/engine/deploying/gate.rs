@@ -172,9 +172,11 @@ fn record(context: &mut JobContext, release: &Gated, parity: &Parity) -> Result<
     let at = context.clock.now();
     let body = serde_json::to_string(parity)?;
     context.ledger.put_gate(&release.name, &GateRecord { passed: parity.passed(), body, at })?;
-    for line in &parity.lines {
-        if let Some(digest) = &line.digest {
-            context.ledger.pin(&release.name, &line.stage.to_string(), digest, at)?;
+    // Of those who may serve it, by the names of their engines.
+    for line in parity.lines.iter().filter(|line| !matches!(line.stage, Stage::Form(_))) {
+        if let (Some(digest), Some(runtime)) = (&line.digest, &line.runtime) {
+            let engine = runtime.engine.split(' ').next().unwrap_or_default();
+            context.ledger.pin(&release.name, engine, digest, at)?;
         }
     }
     Ok(())

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::domain::{ArticleId, Digest, Finding, PairKey, Phase, PhaseState, ProfileId, UnixMillis};
 use crate::engine::{
-    DeployView, FindingView, JobState, JobView, MemoryView, MetricRow, Pace, Parity, PhaseView, PredictionView, ReleaseView,
-    SanityRow, Snapshot, TrainView, ValidateView,
+    DeployView, DriftLevel, DriftView, FindingView, JobState, JobView, MemoryView, MetricRow, Pace, Parity, PhaseView,
+    PredictionView, ReleaseView, SanityRow, Snapshot, TrainView, ValidateView,
 };
 use crate::tui::tabs::TabState;
 use crate::tui::testing::Stage;
@@ -122,7 +122,7 @@ pub fn busy() -> Snapshot {
         clearable: Vec::new(),
         keep: 3,
         last_score: vec!["SCORE: 8.5 | REASON: \u{1b}[5ma tender".into(), "in 1.2 s".into()],
-        drift: None,
+        drift: Some(DriftView { level: DriftLevel::Watch, n: 212, line: "parse failures 3.8 % of 212, evaluation 0.8 %".into() }),
     });
     snapshot
 }

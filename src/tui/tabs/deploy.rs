@@ -10,8 +10,8 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 
 use super::{Look, Tab, TabState, wants_nothing};
-use crate::domain::{Phase, UnixMillis};
-use crate::engine::{ReleaseView, Snapshot};
+use crate::domain::{Phase, UnixMillis, one_line};
+use crate::engine::{DriftLevel, Parity, ReleaseView, Snapshot};
 use crate::tui::charts::parts::{empty, fact, fit, line, list, matches, notices, pane, prose, row_width, span, split};
 use crate::tui::theme::Role;
 
@@ -81,7 +81,7 @@ fn row(release: &ReleaseView, look: &Look<'_>, width: usize) -> Line<'static> {
 }
 
 fn gate_words(release: &ReleaseView) -> (&'static str, Role) {
-    match release.gate.as_ref().map(crate::engine::Parity::passed) {
+    match release.gate.as_ref().map(Parity::passed) {
         Some(true) => ("✓ passed", Role::Good),
         Some(false) => ("✗ failed", Role::Bad),
         None => ("— no gate", Role::Dim),
@@ -97,6 +97,16 @@ fn detail(look: &Look<'_>, selected: Option<&ReleaseView>) -> Vec<Line<'static>>
     if let Some(back) = &deploy.back {
         lines.push(fact("b goes back to", back, look));
     }
+    if let Some(drift) = &deploy.drift {
+        let (mark, role) = match drift.level {
+            DriftLevel::Steady => ("✓", Role::Good),
+            DriftLevel::CannotTell => ("·", Role::Dim),
+            DriftLevel::Watch => ("!", Role::Warn),
+            DriftLevel::Drifted => ("✗", Role::Bad),
+        };
+        let text = format!("{mark} {}", one_line(&drift.line, 200));
+        lines.push(Line::from(vec![span(fit("drift", 15), look, Role::Dim), span(text, look, role)]));
+    }
     if !deploy.last_score.is_empty() {
         lines.push(line("", look, Role::Text));
         lines.push(line("last article scored", look, Role::Strong));
@@ -110,7 +120,7 @@ fn detail(look: &Look<'_>, selected: Option<&ReleaseView>) -> Vec<Line<'static>>
 }
 
 fn of_release(look: &Look<'_>, release: &ReleaseView) -> Vec<Line<'static>> {
-    let mut lines = vec![line(format!("release {}", crate::domain::one_line(&release.name, 80)), look, Role::Strong)];
+    let mut lines = vec![line(format!("release {}", one_line(&release.name, 80)), look, Role::Strong)];
     let facts =
         [("model", &release.model), ("runtime", &release.runtime), ("verdict", &release.verdict), ("path", &release.path)];
     lines.extend(facts.map(|(name, value)| fact(name, value, look)));
