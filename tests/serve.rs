@@ -222,7 +222,8 @@ fn sixty_four_clients_in_a_full_queue_get_their_own_answers() {
         thread::spawn(move || {
             let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
             let reply = ask(address, &body(&reader, &titles));
-            let reasons = reply.json()["scores"].as_array().map(|all| all.iter().map(|s| s["reason"].clone()).collect::<Vec<_>>());
+            let reasons =
+                reply.json()["scores"].as_array().map(|all| all.iter().map(|s| s["reason"].clone()).collect::<Vec<_>>());
             let wanted: Vec<Value> = titles.iter().map(|title| json!(format!("{reader} reads {title}"))).collect();
             (reply.status, reasons == Some(wanted))
         })
@@ -251,7 +252,8 @@ fn one_request_s_trouble_is_not_the_others() {
     let gate = Arc::new(Gate::default());
     let server = start(&gate, limits());
     let address = server.address();
-    let client = |titles: &'static [&'static str], reader: &'static str| thread::spawn(move || ask(address, &body(reader, titles)));
+    let client =
+        |titles: &'static [&'static str], reader: &'static str| thread::spawn(move || ask(address, &body(reader, titles)));
     let first = client(&["first"], "r");
     gate.called(1);
     let clients = [
@@ -324,7 +326,11 @@ fn whoever_asks_wrongly_is_told_what_to_do() {
         (with_token("GET", "/v1/score/../../etc/passwd", ""), 404, "nothing at this path"),
         (request("POST", "/v1/score", &format!("authorization: Bearer {TOKEN}\r\n"), "{}"), 415, "application/json"),
         (request("POST", "/v1/score", "content-type: application/json\r\n", "{}"), 401, "bearer token"),
-        (request("POST", "/v1/score", "authorization: Bearer wrong\r\ncontent-type: application/json\r\n", "{}"), 401, "bearer token"),
+        (
+            request("POST", "/v1/score", "authorization: Bearer wrong\r\ncontent-type: application/json\r\n", "{}"),
+            401,
+            "bearer token",
+        ),
         (request("GET", "/metrics", "", ""), 401, "bearer token"),
     ];
     for (bytes, status, words) in table {
@@ -349,7 +355,14 @@ fn bytes_that_are_no_http_do_no_harm() {
         "POST /v1/score HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\n\
          transfer-encoding: chunked\r\n\r\nzz\r\n"
     );
-    for bytes in [b"\x00\xff\xfe\x16\x03\x01".as_slice(), b"\r\n\r\n\r\n", b"HELP\r\n\r\n", long.as_bytes(), heads.as_bytes(), chunks.as_bytes()] {
+    for bytes in [
+        b"\x00\xff\xfe\x16\x03\x01".as_slice(),
+        b"\r\n\r\n\r\n",
+        b"HELP\r\n\r\n",
+        long.as_bytes(),
+        heads.as_bytes(),
+        chunks.as_bytes(),
+    ] {
         let mut stream = connect(address);
         let _ = stream.write_all(bytes);
         let _ = stream.shutdown(Shutdown::Write);

@@ -37,15 +37,12 @@ impl Scores for DeskScores {
     }
 
     fn unknown(&mut self, readers: &[ProfileId]) -> Result<Vec<ProfileId>, Trouble> {
-        let stored: HashSet<ProfileId> = self.ledger.profiles().map_err(|e| trouble(&e))?.into_iter().map(|(p, _)| p.id).collect();
+        let stored: HashSet<ProfileId> =
+            self.ledger.profiles().map_err(|e| trouble(&e))?.into_iter().map(|(p, _)| p.id).collect();
         Ok(readers.iter().filter(|reader| !stored.contains(reader)).cloned().collect())
     }
 
-    fn score(
-        &mut self,
-        asked: &[(ProfileId, Article)],
-        on: &mut dyn FnMut(Answer) -> ControlFlow<()>,
-    ) -> Result<(), Trouble> {
+    fn score(&mut self, asked: &[(ProfileId, Article)], on: &mut dyn FnMut(Answer) -> ControlFlow<()>) -> Result<(), Trouble> {
         let scored = self.desk.score(asked, &mut |scored| on(answer(scored)));
         scored.map(drop).map_err(|failure| Trouble { what: failure.reason, next: failure.next })
     }

@@ -24,11 +24,17 @@ pub enum ServeError {
     Bind { address: SocketAddr, source: std::io::Error },
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
-    #[error("{TOKEN_VARIABLE} is not set. Set it to what clients must send as their bearer token, or allow everybody on this machine: --no-token")]
+    #[error(
+        "{TOKEN_VARIABLE} is not set. Set it to what clients must send as their bearer token, or allow everybody on this machine: --no-token"
+    )]
     NoToken,
-    #[error("{TOKEN_VARIABLE} is too weak: it must have {shortest} characters at least, and no spaces. Make one: openssl rand -hex 24")]
+    #[error(
+        "{TOKEN_VARIABLE} is too weak: it must have {shortest} characters at least, and no spaces. Make one: openssl rand -hex 24"
+    )]
     WeakToken { shortest: usize },
-    #[error("--no-token is allowed only on this machine, and {address} is open to others. Set {TOKEN_VARIABLE}, or listen on 127.0.0.1")]
+    #[error(
+        "--no-token is allowed only on this machine, and {address} is open to others. Set {TOKEN_VARIABLE}, or listen on 127.0.0.1"
+    )]
     OpenToAll { address: SocketAddr },
     #[error("{}. {}", .0.what, .0.next)]
     Scorer(Trouble),

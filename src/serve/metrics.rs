@@ -94,7 +94,8 @@ impl Metrics {
         };
         let requests: Vec<_> = figures.requests.iter().map(|(code, n)| (format!("{{code=\"{code}\"}}"), *n as f64)).collect();
         family("stratos_requests_total", "counter", "Requests for scores by status.", &requests);
-        let scores = figures.scores.iter().map(|((pass, cached), n)| (format!("{{pass=\"{pass}\",cached=\"{cached}\"}}"), *n as f64));
+        let scores =
+            figures.scores.iter().map(|((pass, cached), n)| (format!("{{pass=\"{pass}\",cached=\"{cached}\"}}"), *n as f64));
         family("stratos_scores_total", "counter", "Scores that were given.", &scores.collect::<Vec<_>>());
         let plain = |value: f64| [(String::new(), value)];
         let counter = "counter";
@@ -109,14 +110,13 @@ impl Metrics {
         family("stratos_draining", gauge, "1: nothing new is taken.", &plain(f64::from(u8::from(standing.draining))));
         let about = &figures.about;
         let release = about.release.as_deref().unwrap_or_default();
-        let labels = format!(
-            "{{model=\"{}\",release=\"{}\",runtime=\"{}\"}}",
-            label(&about.model),
-            label(release),
-            label(&about.runtime)
-        );
+        let labels =
+            format!("{{model=\"{}\",release=\"{}\",runtime=\"{}\"}}", label(&about.model), label(release), label(&about.runtime));
         family("stratos_model_info", gauge, "Whose answers these are.", &[(labels, 1.0)]);
-        let _ = writeln!(out, "# HELP stratos_request_seconds Seconds of a request for scores.\n# TYPE stratos_request_seconds histogram");
+        let _ = writeln!(
+            out,
+            "# HELP stratos_request_seconds Seconds of a request for scores.\n# TYPE stratos_request_seconds histogram"
+        );
         for (count, edge) in figures.within.iter().zip(EDGES) {
             let _ = writeln!(out, "stratos_request_seconds_bucket{{le=\"{edge}\"}} {count}");
         }

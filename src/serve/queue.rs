@@ -25,8 +25,17 @@ struct Work {
     answer: oneshot::Sender<Outcome>,
     /// After it nobody waits any more.
     until: Instant,
-    /// Its place in the queue, given back with it.
-    _place: OwnedSemaphorePermit,
+    /// Its place in the queue.
+    place: OwnedSemaphorePermit,
+}
+
+impl Work {
+    /// Whoever hears the answer finds the place free already.
+    fn tell(self, outcome: Outcome) {
+        drop(self.place);
+        // Whoever asked may be gone.
+        drop(self.answer.send(outcome));
+    }
 }
 
 /// How far the scorer is.
@@ -85,7 +94,7 @@ impl Queue {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| self.full())?;
         let (answer, comes) = oneshot::channel();
         self.pairs.fetch_add(asked.pairs.len(), Ordering::SeqCst);
-        let work = Work { asked, answer, until, _place: place };
+        let work = Work { asked, answer, until, place };
         self.send.send(work).map_err(|_| Refusal::Draining)?;
         Ok(comes)
     }
@@ -185,8 +194,7 @@ impl Worker {
 
     fn refuse(&self, work: Work, refusal: Refusal) {
         self.pairs.fetch_sub(work.asked.pairs.len(), Ordering::SeqCst);
-        // Whoever asked may be gone.
-        drop(work.answer.send(Err(refusal)));
+        work.tell(Err(refusal));
     }
 
     fn answer(&self, scorer: &mut dyn Scores, works: Vec<Work>) {
@@ -228,7 +236,7 @@ impl Worker {
                 self.metrics.answer(&answer);
                 if let Some((work, answers)) = batch.put(answer) {
                     self.pairs.fetch_sub(work.asked.pairs.len(), Ordering::SeqCst);
-                    drop(work.answer.send(Ok((answers, about.clone()))));
+                    work.tell(Ok((answers, about.clone())));
                 }
                 // When nobody waits any more there is nothing to go on for.
                 if batch.wanted() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

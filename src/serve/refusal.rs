@@ -11,21 +11,36 @@ use super::scores::Trouble;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// Not JSON, or not what is asked for here.
-    Malformed { what: String },
+    Malformed {
+        what: String,
+    },
     NotJson,
     NoToken,
     NoSuchPath,
-    WrongMethod { allowed: &'static str },
+    WrongMethod {
+        allowed: &'static str,
+    },
     /// The body, the articles or a text of them.
-    TooLarge { what: String },
+    TooLarge {
+        what: String,
+    },
     /// The body does not come.
-    Slow { seconds: u64 },
-    UnknownReaders { names: String },
-    Full { waiting: usize, again_in: u64 },
+    Slow {
+        seconds: u64,
+    },
+    UnknownReaders {
+        names: String,
+    },
+    Full {
+        waiting: usize,
+        again_in: u64,
+    },
     Loading,
     Draining,
     /// The scores did not come in time.
-    Late { seconds: u64 },
+    Late {
+        seconds: u64,
+    },
     Failed(Trouble),
 }
 
@@ -56,7 +71,9 @@ impl Refusal {
         match self {
             Self::Malformed { what } => (what.clone(), "Send {\"profile\": \"…\", \"articles\": [{\"title\": \"…\"}]}.".into()),
             Self::NotJson => both("the body is not declared as JSON", "Send content-type: application/json."),
-            Self::NoToken => both("the bearer token is missing or wrong", "Send authorization: Bearer, with the service's token."),
+            Self::NoToken => {
+                both("the bearer token is missing or wrong", "Send authorization: Bearer, with the service's token.")
+            }
             Self::NoSuchPath => both("there is nothing at this path", "POST /v1/score; GET /healthz; GET /metrics."),
             Self::WrongMethod { allowed } => (format!("this path takes {allowed} only"), format!("Use {allowed}.")),
             Self::TooLarge { what } => (what.clone(), "Send fewer or shorter articles at once.".into()),

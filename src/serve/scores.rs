@@ -52,11 +52,7 @@ pub trait Scores {
     fn unknown(&mut self, readers: &[ProfileId]) -> Result<Vec<ProfileId>, Trouble>;
 
     /// Scores pairs; `on` hears of each as it is answered, in any order, and may end the whole.
-    fn score(
-        &mut self,
-        asked: &[(ProfileId, Article)],
-        on: &mut dyn FnMut(Answer) -> ControlFlow<()>,
-    ) -> Result<(), Trouble>;
+    fn score(&mut self, asked: &[(ProfileId, Article)], on: &mut dyn FnMut(Answer) -> ControlFlow<()>) -> Result<(), Trouble>;
 }
 
 /// Opens the scorer on the thread that will own it; again after it has panicked.

@@ -62,7 +62,9 @@ mod tests {
     fn only_the_token_opens() {
         let access = Access::new(Some(TOKEN), false, "0.0.0.0:1".parse().expect("an address")).expect("sound");
         assert!(access.allows(&asked("Bearer 0123456789abcdef")) && access.allows(&asked("bearer 0123456789abcdef ")));
-        for wrong in ["Bearer 0123456789abcdeF", "Bearer 0123456789abcdef0", "Bearer", "0123456789abcdef", "Basic 0123456789abcdef", ""] {
+        for wrong in
+            ["Bearer 0123456789abcdeF", "Bearer 0123456789abcdef0", "Bearer", "0123456789abcdef", "Basic 0123456789abcdef", ""]
+        {
             assert!(!access.allows(&asked(wrong)), "{wrong}");
         }
         assert!(!access.allows(&HeaderMap::new()));
