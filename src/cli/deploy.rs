@@ -85,6 +85,9 @@ fn export(args: &ExportArgs) -> Result<ExitCode> {
     let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(forecast.bytes) };
     bar.set_style(ProgressStyle::with_template("{bar:24} {percent:>3} %  {wide_msg}")?);
     let mut told = |told: &Told| {
+        if args.json {
+            say(&json!({"form": told.form, "tensor": told.tensor, "done": told.done, "of": told.of}).to_string());
+        }
         bar.set_length(told.of);
         bar.set_position(told.done);
         bar.set_message(clean(&format!("{}  {}", told.form, told.tensor)));
