@@ -13,6 +13,7 @@ mod doctor;
 mod drift;
 mod engine;
 mod export;
+mod frontier;
 mod keys;
 mod modelfile;
 mod models;

@@ -305,7 +305,10 @@ fn every_case_for_go_holds_here_too() {
         let (template, bos, _) = family(name);
         let modelfile = Modelfile::read(&write(name).expect("written")).expect("read back");
         let go = modelfile.template().expect("a template");
-        let (system, user) = (message(Role::System, "A «reader».\n\n{{ .Role }} \"q\" <b>\\n"), message(Role::User, "T'itle: {{ end }} & `x`\nü 語 🙂"));
+        let (system, user) = (
+            message(Role::System, "A «reader».\n\n{{ .Role }} \"q\" <b>\\n"),
+            message(Role::User, "T'itle: {{ end }} & `x`\nü 語 🙂"),
+        );
         let (answer, again) = (message(Role::Assistant, "SCORE: 1.0 | REASON: no."), message(Role::User, "Again?"));
         let conversations = [
             vec![system.clone(), user.clone()],

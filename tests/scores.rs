@@ -12,7 +12,7 @@ use std::process::{Output, Stdio};
 use common::{READERS, Workspace, json_lines, text};
 use serde_json::Value;
 use servers::{Program, Script, Server, student_with};
-use stratos::domain::{Digest, Profile, UnixMillis};
+use stratos::domain::{Digest, Profile, ProfileRow, UnixMillis};
 use stratos::student::Student;
 use stratos::workspace::{Ledger, Origin, ReleaseRow};
 
@@ -32,7 +32,8 @@ fn released() -> Workspace {
 fn empty() -> Workspace {
     let workspace = Workspace::small();
     let text = fs::read_to_string(workspace.path().join("data/profiles_v19.json")).expect("reads");
-    let profiles: Vec<Profile> = serde_json::from_str(&text).expect("profiles");
+    let rows: Vec<ProfileRow> = serde_json::from_str(&text).expect("profiles");
+    let profiles: Vec<Profile> = rows.into_iter().map(|row| row.into_profile().expect("a profile")).collect();
     ledger(&workspace).put_profiles(&profiles, Origin::Shipped).expect("stores");
     workspace
 }
@@ -336,4 +337,51 @@ fn the_drift_watch_sees_what_was_scored_and_cannot_tell_from_a_few() {
     // Nothing was evaluated: scores have nothing to be compared with, a fifth unread is worth a look by itself.
     assert_eq!(lines, [("unread", "watch"), ("scores", "cannot_tell"), ("prompts", "steady"), ("pace", "steady")]);
     assert_eq!(seen["causes"]["there is no score line"].as_u64(), Some(14), "{seen}");
+}
+
+#[test]
+fn the_frontier_of_a_cascade_is_measured_kept_and_shown_again() {
+    let (workspace, server) = (released(), server(Script::default()));
+    serve(&workspace, &server);
+    let fast = workspace.path().join("fast");
+    fs::create_dir(&fast).expect("creates");
+    student_with(&fast, 16_384);
+    configure(&workspace, &[("scoring.cascade", "fast", "\"fast\"")]);
+    let none = workspace.stratos(&["deploy", "frontier", "--last"]);
+    assert!(!none.status.success() && text(&none).contains("No frontier"), "{}", text(&none));
+
+    let articles = workspace.file("articles.jsonl", rows(&(0..10).collect::<Vec<_>>()));
+    let imported = workspace.stratos(&["articles", "import", &articles.to_string_lossy()]);
+    assert!(imported.status.success(), "{}", text(&imported));
+    let judged: String = (0..10)
+        .flat_map(|n| READERS[..2].iter().map(move |reader| (n, reader)))
+        .map(|(n, reader)| {
+            format!("{{\"article_id\":\"a{n}\",\"profile_id\":\"{reader}\",\"score\":{n}.0,\"annotator\":\"me\"}}\n")
+        })
+        .collect();
+    let path = workspace.file("judged.jsonl", judged);
+    let rows = format!("file:{}", path.display());
+    let output = workspace.stratos(&["deploy", "frontier", "--rows", &rows, "--json"]);
+    assert!(output.status.success(), "{}", text(&output));
+    let frontier = json_lines(&output).pop().expect("a frontier");
+    // 5.0 is a score that the recipe forbids.
+    assert_eq!((frontier["rows"].as_u64(), frontier["articles"].as_u64()), (Some(18), Some(9)));
+    let points = frontier["points"].as_array().expect("points");
+    let of = |setting: &str| points.iter().find(|p| p["setting"] == setting).expect("measured");
+    let (think, quick) = (of("think_only"), of("fast_only"));
+    assert!((think["mae"].as_f64().expect("a figure") - 0.5).abs() < 1e-9, "{think}");
+    assert_eq!((quick["unread"].as_u64(), quick["sent_on"].as_f64()), (Some(18), Some(0.0)), "noise is no score: {quick}");
+    let configured = points.iter().find(|p| p["configured"] == true).expect("measured");
+    assert_eq!(configured["sent_on"].as_f64(), Some(1.0), "what cannot be read goes on");
+
+    let asked = server.posted("/completion").len();
+    let table = workspace.stratos(&["deploy", "frontier", "--last"]);
+    assert!(
+        table.status.success() && text(&table).contains("think only") && text(&table).contains("4.0–8.0"),
+        "{}",
+        text(&table)
+    );
+    let again = workspace.stratos(&["deploy", "frontier", "--rows", &rows, "--json"]);
+    assert!(again.status.success(), "{}", text(&again));
+    assert_eq!(server.posted("/completion").len(), asked, "both passes' answers are kept");
 }

@@ -30,10 +30,12 @@ enum DeployAct {
     Export(ExportArgs),
     /// Write a release's Modelfile for Ollama, or say what is wrong with any; exit 1 where it must not go live
     Modelfile(super::modelfile::ModelfileArgs),
-    #[command(flatten)]
-    Releases(super::releases::Releases),
     /// Whether live scores are still like those that the release was judged on; exit 1 where they drifted
     Drift(super::drift::DriftArgs),
+    /// What the two-pass cascade costs and gives on judged rows, for a grid of thresholds
+    Frontier(super::frontier::FrontierArgs),
+    #[command(flatten)]
+    Releases(super::releases::Releases),
 }
 
 #[derive(Debug, Args)]
@@ -62,8 +64,9 @@ pub fn deploy(root: &Path, args: &DeployArgs) -> Result<ExitCode> {
         None => phases::single(&super::open(root)?, Phase::Deploy, &args.phase),
         Some(DeployAct::Export(args)) => export(args),
         Some(DeployAct::Modelfile(args)) => super::modelfile::modelfile(&*super::open(root)?, args),
-        Some(DeployAct::Releases(act)) => super::releases::releases(&super::open(root)?, act),
         Some(DeployAct::Drift(args)) => super::drift::drift(&*super::open(root)?, args),
+        Some(DeployAct::Frontier(args)) => super::frontier::frontier(&super::open(root)?, args),
+        Some(DeployAct::Releases(act)) => super::releases::releases(&super::open(root)?, act),
     }
 }
 

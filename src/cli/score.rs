@@ -13,6 +13,7 @@ use crate::headless::{self, Output, ScoreOrder, clean};
 use crate::workspace::Workspace;
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(
     group = ArgGroup::new("articles").required(true).args(["file", "input", "feed", "title"]),
     after_help = "Exit status: 0 all scored; 1 an answer had no score, or an error; 3 rows of the input were broken and skipped."

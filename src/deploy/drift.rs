@@ -265,7 +265,7 @@ mod tests {
             ("steady", window(100, 0.0, 0), 0, [L::Steady, L::Steady, L::Steady, L::Steady]),
             ("few", window(49, 0.0, 0), 0, [L::CannotTell; 4]),
             ("moved far", window(100, 3.0, 0), 0, [L::Steady, L::Drifted, L::Steady, L::Steady]),
-            ("moved a little", window(200, 1.4, 0), 0, [L::Steady, L::Watch, L::Steady, L::Steady]),
+            ("moved a little", window(200, 1.9, 0), 0, [L::Steady, L::Watch, L::Steady, L::Steady]),
             ("unreadable", window(100, 0.0, 20), 0, [L::Drifted, L::Steady, L::Steady, L::Steady]),
             ("some unreadable", window(100, 0.0, 4), 1, [L::Watch, L::Steady, L::Steady, L::Steady]),
             ("as unreadable as ever", window(100, 0.0, 20), 30, [L::Steady, L::Steady, L::Steady, L::Steady]),

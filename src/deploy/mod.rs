@@ -8,6 +8,7 @@ mod cascade;
 pub mod drift;
 mod export;
 mod forms;
+pub mod frontier;
 pub mod modelfile;
 pub mod ollama;
 pub mod parity;

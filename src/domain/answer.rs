@@ -1,5 +1,7 @@
 //! Reading answers: strictly where they become training data, tolerantly where a model serves.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -121,19 +123,13 @@ pub fn split_think(text: &str) -> (Option<&str>, &str) {
 /// missing reason or one on the next line. Think blocks are stripped first, so that a score mentioned inside one is never
 /// taken for the verdict.
 pub fn read_tolerant(text: &str, scale: (f64, f64)) -> Result<(f64, Option<String>), AnswerDefect> {
-    let (think, mut rest) = split_think(text);
+    let (think, rest) = split_think(text);
     if rest.trim().is_empty() {
         let unclosed = think.is_some() && !text.to_ascii_lowercase().contains(CLOSE);
         return Err(if unclosed { AnswerDefect::UnclosedThink } else { AnswerDefect::Empty });
     }
-    // One that thinks again: what it says at last counts.
-    while let (Some(_), after) = split_think(rest) {
-        if after.trim().is_empty() {
-            rest = &rest[..rest.to_ascii_lowercase().find(OPEN).unwrap_or(rest.len())];
-            break;
-        }
-        rest = after;
-    }
+    let spoken = spoken(rest);
+    let rest = spoken.as_ref();
     let lower = rest.to_ascii_lowercase();
     let named: Vec<usize> = words(&lower, "score").map(|at| at + "score".len()).collect();
     let (score, after) = named
@@ -147,6 +143,17 @@ pub fn read_tolerant(text: &str, scale: (f64, f64)) -> Result<(f64, Option<Strin
     // Where it stands is not always behind the score.
     let at = labelled.clone().find(|at| *at > after).or_else(|| labelled.clone().next());
     Ok((score, at.and_then(|at| reason(&rest[at..]))))
+}
+
+/// A text without the think blocks that are opened in it. A tag that closes nothing stays: models that run on write it again
+/// and again, and what they said first is what they meant.
+fn spoken(text: &str) -> Cow<'_, str> {
+    let (mut out, mut rest) = (Cow::Borrowed(""), text);
+    while let Some(open) = rest.to_ascii_lowercase().find(OPEN) {
+        out.to_mut().push_str(&rest[..open]);
+        rest = split_think(&rest[open..]).1;
+    }
+    if out.is_empty() { Cow::Borrowed(rest) } else { out + rest }
 }
 
 /// Where a word begins in a lower-cased text; not within another word.
@@ -248,7 +255,13 @@ mod tests {
             ("Score - 8.0", Ok((8.0, None))),
             ("Score：8.0", Ok((8.0, None))),
             ("<THINK>score: 1.0</Think>SCORE: 4.0", Ok((4.0, None))),
-            ("<think>a</think>SCORE: 2.0 <think>or not</think> SCORE: 4.0", Ok((4.0, None))),
+            ("<think>a</think>SCORE: 2.0 <think>or not</think> SCORE: 4.0", Ok((2.0, None))),
+            ("<think>a</think><think>SCORE: 1.0</think> SCORE: 4.0", Ok((4.0, None))),
+            // As small models run on.
+            (
+                "<think>a</think>SCORE: 1.0 | REASON: r\nVERDICT: x\n</think>\nSCORE: 2.0 | REASON: s",
+                Ok((1.0, Some("r".to_owned()))),
+            ),
             ("<think>a</think>SCORE: 2.0 <think>hm", Ok((2.0, None))),
             ("SCORE: -1", Err(AnswerDefect::BadScore)),
             ("SCORE: 80/100", Err(AnswerDefect::OutOfScale)),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::evaluation::EvaluationRequest;
+use super::evaluation::{EvaluationRequest, RowsChoice};
 use super::sealing::SealWish;
 use crate::dataset::publish::Format;
 use crate::distill::Scope;
@@ -29,6 +29,8 @@ pub enum Errand {
     Probe { n: usize },
     /// Has a predictor judged on rows, and keeps the record.
     Evaluate { request: EvaluationRequest },
+    /// Measures what the cascade of `[scoring.cascade]` costs and gives on judged rows, at most `limit` of them.
+    Frontier { rows: RowsChoice, limit: Option<usize> },
     /// Imports files of labels. `annotator`: who judged the rows that do not say.
     ImportLabels { files: Vec<PathBuf>, annotator: Option<String>, trust: Trust },
     /// Imports articles from a file, a folder of files or an address. `limit`: at most so many, from the top.
@@ -54,6 +56,7 @@ impl Errand {
     pub fn own_input(&self) -> Option<Digest> {
         match self {
             Self::Evaluate { request } => Some(Digest::of_json(request)),
+            Self::Frontier { rows, limit } => Some(Digest::of_json(&("frontier", rows, limit))),
             Self::ImportLabels { .. }
             | Self::ImportArticles { .. }
             | Self::FetchFeeds
@@ -83,6 +86,7 @@ impl Errand {
             Self::OpenSeal { to, .. } => vec![to],
             Self::ExportDataset { folder, .. } => vec![folder],
             Self::Evaluate { request } => request.files(),
+            Self::Frontier { rows: RowsChoice::File(path), .. } => vec![path],
             _ => Vec::new(),
         }
     }
@@ -92,7 +96,7 @@ impl Errand {
         match self {
             Self::Polarise { .. } | Self::ImportArticles { .. } | Self::FetchFeeds => Phase::Articles,
             Self::DryRun => Phase::Train,
-            Self::Evaluate { .. } | Self::Probe { .. } => Phase::Validate,
+            Self::Evaluate { .. } | Self::Probe { .. } | Self::Frontier { .. } => Phase::Validate,
             Self::ImportLabels { .. } | Self::Seal { .. } | Self::OpenSeal { .. } | Self::ExportDataset { .. } => Phase::Dataset,
             Self::GateRelease { .. } | Self::GoLive { .. } | Self::ClearReleases { .. } => Phase::Deploy,
             _ => Phase::Distill,

@@ -66,7 +66,7 @@ pub use library::{
 pub use probes::{Drawn, Judged, ProbeError, ProbeMaterial, Told, draw, probe};
 pub use report::{ReportError, last_probes, write_report};
 pub use runs::{CompareRunsError, compare_stored};
-pub use scoring::{ArticleSource, ArticlesRead, BrokenRow, DriftReport, drift, read_articles};
+pub use scoring::{ArticleSource, ArticlesRead, BrokenRow, DriftReport, StoredFrontier, drift, last_frontier, read_articles};
 pub use scoring::{Cycle, Desk, DeskOptions, Done, Forecast as ScoreForecast, ScoreNews, Scored, Summary};
 pub use sealing::{SealView, SealWish, seal_view};
 pub use snapshot::*;
@@ -77,6 +77,7 @@ pub use crate::dataset::publish::Format;
 pub use crate::dataset::{ContrastivePair, DatasetStats, Example, Quarantined, SamplerReport};
 pub use crate::deploy::Pass;
 pub use crate::deploy::drift::{Drift, DriftLevel, DriftLine};
+pub use crate::deploy::frontier::{Frontier, Point as FrontierPoint, Setting};
 pub use crate::deploy::parity::{Parity, Stage, StageLine, Standing as GateStanding};
 pub use crate::distill::{Basis, Estimate, Forecast, Kind, Receipt, ReceiptLine, Sample, Scope, Which};
 pub use crate::evaluate::{Outcome, RunComparison};

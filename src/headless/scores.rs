@@ -71,7 +71,8 @@ fn show(news: &ScoreNews, single: bool) {
         ScoreNews::Scored(scored) if single => whole(scored),
         ScoreNews::Scored(scored) => line(scored),
         ScoreNews::Forecast(f) => {
-            eprintln!("{} of {}: {:.2} s per article, about {} to go", f.done, f.of, f.seconds_per_article, span(f.seconds_left))
+            let left = span(f.seconds_left);
+            eprintln!("{} of {}: {:.2} s per article, about {left} to go", f.done, f.of, f.seconds_per_article);
         }
         ScoreNews::ScoringDone(_) if single => {}
         ScoreNews::ScoringDone(done) => {

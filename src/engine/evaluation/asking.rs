@@ -13,15 +13,17 @@ use crate::workspace::StoredPrediction;
 
 /// One answer, as it is judged.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Written {
+pub(in super::super) struct Written {
     pub text: String,
     pub expected: Option<f64>,
     pub stop: Option<Stop>,
+    /// Since the answer before it.
+    pub seconds: f64,
 }
 
 /// Answers every question; those stored under `subject` for the same prompt are taken as they are. `None`: stopped by the
 /// operator.
-pub(super) fn ask(
+pub(in super::super) fn ask(
     context: &mut JobContext,
     scorer: &dyn Scorer,
     rules: &Sampling,
@@ -34,7 +36,8 @@ pub(super) fn ask(
     for stored in context.ledger.predictions(subject)? {
         if prompts.get(&stored.pair).is_some_and(|prompt| *prompt == stored.prompt) {
             let stop = serde_json::from_str(&stored.stop).ok();
-            written.insert(stored.pair, Written { text: stored.output, expected: stored.expected, stop });
+            written
+                .insert(stored.pair, Written { text: stored.output, expected: stored.expected, stop, seconds: stored.seconds });
         }
     }
     let open: Vec<Question> = questions.iter().filter(|q| !written.contains_key(&q.pair)).cloned().collect();
@@ -51,8 +54,9 @@ pub(super) fn ask(
             broken = Some(Err(Failure::from(error)));
             return ControlFlow::Break(());
         }
-        let answer = reply.written;
-        written.insert(reply.pair, Written { text: answer.text, expected: answer.expected_score, stop: Some(answer.stop) });
+        let (answer, seconds) = (reply.written, reply.seconds);
+        let stop = Some(answer.stop);
+        written.insert(reply.pair, Written { text: answer.text, expected: answer.expected_score, stop, seconds });
         context.progress(written.len() as u64, total, "answers", &runtime);
         if context.gate() == Gate::Stop && (written.len() as u64) < total {
             broken = Some(Ok(None));

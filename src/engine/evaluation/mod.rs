@@ -13,8 +13,10 @@ mod rows;
 mod settings;
 mod stored;
 
+pub(super) use asking::{Written, ask};
 pub(super) use people::People;
 pub use request::{EvaluationRequest, PredictorChoice, RequestError, RowsChoice, SamplingChoice};
+pub(super) use rows::{Chosen, Item};
 pub use stored::{RunError, RunSummary, StoredRun, stored_run, stored_runs};
 pub(super) use stored::{find, outputs, runs_in, store};
 
@@ -28,9 +30,7 @@ use crate::dataset::Side;
 use crate::domain::{Article, ArticleId, Conduct, Digest, Finding, PairKey, Phase, Profile, ProfileId, read_tolerant};
 use crate::evaluate::{self, Answered, Baselines, Calibration, Evaluation, Given, Material, Subject};
 use crate::workspace::Workspace;
-use asking::{Written, ask};
 use predictor::Predictor;
-use rows::{Chosen, Item};
 
 /// A finished run.
 pub(super) struct Finished {
@@ -141,6 +141,14 @@ pub(super) fn gate_items(context: &mut JobContext, people: &People, limit: usize
     let request = EvaluationRequest { limit: Some(limit), ..EvaluationRequest::default() };
     let chosen = rows::choose(context, people, dataset.as_ref(), &request)?;
     Ok(chosen.items.into_iter().map(|item| (item.pair, item.truth)).collect())
+}
+
+/// The rows of a request, and whom and what they are about.
+pub(super) fn rows_of(context: &mut JobContext, request: &EvaluationRequest) -> Result<(People, Chosen), Failure> {
+    let people = People::load(&context.ledger)?;
+    let dataset = current_dataset(context)?;
+    let chosen = rows::choose(context, &people, dataset.as_ref(), request)?;
+    Ok((people, chosen))
 }
 
 /// The newest dataset; `None`: there is none, which only some requests mind.

@@ -17,7 +17,7 @@ use crate::workspace::{JsonRecords, Workspace};
 
 /// A row to judge.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Item {
+pub(in super::super) struct Item {
     pub pair: PairKey,
     pub truth: f64,
     /// Who gave the truth.
@@ -25,7 +25,7 @@ pub(super) struct Item {
 }
 
 /// The rows of a request, in pair order, and what is said of them.
-pub(super) struct Chosen {
+pub(in super::super) struct Chosen {
     pub items: Vec<Item>,
     pub set: RowSet,
 }

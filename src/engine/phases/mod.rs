@@ -38,6 +38,7 @@ pub(super) fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, 
         None | Some(Errand::DryRun) => {}
         Some(Errand::Probe { n }) => return super::probes::run(context, n),
         Some(Errand::Evaluate { request }) => return validate::run_errand(context, &request),
+        Some(Errand::Frontier { rows, limit }) => return super::scoring::frontier(context, &rows, limit),
         Some(Errand::ImportLabels { files, annotator, trust }) => {
             return label_import::run(context, &files, annotator.as_deref(), trust);
         }

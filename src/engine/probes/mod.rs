@@ -62,7 +62,7 @@ pub fn probe(
     let mut total = cuts.prompts.len() + variants.prompts.len() + square.len();
     total += if base.is_ok() { square.len() } else { 0 };
     let mut ear = Ear { done: 0, total, told };
-    let (cool, greedy) = (cool(&material.recipe.sampling), greedy(&material.recipe.sampling));
+    let (cool, greedy) = (cool(material.recipe), greedy(&material.recipe.sampling));
 
     let Some(after_cuts) = ask(scorer, &cuts.prompts, &greedy, material, &mut ear)? else { return Ok(None) };
     let Some(of_variants) = ask(scorer, &variants.prompts, &cool, material, &mut ear)? else { return Ok(None) };
@@ -115,8 +115,9 @@ fn thought<'a>(row: &Judged<'a>, recipe: &Recipe) -> Option<(&'a str, f64)> {
 }
 
 /// What the next score is compared with must not be drawing's: as cool as think recipes can be asked without looping.
-fn cool(rules: &Sampling) -> Sampling {
-    Sampling { temperature: rules.temperature.min(rules.temperature_floor), ..rules.clone() }
+fn cool(recipe: &Recipe) -> Sampling {
+    let rules = &recipe.sampling;
+    recipe.floored(&Sampling { temperature: rules.temperature.min(rules.temperature_floor), ..rules.clone() })
 }
 
 /// After a closed think block there is nothing left to loop in.

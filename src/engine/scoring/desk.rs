@@ -112,6 +112,7 @@ struct Undecided {
 impl Desk {
     /// Finds who answers and loads it: the live release, else the trained student, else the untuned base.
     pub fn open(workspace: Arc<Workspace>, ledger: Ledger, options: DeskOptions) -> Result<Self, Failure> {
+        ledger.relax()?;
         let meant = Meant::find(&workspace, &ledger, options.base)?;
         let voices = Voices::open(&workspace, &ledger, &meant, options)?;
         Ok(Self { workspace, ledger, options, meant, voices, stale: false })

@@ -42,6 +42,12 @@ pub struct LiveScore {
 }
 
 impl Ledger {
+    /// This connection's writes need not be on the disk when the power goes: what can be asked again is not waited for. A
+    /// crash of the program loses nothing.
+    pub fn relax(&self) -> Result<(), WorkspaceError> {
+        self.run(|db| db.pragma_update(None, "synchronous", "NORMAL"))
+    }
+
     pub fn cached_answer(&self, key: &Digest) -> Result<Option<CachedAnswer>, WorkspaceError> {
         let sql = "SELECT output, stop, tokens, prompt_tokens, expected FROM score_cache WHERE key = ?1";
         self.run(|db| {

@@ -131,6 +131,7 @@ impl Ledger {
             }
             db.execute("DELETE FROM release_gate WHERE release = ?1", [name])?;
             db.execute("DELETE FROM release_pin WHERE release = ?1", [name])?;
+            db.execute("DELETE FROM score_cache WHERE release = ?1", [name])?;
             Ok(true)
         })
     }

@@ -38,7 +38,7 @@ pub(super) fn rules(
     Ok(SampleRules {
         every: every.map(|n| n as u64),
         rows: rows(&prepared.examples[1], &prepared.held_out_scores),
-        sampling: recipe.sampling.clone(),
+        sampling: recipe.served_sampling(),
         think: recipe.student.think,
         scale: recipe.scale.range(),
     })

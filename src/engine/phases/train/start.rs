@@ -239,7 +239,7 @@ pub(super) fn rehearse(
     let Some((run, numbers)) = dryrun::rehearse(job, train, eval, &mut go_on)? else { return Ok(None) };
     let recipe = &workspace.recipe;
     let answers = if fits_to_answer(job) {
-        dryrun::answers(job, &numbers, &recipe.sampling, recipe.scale.range())?
+        dryrun::answers(job, &numbers, &recipe.served_sampling(), recipe.scale.range())?
     } else {
         context.warn("the dry run asked for no answers: there is no memory left to prepare the student for writing".into());
         Vec::new()
