@@ -297,6 +297,42 @@ proptest! {
     }
 }
 
+/// Cases for Go's own `text/template` (`.ci/peers/modelfile_check.py`): what each template must write for each conversation.
+#[test]
+fn every_case_for_go_holds_here_too() {
+    let mut cases = Vec::new();
+    for name in FAMILIES {
+        let (template, bos, _) = family(name);
+        let modelfile = Modelfile::read(&write(name).expect("written")).expect("read back");
+        let go = modelfile.template().expect("a template");
+        let (system, user) = (
+            message(Role::System, "A «reader».\n\n{{ .Role }} \"q\" <b>\\n"),
+            message(Role::User, "T'itle: {{ end }} & `x`\nü 語 🙂"),
+        );
+        let (answer, again) = (message(Role::Assistant, "SCORE: 1.0 | REASON: no."), message(Role::User, "Again?"));
+        let conversations = [
+            vec![system.clone(), user.clone()],
+            vec![user.clone()],
+            vec![system.clone(), user.clone(), answer.clone()],
+            vec![system.clone(), user.clone(), answer.clone(), again.clone()],
+            vec![system, user, answer.clone(), again.clone(), answer, again],
+        ];
+        for conversation in conversations {
+            let (asked, begun) = match conversation.split_last() {
+                Some((last, before)) if last.role == Role::Assistant => (before, last.content.as_str()),
+                _ => (conversation.as_slice(), ""),
+            };
+            let trained = template.render(asked, true).expect("rendered") + begun;
+            let trained = bos.as_ref().and_then(|bos| trained.strip_prefix(bos.as_str())).unwrap_or(&trained).to_owned();
+            assert_eq!(modelfile::render(go, &conversation).expect("rendered"), trained, "{name}");
+            cases.push(serde_json::json!({"name": name, "template": go, "messages": conversation, "wanted": trained}));
+        }
+    }
+    if let Some(path) = std::env::var_os("STRATOS_TEMPLATE_CASES") {
+        fs::write(path, serde_json::to_string(&cases).expect("JSON")).expect("written");
+    }
+}
+
 /// Qwen3's own tokenizer, where `.ci/fetch-peers` has put it.
 fn qwen3() -> Option<Codec> {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();

@@ -15,6 +15,7 @@ use crate::serve::{Access, Limits, Server, TOKEN_VARIABLE, open_desk};
 use crate::workspace::Workspace;
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 #[command(
     after_help = "Clients send the token that stands in STRATOS_TOKEN: authorization: Bearer …\nExit status: 0 it was ended and finished what it had taken; 1 an error; 130 a second signal cut it short."
 )]

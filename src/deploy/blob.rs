@@ -1,15 +1,9 @@
 //! A file by what is in it: its size and the sha256 of its bytes, as servers and lints ask for it.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
-
+use super::release::{DeployError, file_digest};
 use crate::domain::Digest;
-
-/// Bytes read at once.
-const PIECE: usize = 1 << 20;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blob {
@@ -19,21 +13,9 @@ pub struct Blob {
 }
 
 impl Blob {
-    pub fn of(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        let mut hasher = Sha256::new();
-        let mut piece = vec![0; PIECE];
-        let mut size = 0;
-        loop {
-            let read = file.read(&mut piece)?;
-            if read == 0 {
-                break;
-            }
-            hasher.update(&piece[..read]);
-            size += read as u64;
-        }
-        let hex: String = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
-        Ok(Self { path: path.to_owned(), size, digest: Digest::from_hex(hex) })
+    pub fn of(path: &Path) -> Result<Self, DeployError> {
+        let size = std::fs::metadata(path).map_err(DeployError::io("read", path))?.len();
+        Ok(Self { path: path.to_owned(), size, digest: file_digest(path)? })
     }
 
     /// As servers write it.

@@ -61,7 +61,7 @@ async fn ended(end: &mut watch::Receiver<bool>) {
 async fn connection(stream: TcpStream, router: Router, head: Duration, mut end: watch::Receiver<bool>) {
     let Ok((stream, spare)) = twice(stream) else { return };
     let asked = Arc::new(AtomicBool::new(false));
-    let io = TokioIo::new(Watched { stream, asked: Arc::clone(&asked) });
+    let io = TokioIo::new(Watched { stream, asked: Arc::clone(&asked), patience: head, stuck: None });
     let mut built = http1::Builder::new();
     // Whoever closes their side has gone: nothing is computed for them any more.
     built.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(LARGEST_HEAD).half_close(false);
@@ -104,10 +104,14 @@ async fn say_slow(spare: std::net::TcpStream, head: Duration) {
     }
 }
 
-/// A stream that remembers whether something was asked and not answered yet.
+/// A stream that remembers whether something was asked and not answered yet, and does not wait for ever for somebody who
+/// takes no answer.
 struct Watched {
     stream: TcpStream,
     asked: Arc<AtomicBool>,
+    patience: Duration,
+    /// Runs while what is written is not taken.
+    stuck: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl AsyncRead for Watched {
@@ -124,7 +128,14 @@ impl AsyncRead for Watched {
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.asked.store(false, Ordering::SeqCst);
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        if polled.is_ready() {
+            self.stuck = None;
+            return polled;
+        }
+        let patience = self.patience;
+        let stuck = self.stuck.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        stuck.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -32,7 +32,7 @@ pub struct Asked {
 
 #[derive(Debug, Serialize)]
 pub struct Reply {
-    pub scores: Vec<Score>,
+    pub scores: Vec<Given>,
     pub model: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
@@ -40,7 +40,7 @@ pub struct Reply {
 }
 
 #[derive(Debug, Serialize)]
-pub struct Score {
+pub struct Given {
     profile: ProfileId,
     article: String,
     /// `null`: the answer could not be read; `defect` says why.
@@ -79,7 +79,7 @@ impl Asked {
 
     /// The reply: answers by their places, all of which there are.
     pub fn reply(&self, answers: Vec<Answer>, about: About) -> Reply {
-        let scores = self.pairs.iter().zip(answers).map(|((reader, article), answer)| Score {
+        let scores = self.pairs.iter().zip(answers).map(|((reader, article), answer)| Given {
             profile: reader.clone(),
             article: article.id.to_string(),
             score: answer.score,

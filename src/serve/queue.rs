@@ -25,8 +25,35 @@ struct Work {
     answer: oneshot::Sender<Outcome>,
     /// After it nobody waits any more.
     until: Instant,
-    /// Its place in the queue, given back with it.
-    _place: OwnedSemaphorePermit,
+    place: Place,
+}
+
+/// A place in the queue, given back however the request ends.
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    /// Scores that wait, with those of this request.
+    pairs: Arc<AtomicUsize>,
+    count: usize,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.pairs.fetch_sub(self.count, Ordering::SeqCst);
+    }
+}
+
+impl Work {
+    /// Whether somebody waits for it.
+    fn wanted(&self) -> bool {
+        !self.answer.is_closed() && self.until > Instant::now()
+    }
+
+    /// Whoever hears the answer finds the place free already.
+    fn tell(self, outcome: Outcome) {
+        drop(self.place);
+        // Whoever asked may be gone.
+        drop(self.answer.send(outcome));
+    }
 }
 
 /// How far the scorer is.
@@ -57,7 +84,7 @@ impl Queue {
         let (send, taken) = mpsc::unbounded_channel();
         let (says, phase) = watch::channel(Phase::Loading);
         let pairs = Arc::new(AtomicUsize::new(0));
-        let worker = Worker { opens, taken, batch, metrics: Arc::clone(&metrics), pairs: Arc::clone(&pairs), held: None };
+        let worker = Worker { opens, taken, batch, metrics: Arc::clone(&metrics), held: None };
         let thread = std::thread::Builder::new().name("serve".into()).spawn(move || worker.run(&says))?;
         let places = Arc::new(Semaphore::new(room));
         Ok((Self { places, room, pairs, send, phase, metrics, draining: AtomicBool::new(false) }, thread))
@@ -79,13 +106,14 @@ impl Queue {
         }
         match &*self.phase.borrow() {
             Phase::Loading => return Err(Refusal::Loading),
-            Phase::Failed(trouble) => return Err(Refusal::Failed(trouble.clone())),
-            Phase::Ready => {}
+            // One that could not be opened is tried again.
+            Phase::Failed(_) | Phase::Ready => {}
         }
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| self.full())?;
+        let permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_| self.full())?;
         let (answer, comes) = oneshot::channel();
         self.pairs.fetch_add(asked.pairs.len(), Ordering::SeqCst);
-        let work = Work { asked, answer, until, _place: place };
+        let place = Place { _permit: permit, pairs: Arc::clone(&self.pairs), count: asked.pairs.len() };
+        let work = Work { asked, answer, until, place };
         self.send.send(work).map_err(|_| Refusal::Draining)?;
         Ok(comes)
     }
@@ -109,7 +137,6 @@ struct Worker {
     taken: mpsc::UnboundedReceiver<Work>,
     batch: usize,
     metrics: Arc<Metrics>,
-    pairs: Arc<AtomicUsize>,
     /// Taken already, and too much for the batch before.
     held: Option<Work>,
 }
@@ -126,9 +153,12 @@ impl Worker {
                 }
                 Err(trouble) => {
                     says.send_replace(Phase::Failed(trouble.clone()));
-                    // Whoever waits hears it; the next request tries to open it again.
-                    let Some(work) = self.take() else { return };
-                    self.refuse(work, Refusal::Failed(trouble));
+                    if let Some(work) = self.held.take() {
+                        work.tell(Err(Refusal::Failed(trouble)));
+                    }
+                    // For the next one who asks it is tried again.
+                    let Some(work) = self.taken.blocking_recv() else { return };
+                    self.held = Some(work);
                     continue;
                 }
             }
@@ -183,27 +213,20 @@ impl Worker {
         Some(works)
     }
 
-    fn refuse(&self, work: Work, refusal: Refusal) {
-        self.pairs.fetch_sub(work.asked.pairs.len(), Ordering::SeqCst);
-        // Whoever asked may be gone.
-        drop(work.answer.send(Err(refusal)));
-    }
-
     fn answer(&self, scorer: &mut dyn Scores, works: Vec<Work>) {
         let mut open = Vec::new();
         for work in works {
             // Nobody waits: nothing is computed.
-            if work.answer.is_closed() || work.until <= Instant::now() {
-                self.refuse(work, Refusal::Draining);
+            if !work.wanted() {
                 continue;
             }
             match scorer.unknown(&work.asked.readers) {
                 Ok(unknown) if unknown.is_empty() => open.push(work),
                 Ok(unknown) => {
                     let names: Vec<&str> = unknown.iter().map(ProfileId::as_str).collect();
-                    self.refuse(work, Refusal::UnknownReaders { names: names.join(", ") });
+                    work.tell(Err(Refusal::UnknownReaders { names: names.join(", ") }));
                 }
-                Err(trouble) => self.refuse(work, Refusal::Failed(trouble)),
+                Err(trouble) => work.tell(Err(Refusal::Failed(trouble))),
             }
         }
         let left = self.together(scorer, open, true);
@@ -227,19 +250,21 @@ impl Worker {
             scorer.score(&pairs, &mut |answer| {
                 self.metrics.answer(&answer);
                 if let Some((work, answers)) = batch.put(answer) {
-                    self.pairs.fetch_sub(work.asked.pairs.len(), Ordering::SeqCst);
-                    drop(work.answer.send(Ok((answers, about.clone()))));
+                    work.tell(Ok((answers, about.clone())));
                 }
                 // When nobody waits any more there is nothing to go on for.
                 if batch.wanted() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })
         }));
-        let left = batch.left();
+        let mut left = batch.left();
+        left.retain(Work::wanted);
         let trouble = match told {
             Ok(Ok(())) => Trouble { what: "the scorer left this unanswered".into(), next: "Ask again.".into() },
             Ok(Err(trouble)) => trouble,
             Err(panic) => {
-                left.into_iter().for_each(|work| self.refuse(work, Refusal::Failed(panicked())));
+                for work in left {
+                    work.tell(Err(Refusal::Failed(panicked())));
+                }
                 // The scorer is opened anew.
                 std::panic::resume_unwind(panic);
             }
@@ -247,12 +272,14 @@ impl Worker {
         if several && left.len() > 1 {
             return left;
         }
-        left.into_iter().for_each(|work| self.refuse(work, Refusal::Failed(trouble.clone())));
+        for work in left {
+            work.tell(Err(Refusal::Failed(trouble.clone())));
+        }
         Vec::new()
     }
 }
 
-fn panicked() -> Trouble {
+pub fn panicked() -> Trouble {
     Trouble { what: "the scorer broke down over this".into(), next: "It is opened anew; ask again, and tell who runs it.".into() }
 }
 
@@ -288,7 +315,7 @@ impl Batch {
 
     /// Whether somebody still waits.
     fn wanted(&self) -> bool {
-        self.works.iter().flatten().any(|work| !work.answer.is_closed() && work.until > Instant::now())
+        self.works.iter().flatten().any(Work::wanted)
     }
 
     fn left(self) -> Vec<Work> {

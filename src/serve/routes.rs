@@ -17,7 +17,7 @@ use serde_json::json;
 use super::api::{Asked, Reply};
 use super::door::Limits;
 use super::metrics::Standing;
-use super::queue::{Phase, Queue};
+use super::queue::{Phase, Queue, panicked};
 use super::refusal::Refusal;
 use super::token::Access;
 
@@ -82,8 +82,9 @@ async fn answered(shared: &Shared, request: Request, began: Instant) -> Result<R
     let late = || Refusal::Late { seconds: limits.answer.as_secs() };
     let left = limits.answer.saturating_sub(began.elapsed()).max(Duration::from_millis(1));
     let outcome = tokio::time::timeout(left, comes).await.map_err(|_| late())?;
-    // A request whose time was up before its turn is dropped there.
-    let (answers, about) = outcome.map_err(|_| late())??;
+    // It was dropped without a word: its time was up before its turn, or the scorer broke down.
+    let dropped = |_| if began.elapsed() >= limits.answer { late() } else { Refusal::Failed(panicked()) };
+    let (answers, about) = outcome.map_err(dropped)??;
     Ok(asked.reply(answers, about))
 }
 

@@ -328,7 +328,7 @@ fn generate(world: &World, body: &Value) -> Result<Response<Body>, Refusal> {
     let (name, model) = store.get(body)?;
     let prompt = body["prompt"].as_str().unwrap_or_default();
     if prompt.is_empty() {
-        let unload = body["keep_alive"] == json!(0);
+        let unload = body["keep_alive"].as_f64() == Some(0.0);
         store.load(&name, !unload);
         let reason = if unload { "unload" } else { "load" };
         return Ok(reply(

@@ -64,7 +64,7 @@ pub fn parse(source: &str) -> Result<Vec<Node>, GoError> {
 /// What ended a list of nodes.
 enum End {
     Source,
-    End,
+    Closed,
     Else(Vec<Token>),
 }
 
@@ -87,7 +87,7 @@ fn block(pieces: &mut std::vec::IntoIter<Piece>, depth: usize) -> Result<(Vec<No
             _ => "",
         };
         match word {
-            "end" => return Ok((nodes, End::End)),
+            "end" => return Ok((nodes, End::Closed)),
             "else" => return Ok((nodes, End::Else(tokens[1..].to_vec()))),
             "if" | "with" => nodes.push(branch(word, &tokens[1..], pieces, depth)?),
             "range" => nodes.push(range(&tokens[1..], pieces, depth)?),
@@ -105,7 +105,7 @@ fn branch(word: &str, test: &[Token], pieces: &mut std::vec::IntoIter<Piece>, de
     let (then, end) = block(pieces, depth + 1)?;
     let other = match end {
         End::Source => return Err(syntax(format!("an {{{{ {word} }}}} has no {{{{ end }}}}"))),
-        End::End => Vec::new(),
+        End::Closed => Vec::new(),
         End::Else(rest) => match rest.split_first() {
             None => closed(pieces, depth)?,
             Some((Token::Word(next), test)) if ["if", "with"].contains(&next.as_str()) => {
@@ -133,7 +133,7 @@ fn range(head: &[Token], pieces: &mut std::vec::IntoIter<Piece>, depth: usize) -
     let over = whole(over)?;
     let (body, end) = block(pieces, depth + 1)?;
     let other = match end {
-        End::End => Vec::new(),
+        End::Closed => Vec::new(),
         End::Else(rest) if rest.is_empty() => closed(pieces, depth)?,
         _ => return Err(syntax("a {{ range }} has no {{ end }}")),
     };
@@ -143,7 +143,7 @@ fn range(head: &[Token], pieces: &mut std::vec::IntoIter<Piece>, depth: usize) -
 /// The last part of a block.
 fn closed(pieces: &mut std::vec::IntoIter<Piece>, depth: usize) -> Result<Vec<Node>, GoError> {
     match block(pieces, depth + 1)? {
-        (nodes, End::End) => Ok(nodes),
+        (nodes, End::Closed) => Ok(nodes),
         _ => Err(syntax("an {{ else }} has no {{ end }}")),
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::go::{GoError, GoTemplate};
 use super::grammar::{self, Command, Name};
 use super::{CONTEXT_STEP, Lengths, ModelfileError, options, turns};
-use crate::deploy::Blob;
+use crate::deploy::file_digest;
 use crate::domain::recipe::Sampling;
 use crate::domain::{Digest, Finding, one_line};
 use crate::guards::{Severity, guard};
@@ -139,7 +139,7 @@ impl<'a> Check<'a> {
         }
         let Some(weights) = self.expected.weights else { return };
         let same = std::fs::canonicalize(&path).ok() == std::fs::canonicalize(&weights.path).ok();
-        if same || file_digest(&path).as_ref() == Some(&weights.digest) {
+        if same || file_digest(&path).is_ok_and(|digest| digest == weights.digest) {
             return;
         }
         let what = format!("FROM {shown} is another file than the release's {}", weights.path.display());
@@ -350,8 +350,4 @@ impl<'a> Check<'a> {
             }
         }
     }
-}
-
-fn file_digest(path: &Path) -> Option<Digest> {
-    Blob::of(path).ok().map(|blob| blob.digest)
 }

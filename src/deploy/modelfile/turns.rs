@@ -94,14 +94,6 @@ fn exchange(parts: &[String; 3]) -> Value {
 
 fn mentions(nodes: &[Node], name: &str) -> bool {
     let path = |path: &[String]| path.iter().any(|part| part.eq_ignore_ascii_case(name));
-    fn any(expr: &Expr, path: &dyn Fn(&[String]) -> bool) -> bool {
-        match expr {
-            Expr::Literal(_) => false,
-            Expr::Dot(p) | Expr::Variable(_, p) => path(p),
-            Expr::Chain(inner, p) => path(p) || any(inner, path),
-            Expr::Call(_, args) => args.iter().any(|arg| any(arg, path)),
-        }
-    }
     nodes.iter().any(|node| match node {
         Node::Text(_) => false,
         Node::Print(expr) | Node::Set { value: expr, .. } => any(expr, &path),
@@ -110,6 +102,16 @@ fn mentions(nodes: &[Node], name: &str) -> bool {
         }
         Node::Range { over, body, other, .. } => any(over, &path) || mentions(body, name) || mentions(other, name),
     })
+}
+
+/// Whether a field of an expression is such a one.
+fn any(expr: &Expr, path: &dyn Fn(&[String]) -> bool) -> bool {
+    match expr {
+        Expr::Literal(_) => false,
+        Expr::Dot(p) | Expr::Variable(_, p) => path(p),
+        Expr::Chain(inner, p) => path(p) || any(inner, path),
+        Expr::Call(_, args) => args.iter().any(|arg| any(arg, path)),
+    }
 }
 
 /// Nothing behind the place where the model goes on.
@@ -174,7 +176,7 @@ pub fn go_template(template: &ChatTemplate, bos: Option<&str>) -> Result<String,
     let cannot = |why: String| ModelfileError::Template { why };
     let source = Pieces::of(template, bos)?.source();
     if let Some(odd) = source.chars().find(|c| c.is_control() && *c != '\n' && *c != '\t') {
-        return Err(cannot(format!("it holds the control character {:?}, which Ollama drops", odd)));
+        return Err(cannot(format!("it holds the control character {odd:?}, which Ollama drops")));
     }
     if source.contains("\"\"\"") {
         return Err(cannot("it holds \"\"\", which ends a text in a Modelfile".into()));

@@ -40,6 +40,8 @@ pub enum OllamaError {
     Name { name: String },
     #[error("cannot read {path}: {source}. Export the release again", path = path.display())]
     File { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Weights(#[from] crate::deploy::DeployError),
     #[error("stopped; what was uploaded whole is kept")]
     Stopped,
 }

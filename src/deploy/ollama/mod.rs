@@ -140,7 +140,7 @@ impl Ollama {
         let template = modelfile.template().ok_or_else(|| OllamaError::Modelfile {
             why: "it has no TEMPLATE (guard S2); write it anew: stratos deploy modelfile".into(),
         })?;
-        let weights = Blob::of(gguf).map_err(|source| OllamaError::File { path: gguf.to_owned(), source })?;
+        let weights = Blob::of(gguf)?;
         self.tokio.block_on(async {
             upload::send(&self.wire, &weights, told).await?;
             self.wire.follow("/api/create", &create_body(&model, &weights, template, &parameters), told).await

@@ -151,7 +151,7 @@ impl Wire {
         let mut body = Vec::new();
         while let Some(chunk) = self.next(response, what).await? {
             if body.len() + chunk.len() > LARGEST_REPLY {
-                return Err(self.unreadable(what, &format!("it is longer than {} MiB", LARGEST_REPLY >> 20)));
+                return Err(self.unreadable(what, format!("it is longer than {} MiB", LARGEST_REPLY >> 20)));
             }
             body.extend_from_slice(&chunk);
         }
