@@ -15,6 +15,7 @@ mod engine;
 mod export;
 mod frontier;
 mod keys;
+mod modelfile;
 mod models;
 mod phases;
 mod profiles;
@@ -23,6 +24,7 @@ mod report;
 mod runs;
 mod sampler;
 mod score;
+mod serve;
 mod tune;
 mod validate;
 
@@ -107,6 +109,8 @@ enum Act {
     Deploy(deploy::DeployArgs),
     /// Score articles for readers with the served student, or a server that [scoring] names
     Score(score::ScoreArgs),
+    /// Score over HTTP: POST /v1/score, GET /healthz, GET /metrics; ends politely on SIGTERM
+    Serve(serve::ServeArgs),
     /// Compute the metrics of a file of predictions
     Metrics(MetricsArgs),
     /// Train an adapter on a file of rows, outside any workspace
@@ -217,6 +221,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Some(Act::Audit(act)) => audit::audit(&open(&root)?, act),
         Some(Act::Deploy(args)) => deploy::deploy(&root, &args),
         Some(Act::Score(args)) => score::score(&open(&root)?, args),
+        Some(Act::Serve(args)) => serve::serve(&open(&root)?, &args),
         Some(Act::Metrics(args)) => admin::metrics(&root, &args.file, &args.recipe, args.edges.as_deref(), args.json),
         Some(Act::Tune(args)) => tune::tune(&args).map(|()| ExitCode::SUCCESS),
         Some(Act::Answer(args)) => tune::answer(&args).map(|()| ExitCode::SUCCESS),

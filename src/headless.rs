@@ -173,10 +173,8 @@ fn conduct_and_hear(
     listen: &dyn Fn(&Event),
 ) -> Result<(bool, Arc<Snapshot>)> {
     let evaluates = matches!(&command, Command::Errand { errand: Errand::Evaluate { .. } | Errand::Probe { .. } });
-    // Nor has an import anything to do with the last validation.
-    let brings =
-        |command: &Command| matches!(command, Command::Errand { errand: Errand::ImportArticles { .. } | Errand::FetchFeeds });
-    let imports = output == Output::Bars && brings(&command);
+    // What is off the path has nothing to do with the last validation.
+    let aside = output == Output::Bars && matches!(&command, Command::Errand { .. });
     with_engine(workspace, Door::Open, async |handle| {
         let mut events = handle.events();
         let mut bars = bars::Bars::new();
@@ -212,7 +210,7 @@ fn conduct_and_hear(
         // An engine that works here already has said more than this command's news.
         Arc::make_mut(&mut Arc::make_mut(&mut snapshot).log).retain(|line| line.at >= began);
         // An evaluation or a probe off the path prints its own record.
-        if !evaluates && !imports {
+        if !evaluates && !aside {
             finish(&snapshot, complete, output)?;
         }
         Ok((complete, snapshot))

@@ -3,7 +3,7 @@
 //! Data flows one way, and the modules follow it from left to right:
 //! `Profile` + `Article` → `Pair` → `Request` → `Response` → `Trace` → `Example` → `Checkpoint` → `Prediction` →
 //! `Evaluation` → `Release`. Imports point one way too: `domain` ← `workspace`, `teacher`, `student` ← `distill`,
-//! `dataset`, `train`, `evaluate`, `audit`, `deploy`, `guards` ← `engine` ← `tui`, `headless` ← `main`;
+//! `dataset`, `train`, `evaluate`, `audit`, `deploy`, `guards` ← `engine` ← `tui`, `headless`, `serve` ← `main`;
 //! `tests/architecture.rs` is the fence.
 
 pub mod audit;
@@ -19,6 +19,7 @@ pub mod guards;
 pub mod headless;
 pub mod net;
 pub mod scorer;
+pub mod serve;
 pub mod student;
 pub mod teacher;
 pub mod train;

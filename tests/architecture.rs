@@ -41,6 +41,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ),
         ("tui", &["domain", "engine", "guards"]),
         ("headless", &["domain", "engine", "guards", "workspace"]),
+        ("serve", &["domain", "engine", "workspace"]),
         ("bench", &["domain", "student", "train"]),
         (
             "cli",
@@ -57,6 +58,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "evaluate",
                 "headless",
                 "tui",
+                "serve",
             ],
         ),
     ])

@@ -28,6 +28,8 @@ pub struct DeployArgs {
 enum DeployAct {
     /// Write a trained student in the forms that others load; needs no workspace
     Export(ExportArgs),
+    /// Write a release's Modelfile for Ollama, or say what is wrong with any; exit 1 where it must not go live
+    Modelfile(super::modelfile::ModelfileArgs),
     /// Whether live scores are still like those that the release was judged on; exit 1 where they drifted
     Drift(super::drift::DriftArgs),
     /// What the two-pass cascade costs and gives on judged rows, for a grid of thresholds
@@ -61,6 +63,7 @@ pub fn deploy(root: &Path, args: &DeployArgs) -> Result<ExitCode> {
     match &args.act {
         None => phases::single(&super::open(root)?, Phase::Deploy, &args.phase),
         Some(DeployAct::Export(args)) => export(args),
+        Some(DeployAct::Modelfile(args)) => super::modelfile::modelfile(&*super::open(root)?, args),
         Some(DeployAct::Drift(args)) => super::drift::drift(&*super::open(root)?, args),
         Some(DeployAct::Frontier(args)) => super::frontier::frontier(&super::open(root)?, args),
         Some(DeployAct::Releases(act)) => super::releases::releases(&super::open(root)?, act),
@@ -85,6 +88,9 @@ fn export(args: &ExportArgs) -> Result<ExitCode> {
     let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(forecast.bytes) };
     bar.set_style(ProgressStyle::with_template("{bar:24} {percent:>3} %  {wide_msg}")?);
     let mut told = |told: &Told| {
+        if args.json {
+            say(&json!({"form": told.form, "tensor": told.tensor, "done": told.done, "of": told.of}).to_string());
+        }
         bar.set_length(told.of);
         bar.set_position(told.done);
         bar.set_message(clean(&format!("{}  {}", told.form, told.tensor)));

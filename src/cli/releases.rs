@@ -79,7 +79,7 @@ fn errand(workspace: &Arc<Workspace>, errand: Errand, json: bool) -> Result<Exit
     headless::conduct(workspace, Command::Errand { errand }, Output::of(json))
 }
 
-fn find(ledger: &Ledger, name: &str) -> Result<ReleaseRow> {
+pub(super) fn find(ledger: &Ledger, name: &str) -> Result<ReleaseRow> {
     let all = ledger.releases()?;
     if let Some(row) = all.iter().find(|row| row.name == name) {
         return Ok(row.clone());

@@ -50,7 +50,7 @@ impl Place {
 /// Tokenizer and template; a base that was not taught to answer has no template.
 #[derive(Debug, Clone)]
 pub enum Text {
-    Chat(Codec),
+    Chat(Box<Codec>),
     Words {
         tokenizer: Box<Tokenizer>,
         /// `tokenizer_config.json`
@@ -128,7 +128,7 @@ impl Effective {
         let adapter = Adapter::load_for(path, &config)?;
         Ok(Self {
             config,
-            text: Text::Chat(codec),
+            text: Text::Chat(Box::new(codec)),
             adapter: Some((path.to_owned(), adapter)),
             base: record.path,
             files,
@@ -143,7 +143,7 @@ impl Effective {
         let fallback = if let Files::Gguf(gguf) = &files { gguf.text_config() } else { json!({}) };
         if ChatTemplate::given(folder, &fallback) {
             let Opened { config, codec, files } = Opened::open(path)?;
-            return Ok(Self { config, text: Text::Chat(codec), adapter: None, base, files, keep: Keep::AsStored });
+            return Ok(Self { config, text: Text::Chat(Box::new(codec)), adapter: None, base, files, keep: Keep::AsStored });
         }
         let tokenizer = match &files {
             Files::Gguf(gguf) => gguf.words()?,
@@ -198,7 +198,9 @@ impl Effective {
         let mut numbers = self.files.vector(&self.config, &place.name, place.matrix()[1])?;
         let change = self.files.norm_offset(&self.config) - offset;
         if place.part == Part::Norm && change != 0.0 {
-            numbers.iter_mut().for_each(|n| *n += change);
+            for number in &mut numbers {
+                *number += change;
+            }
         }
         Ok(numbers)
     }

@@ -2,6 +2,8 @@
 //! copied, deleted, asked. It keeps everything in memory, reads prompts with a student's own tokenizer and writes one answer.
 //! Its peer check (`.ci/peers/ollama_check.py`) runs Ollama's own Python client against it.
 
+#![allow(dead_code, reason = "each test binary uses its own part of this stub")]
+
 mod store;
 
 use std::net::TcpListener;
@@ -15,7 +17,7 @@ use axum::http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use stratos::deploy::modelfile;
 use stratos::domain::{ChatMessage, Role};
-use stratos::student::{ChatTemplate, Codec, StudentTokenizer, template};
+use stratos::student::{ChatTemplate, Codec, Student, StudentTokenizer, template};
 use tokio::sync::oneshot;
 
 use store::{Model, Refusal, Store, digest_of};
@@ -55,6 +57,8 @@ struct World {
     store: Mutex<Store>,
     fault: Fault,
     codec: Codec,
+    /// Writes the answers, the likeliest token each time; without it every answer is [`ANSWER`].
+    student: Option<Student>,
     seen: Mutex<Vec<(String, Value)>>,
 }
 
@@ -70,12 +74,26 @@ impl Stub {
         Self::on(0, fault)
     }
 
+    /// One that answers by a student of its own, whatever weights it is given.
+    pub fn of(student: Student, fault: Fault) -> Self {
+        Self::begin(0, fault, student.codec.clone(), Some(student))
+    }
+
+    /// One that reads as a student does, and answers [`ANSWER`] to everything.
+    pub fn reading(codec: Codec) -> Self {
+        Self::begin(0, Fault::None, codec, None)
+    }
+
     pub fn on(port: u16, fault: Fault) -> Self {
+        Self::begin(port, fault, codec(), None)
+    }
+
+    fn begin(port: u16, fault: Fault, codec: Codec, student: Option<Student>) -> Self {
         let socket = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
         socket.set_nonblocking(true).expect("non-blocking");
         let url = format!("http://{}", socket.local_addr().expect("bound"));
         let (stop, stopped) = oneshot::channel();
-        let world = Arc::new(World { store: Mutex::default(), fault, codec: codec(), seen: Mutex::default() });
+        let world = Arc::new(World { store: Mutex::default(), fault, codec, student, seen: Mutex::default() });
         let state = Arc::clone(&world);
         let work = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -264,6 +282,20 @@ fn create(world: &World, body: &Value) -> Result<Response<Body>, Refusal> {
     Ok(if streams { lines(&said) } else { reply(200, json!({"status": "success"})) })
 }
 
+/// The likeliest tokens up to the end of a turn, one more than asked where there are more.
+fn of_student(student: &Student, prompt: &[u32], limit: usize) -> Vec<u32> {
+    let (mut ids, ends) = (prompt.to_vec(), student.ends());
+    while ids.len() - prompt.len() <= limit.min(96) {
+        let logits = student.logits(&ids);
+        let next = (0..logits.len() as u32).max_by(|a, b| logits[*a as usize].total_cmp(&logits[*b as usize]).then(b.cmp(a)));
+        match next.filter(|id| !ends.contains(id)) {
+            Some(id) => ids.push(id),
+            None => break,
+        }
+    }
+    ids.split_off(prompt.len())
+}
+
 /// What is written for a text, and how much was read.
 fn written(world: &World, body: &Value, model: &Model, text: &str) -> Value {
     let mut ids = world.codec.tokenizer.encode(text).expect("text");
@@ -272,7 +304,10 @@ fn written(world: &World, body: &Value, model: &Model, text: &str) -> Value {
     }
     let room = model.context(&body["options"]).unwrap_or(CONTEXT);
     let limit = model.option(&body["options"], "num_predict").filter(|n| *n >= 0).unwrap_or(i64::MAX) as usize;
-    let out = world.codec.tokenizer.encode(ANSWER).expect("text");
+    let out = match &world.student {
+        Some(student) => of_student(student, &ids, limit),
+        None => world.codec.tokenizer.encode(ANSWER).expect("text"),
+    };
     let kept = out.len().min(limit);
     json!({
         "text": world.codec.tokenizer.decode(&out[..kept]).expect("text"), "read": ids.len().min(room), "wrote": kept,

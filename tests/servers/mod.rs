@@ -1,6 +1,7 @@
 //! Stubs of a llama.cpp server and of Ollama, as faithful as scoring needs: they read prompts with a student's own tokenizer,
 //! answer what a script says for the row, and misbehave on demand.
 
+#![allow(dead_code, reason = "each test binary uses its own part of this stub")]
 #![allow(dead_code, reason = "each test binary uses its own part of this support")]
 
 use std::future::pending;

@@ -77,6 +77,9 @@ pub enum Models {
         /// A PEFT adapter's folder
         #[arg(long)]
         adapter: Option<PathBuf>,
+        /// Instead of a row, the likeliest next token and its probability: [[[id, p], …], …]
+        #[arg(long)]
+        likeliest: bool,
     },
     /// Turn text into ids: one JSON string a line on standard input, one JSON array of ids a line back; nothing is added
     Tokenize {
@@ -90,7 +93,7 @@ pub fn models(root: &Path, act: Models) -> Result<ExitCode> {
     match act {
         Models::Inspect { path, json } => inspect(&path, json),
         Models::Tokenize { path } => tokenize(&path),
-        Models::Logits { path, adapter } => logits(&path, adapter.as_deref()),
+        Models::Logits { path, adapter, likeliest } => logits(&path, adapter.as_deref(), likeliest),
         Models::List { json } => store::list(&workspace()?, json),
         Models::Pull { id, gguf, refresh } => store::pull(&workspace()?, &id, gguf, refresh),
         Models::Import { path, name } => store::import(&workspace()?, &path, name),
@@ -99,7 +102,7 @@ pub fn models(root: &Path, act: Models) -> Result<ExitCode> {
 }
 
 /// Reads `[[ids], …]` and writes, for each text, a row of logits for each token.
-fn logits(path: &Path, adapter: Option<&Path>) -> Result<ExitCode> {
+fn logits(path: &Path, adapter: Option<&Path>, likeliest: bool) -> Result<ExitCode> {
     let text = std::io::read_to_string(std::io::stdin())?;
     let texts: Vec<Vec<u32>> = serde_json::from_str(&text).wrap_err("standard input must hold [[ids], …]")?;
     let (config, weights) = Base::bare(path, Keep::AsStored)?;
@@ -112,11 +115,23 @@ fn logits(path: &Path, adapter: Option<&Path>) -> Result<ExitCode> {
     for (n, ids) in texts.iter().enumerate() {
         let rows: Vec<u32> = (0..ids.len() as u32).collect();
         let logits = pass.logits(&merged, &PackedTexts::new([(ids.as_slice(), 0)]), &rows);
-        let rows: Vec<&[f32]> = logits.chunks_exact(config.vocab_size).collect();
+        let rows = logits.chunks_exact(config.vocab_size);
+        let rows = if likeliest {
+            json!(rows.map(likeliest_of).collect::<Vec<_>>()).to_string()
+        } else {
+            serde_json::to_string(&rows.collect::<Vec<_>>())?
+        };
         let (open, close) = (if n == 0 { "[" } else { "" }, if n + 1 == texts.len() { "]" } else { "," });
-        say(&format!("{open}{}{close}", serde_json::to_string(&rows)?));
+        say(&format!("{open}{rows}{close}"));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The first largest of a row, and its share of all.
+fn likeliest_of(logits: &[f32]) -> (usize, f64) {
+    let (best, most) =
+        logits.iter().enumerate().fold((0, f32::NEG_INFINITY), |(i, m), (n, v)| if *v > m { (n, *v) } else { (i, m) });
+    (best, 1.0 / logits.iter().map(|v| f64::from(v - most).exp()).sum::<f64>())
 }
 
 fn inspect(path: &Path, json: bool) -> Result<ExitCode> {

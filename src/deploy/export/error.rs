@@ -7,14 +7,11 @@ use thiserror::Error;
 use crate::deploy::Form;
 use crate::domain::one_line;
 use crate::student::StudentError;
-use crate::workspace::WorkspaceError;
 
 #[derive(Debug, Error)]
 pub enum ExportError {
     #[error(transparent)]
     Student(#[from] StudentError),
-    #[error(transparent)]
-    Workspace(#[from] WorkspaceError),
     #[error("{path}: {source}; nothing half was left: free some space or make the folder writable, then export again", path = .path.display())]
     Io { path: PathBuf, source: std::io::Error },
     #[error("no {form} can be written: {why}")]

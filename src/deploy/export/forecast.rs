@@ -13,8 +13,10 @@ use crate::workspace::free_bytes;
 
 /// Left on the disk for everybody else.
 const SPARE: u64 = 64 << 20;
-/// Rows on their way to the file, and what a tokenizer takes beside its file.
-const WORK: u64 = 64 << 20;
+/// Rows on their way to the file, and the program itself.
+const WORK: u64 = 96 << 20;
+/// What a tokenizer takes in memory, in sizes of its file.
+const TOKENIZER: u64 = 8;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FormNeed {
@@ -43,7 +45,8 @@ pub fn forecast(trained: &Path, forms: &[Form], at: &Path) -> Result<Forecast, E
 
 pub(super) fn of_drafts(student: &Effective, drafts: &[Draft], at: &Path) -> Forecast {
     let forms: Vec<FormNeed> = drafts.iter().map(|d| FormNeed { form: d.form, bytes: d.bytes() }).collect();
-    let text: u64 = drafts.iter().flat_map(|d| &d.files).map(|(_, bytes)| bytes.len() as u64).sum();
+    let files = drafts.iter().map(|d| d.files.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>());
+    let text = files.max().unwrap_or(0);
     let headers: u64 = drafts.iter().flat_map(|d| &d.weights).map(|w| w.header.len() as u64).sum();
     let mut system = sysinfo::System::new();
     system.refresh_memory();
@@ -55,7 +58,7 @@ pub(super) fn of_drafts(student: &Effective, drafts: &[Draft], at: &Path) -> For
         forms,
         at: at.to_owned(),
         free: free_bytes(disk),
-        memory: student.memory() + text + headers + WORK,
+        memory: student.memory() + TOKENIZER * text + headers + WORK,
         memory_free: system.available_memory(),
     }
 }

@@ -28,7 +28,6 @@ use self::stream::{Progress, write_weights};
 use super::{Form, Provenance};
 use crate::domain::Digest;
 use crate::student::effective::Effective;
-use crate::workspace::atomic_write;
 
 /// One export as it lies in a release.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -94,8 +93,9 @@ fn file(draft: &Draft, student: &mut Effective, place: &Path, progress: &mut Pro
     let folder = place.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(ExportError::io(folder))?;
     for (name, bytes) in &draft.files {
-        atomic_write(&folder.join(name), bytes)?;
-        progress.wrote(bytes.len() as u64);
+        let building = Building::file(&folder.join(name))?;
+        put(building.path(), bytes, progress)?;
+        building.commit()?;
     }
     let building = Building::file(place)?;
     let mut sink = Sink::create(building.path())?;
@@ -109,13 +109,17 @@ fn file(draft: &Draft, student: &mut Effective, place: &Path, progress: &mut Pro
     Ok(Some(whole))
 }
 
+fn put(path: &Path, bytes: &[u8], progress: &mut Progress) -> Result<(), ExportError> {
+    let mut sink = Sink::create(path)?;
+    sink.write(bytes)?;
+    progress.wrote(bytes.len() as u64);
+    sink.finish().map(drop)
+}
+
 fn folder(draft: &Draft, student: &mut Effective, place: &Path, progress: &mut Progress) -> Result<Whole, ExportError> {
     let building = Building::folder(place)?;
     for (name, bytes) in &draft.files {
-        let mut sink = Sink::create(&building.path().join(name))?;
-        sink.write(bytes)?;
-        sink.finish()?;
-        progress.wrote(bytes.len() as u64);
+        put(&building.path().join(name), bytes, progress)?;
     }
     for weights in &draft.weights {
         let mut sink = Sink::create(&building.path().join(&weights.name))?;

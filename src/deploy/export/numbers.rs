@@ -1,5 +1,7 @@
 //! Numbers as a file stores them: plain, or in GGML's blocks. Owns one stretch of whole rows; knows no tensors.
 
+mod blocks4;
+
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 use half::{bf16, f16};
@@ -31,6 +33,7 @@ pub(super) fn encode(kind: GgmlDType, rows: &[f32]) -> Result<Vec<u8>, &'static 
             }
             Ok(narrow.iter().flat_map(|v| v.to_le_bytes()).collect())
         }
+        GgmlDType::Q4K => Ok(blocks4::q4_k(rows)),
         blocks => quantised(blocks, rows).map_err(|_| "cannot be cut into blocks"),
     }
 }

@@ -104,8 +104,11 @@ fn an_exported_adapter_is_the_same_adapter_with_its_text_side() {
     assert_eq!((&config["use_dora"], &config["task_type"]), (&json!(true), &json!("CAUSAL_LM")));
 }
 
+/// Name, kind, numbers of a row, numbers as they are and as they were read.
+type Both = (String, GgmlDType, usize, Vec<f32>, Vec<f32>);
+
 /// Every number of the effective weights by name, and of what the GGUF's reader makes of the file.
-fn both(from: &Path, gguf: &Path) -> Vec<(String, GgmlDType, usize, Vec<f32>, Vec<f32>)> {
+fn both(from: &Path, gguf: &Path) -> Vec<Both> {
     let (mut a, mut b) = (Effective::open(from).expect("student"), Effective::open(gguf).expect("GGUF"));
     let quant = gguf.file_stem().and_then(|n| n.to_str()).and_then(|n| n.strip_prefix("model-")).expect("named");
     let drafts = drafts(&a, &[quant.parse().expect("form")], &Provenance::default()).expect("drafts");
@@ -149,8 +152,11 @@ fn every_number_of_a_gguf_is_the_trained_one_within_its_format() {
         for wide in [false, true] {
             let base = base(family, wide);
             let adapter = adapter(base.path(), true, false, None);
-            let (to, _) = exported(adapter.path(), &Quant::ALL.map(Form::Gguf));
-            for quant in Quant::ALL {
+            // Only 4-bit blocks differ where rows are wide.
+            let quants = if wide { &Quant::ALL[3..] } else { &Quant::ALL[..] };
+            let forms: Vec<Form> = quants.iter().copied().map(Form::Gguf).collect();
+            let (to, _) = exported(adapter.path(), &forms);
+            for quant in quants.iter().copied() {
                 for (name, kind, inner, own, read) in both(adapter.path(), &to.path().join(Form::Gguf(quant).place())) {
                     for (own, read) in own.chunks(inner).zip(read.chunks(inner)) {
                         let largest = own.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
@@ -197,7 +203,7 @@ fn bytes_are_forecast_exactly_and_digests_are_those_of_the_files() {
     let forecast = forecast(adapter.path(), &forms, to.path()).expect("forecast");
     let beside: u64 = names(&to.path().join("gguf"))
         .iter()
-        .filter(|name| !name.ends_with(".gguf"))
+        .filter(|name| !name.starts_with("model-"))
         .map(|name| fs::metadata(to.path().join("gguf").join(name)).expect("file").len())
         .sum();
     assert_eq!(forecast.bytes, pieces.iter().map(|p| p.bytes).sum::<u64>() + beside);

@@ -12,5 +12,6 @@ mod serving;
 mod stages;
 
 pub(super) use make::make;
+pub use modelfile::{lint_modelfile, modelfile_of};
 pub(super) use ollama::create as create_in_ollama;
 pub(super) use serving::{clear, find, go_live};

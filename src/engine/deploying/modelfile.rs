@@ -3,14 +3,15 @@
 use std::path::Path;
 
 use super::super::job::{Failure, JobContext};
-use super::super::phases::{last_evaluation, load_dataset};
-use super::gate::Gated;
-use crate::deploy::modelfile::{Expected, Lengths, ModelfileError, Spec, Weights, lint_file};
+use super::super::phases::load_dataset;
+use super::gate::{self, Gated};
+use crate::deploy::modelfile::{Expected, Lengths, ModelfileError, Remark, Spec, Weights, lint_file};
 use crate::deploy::{Form, MODELFILE, Manifest, Piece};
 use crate::domain::{Digest, Finding, Role};
+use crate::evaluate::Evaluation;
 use crate::scorer::TextSide;
 use crate::student::Codec;
-use crate::workspace::{Workspace, atomic_write};
+use crate::workspace::{Ledger, ReleaseRow, Workspace, atomic_write};
 
 /// The GGUF that is served where it is served by another program: the first that `stratos.toml` asks for.
 pub(super) fn served_gguf<'a>(workspace: &Workspace, pieces: &'a [Piece]) -> Option<&'a Piece> {
@@ -26,6 +27,24 @@ pub(super) fn write(context: &JobContext, name: &str, trained: &Path, manifest: 
     let workspace = &context.workspace;
     let Some(gguf) = served_gguf(workspace, &manifest.pieces) else { return Ok(()) };
     let codec = codec(trained, &manifest.model)?;
+    match text(workspace, name, manifest, gguf, &codec, lengths(workspace, &context.ledger, manifest, &codec)?) {
+        Ok(text) => Ok(atomic_write(&to.join(MODELFILE), text.as_bytes())?),
+        Err(error @ ModelfileError::Template { .. }) if workspace.config.deploy.ollama.is_none() => {
+            context.log(super::super::event::Level::Warn, format!("{name} has no Modelfile: {error}"));
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn text(
+    workspace: &Workspace,
+    name: &str,
+    manifest: &Manifest,
+    gguf: &Piece,
+    codec: &Codec,
+    lengths: Lengths,
+) -> Result<String, ModelfileError> {
     let terminator = codec.tokenizer.end_name();
     let spec = Spec {
         about: vec![
@@ -39,19 +58,45 @@ pub(super) fn write(context: &JobContext, name: &str, trained: &Path, manifest: 
         ],
         from: format!("./{}", gguf.path),
         template: &codec.template,
+        // Exported GGUFs say that the template writes whatever begins a text.
         bos: None,
         terminator: &terminator,
         sampling: &workspace.recipe.sampling,
-        lengths: lengths(context, &codec)?,
+        lengths,
     };
-    match spec.write() {
-        Ok(text) => Ok(atomic_write(&to.join(MODELFILE), text.as_bytes())?),
-        Err(error @ ModelfileError::Template { .. }) if workspace.config.deploy.ollama.is_none() => {
-            context.log(super::super::event::Level::Warn, format!("{name} has no Modelfile: {error}"));
-            Ok(())
-        }
-        Err(error) => Err(error.into()),
-    }
+    spec.write()
+}
+
+/// The Modelfile of a release, written anew from what was measured.
+pub fn modelfile_of(workspace: &Workspace, row: &ReleaseRow) -> Result<String, Failure> {
+    let release = gate::open(workspace.root(), row)?;
+    let gguf = served_gguf(workspace, &release.manifest.pieces).ok_or_else(|| {
+        let next = "Name one in [deploy] forms of stratos.toml, such as \"q8_0\", and run 'stratos deploy --again'.";
+        Failure::new(format!("{} holds no GGUF that a Modelfile could name", row.name), next)
+    })?;
+    let codec = codec(&release.trained(), &release.model)?;
+    let lengths = lengths(workspace, &workspace.ledger()?, &release.manifest, &codec)?;
+    Ok(text(workspace, &row.name, &release.manifest, gguf, &codec, lengths)?)
+}
+
+/// What is wrong with any Modelfile: held against a release where there is one, else against the recipe alone.
+pub fn lint_modelfile(workspace: &Workspace, row: Option<&ReleaseRow>, file: &Path) -> Result<Vec<Remark>, Failure> {
+    let recipe = &workspace.recipe;
+    let alone = Expected { sampling: Some(&recipe.sampling), think: recipe.student.think, ..Expected::default() };
+    let Some(row) = row else { return Ok(lint_file(file, &alone)?) };
+    let release = gate::open(workspace.root(), row)?;
+    let codec = codec(&release.trained(), &release.model)?;
+    let terminator = codec.tokenizer.end_name();
+    let gguf = served_gguf(workspace, &release.manifest.pieces);
+    let weights = gguf.map(|gguf| Weights { path: release.folder.join(&gguf.path), digest: gguf.digest.clone() });
+    let expected = Expected {
+        template: Some(&codec.template),
+        terminator: Some(&terminator),
+        lengths: Some(lengths(workspace, &workspace.ledger()?, &release.manifest, &codec)?),
+        weights: weights.as_ref(),
+        ..alone
+    };
+    Ok(lint_file(file, &expected)?)
 }
 
 /// What the lint says of a release's Modelfile; nothing where it has none.
@@ -70,13 +115,13 @@ pub(super) fn findings(context: &JobContext, release: &Gated) -> Result<Vec<Find
         terminator: Some(&terminator),
         sampling: Some(&recipe.sampling),
         think: recipe.student.think,
-        lengths: Some(lengths(context, &codec)?),
+        lengths: Some(lengths(&context.workspace, &context.ledger, &release.manifest, &codec)?),
         weights: Some(&weights),
     };
     let remarks = lint_file(&path, &expected)?;
     let mut findings: Vec<Finding> = Vec::new();
     for guard in ["S1", "S2", "S3", "S4", "S8", "S6"] {
-        let mut of_guard = remarks.iter().filter(|remark| remark.guard == guard).map(crate::deploy::modelfile::Remark::finding);
+        let mut of_guard = remarks.iter().filter(|remark| remark.guard == guard).map(Remark::finding);
         match of_guard.next() {
             // One finding of a guard is kept: the first names the rest.
             Some(first) => {
@@ -104,18 +149,17 @@ fn codec(trained: &Path, model: &Digest) -> Result<Codec, Failure> {
 }
 
 /// Of the answers that were evaluated, and of every prompt of the dataset.
-fn lengths(context: &JobContext, codec: &Codec) -> Result<Lengths, Failure> {
-    let evaluated = last_evaluation(&context.ledger)?;
-    let (evaluation, _) = evaluated.ok_or_else(|| Failure::new("there is no evaluation", "Run 'stratos validate' first."))?;
+fn lengths(workspace: &Workspace, ledger: &Ledger, manifest: &Manifest, codec: &Codec) -> Result<Lengths, Failure> {
+    let body = ledger.evaluation(&manifest.evaluation)?;
+    let evaluation: Option<Evaluation> = body.and_then(|text| serde_json::from_str(&text).ok());
+    let evaluation = evaluation.ok_or_else(|| Failure::new("there is no evaluation", "Run 'stratos validate' first."))?;
     let mut answers = Vec::new();
     for row in evaluation.rows.iter().filter(|row| !row.output.is_empty()) {
         // The end of the turn is a token of its own.
         answers.push(codec.tokenizer.encode(&row.output)?.len() + 1);
     }
-    let dataset =
-        load_dataset(&context.workspace, &super::super::phases::upstream_output(context, crate::domain::Phase::Dataset)?)?;
     let mut longest = 0;
-    for example in &dataset.examples {
+    for example in &load_dataset(workspace, &manifest.dataset)?.examples {
         let asked: Vec<_> = example.messages.iter().filter(|m| m.role != Role::Assistant).cloned().collect();
         longest = longest.max(codec.prompt(&asked)?.len());
     }

@@ -199,10 +199,10 @@ pub(crate) fn pre_tokenizer(tokenizer: &Tokenizer, unmerged: bool) -> Result<&'s
     let words = tokenizer.get_pre_tokenizer().and_then(|own| words_of(own, PROBE)).ok_or_else(unknown)?;
     let same = |name: &&str| Words::of(name).and_then(|known| known.cut(PROBE)).is_some_and(|cut| cut == words);
     let name = Words::NAMES.into_iter().find(same).ok_or_else(unknown)?;
-    match Words::of(name).is_some_and(|known| known.unmerged == unmerged) {
-        true => Ok(name),
-        false => Err(format!("cuts words like '{name}' but merges whole words otherwise (ignore_merges = {unmerged})")),
+    if Words::of(name).is_some_and(|known| known.unmerged == unmerged) {
+        return Ok(name);
     }
+    Err(format!("cuts words like '{name}' but merges whole words otherwise (ignore_merges = {unmerged})"))
 }
 
 fn words_of(cut: &PreTokenizerWrapper, text: &str) -> Option<Vec<String>> {

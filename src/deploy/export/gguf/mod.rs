@@ -131,15 +131,17 @@ fn put(into: &mut Vec<u8>, value: &Value) {
         }
         Value::Texts(all) => {
             array(into, 8, all.len());
-            all.iter().for_each(|t| text(into, t));
+            for one in all {
+                text(into, one);
+            }
         }
         Value::I32s(all) => {
             array(into, 5, all.len());
-            all.iter().for_each(|n| into.extend(n.to_le_bytes()));
+            into.extend(all.iter().flat_map(|n| n.to_le_bytes()));
         }
         Value::F32s(all) => {
             array(into, 6, all.len());
-            all.iter().for_each(|n| into.extend(n.to_le_bytes()));
+            into.extend(all.iter().flat_map(|n| n.to_le_bytes()));
         }
     }
 }

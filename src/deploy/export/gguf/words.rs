@@ -175,8 +175,8 @@ fn pieces(tokenizer: &Tokenizer, model: &Bpe, added: &HashMap<u32, AddedToken>, 
         return Err("has merges that no scores of its tokens can say".into());
     }
     // Runs of spaces are written as spaces where they are found before words are cut.
-    let spaced = |(text, kind): (String, &i32)| if *kind == USER_DEFINED { text.replace(SPACE, " ") } else { text };
-    let tokens = tokens.into_iter().zip(&kinds).map(spaced).collect();
+    let as_written = |(text, kind): (String, &i32)| if *kind == USER_DEFINED { text.replace(SPACE, " ") } else { text };
+    let tokens = tokens.into_iter().zip(&kinds).map(as_written).collect();
     Ok(vec![
         (key_of("model"), Value::Text("llama".into())),
         (key_of("pre"), Value::Text("default".into())),
