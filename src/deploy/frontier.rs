@@ -3,6 +3,7 @@
 //! Owns the grid and its figures: share sent on, seconds per article, MAE and Spearman's ρ with bootstrap intervals over
 //! articles, and the paired differences to the fast pass alone and the think pass alone.
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::Doubt;
@@ -108,8 +109,19 @@ impl Setting {
 
 /// The points of all settings on rows that both passes answered, cheapest first.
 pub fn points(rows: &[TwiceAnswered], configured: Doubt, bands: &Bands, scale: &Scale, seed: u64) -> Vec<Point> {
+    measured(&settings(configured), rows, configured, bands, scale, seed)
+}
+
+fn measured(
+    settings: &[Setting],
+    rows: &[TwiceAnswered],
+    configured: Doubt,
+    bands: &Bands,
+    scale: &Scale,
+    seed: u64,
+) -> Vec<Point> {
     let point = |setting: &Setting| point(*setting, configured, rows, bands, scale, seed);
-    let mut points: Vec<Point> = settings(configured).iter().map(point).collect();
+    let mut points: Vec<Point> = settings.par_iter().map(point).collect();
     points.sort_by(|a, b| a.seconds_per_article.total_cmp(&b.seconds_per_article));
     let figures: Vec<(f64, Option<f64>)> = points.iter().map(|p| (p.seconds_per_article, p.mae)).collect();
     for (i, point) in points.iter_mut().enumerate() {
@@ -167,6 +179,8 @@ fn point(setting: Setting, configured: Doubt, rows: &[TwiceAnswered], bands: &Ba
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
     use crate::domain::Recipe;
 
@@ -188,13 +202,18 @@ mod tests {
                 think_seconds: 1.0,
             }
         };
-        (0..80).map(row).collect()
+        (0..40).map(row).collect()
     }
 
-    fn measured(configured: Doubt) -> Vec<Point> {
+    const CONFIGURED: Doubt = Doubt { low: 4.0, high: 8.0 };
+
+    /// Measured once: thousands of draws take a while.
+    static POINTS: LazyLock<Vec<Point>> = LazyLock::new(|| {
         let recipe = Recipe::from_toml(include_str!("../../data/recipes/stratos-v19.toml")).expect("sound");
-        points(&rows(), configured, &recipe.bands, &recipe.scale, 7)
-    }
+        let wide = Setting::Cascade(Doubt { low: 2.0, high: 9.0 });
+        let some = [Setting::ThinkOnly, wide, Setting::Cascade(CONFIGURED), Setting::FastOnly];
+        measured(&some, &rows(), CONFIGURED, &recipe.bands, &recipe.scale, 7)
+    });
 
     fn of(points: &[Point], setting: Setting) -> &Point {
         points.iter().find(|p| p.setting == setting).expect("measured")
@@ -202,13 +221,11 @@ mod tests {
 
     #[test]
     fn each_setting_costs_what_it_asks_and_gives_what_decides() {
-        let configured = Doubt { low: 4.0, high: 8.0 };
-        let points = measured(configured);
-        let (fast, think) = (of(&points, Setting::FastOnly), of(&points, Setting::ThinkOnly));
-        assert!(fast.sent_on.abs() < 1e-12 && (fast.seconds_per_article - 0.1).abs() < 1e-9 && fast.unread == 8);
+        let (fast, think) = (of(&POINTS, Setting::FastOnly), of(&POINTS, Setting::ThinkOnly));
+        assert!(fast.sent_on.abs() < 1e-12 && (fast.seconds_per_article - 0.1).abs() < 1e-9 && fast.unread == 4);
         assert!((think.sent_on - 1.0).abs() < 1e-12 && (think.seconds_per_article - 1.0).abs() < 1e-9);
         assert_eq!((think.mae, think.unread), (Some(0.0), 0));
-        let cascade = of(&points, Setting::Cascade(configured));
+        let cascade = of(&POINTS, Setting::Cascade(CONFIGURED));
         assert!(cascade.configured && cascade.unread == 0, "what the fast pass cannot say goes on");
         assert!((cascade.seconds_per_article - (0.1 + cascade.sent_on)).abs() < 1e-9);
         assert!(cascade.sent_on > 0.2 && cascade.sent_on < 0.8);
@@ -220,13 +237,21 @@ mod tests {
 
     #[test]
     fn the_frontier_is_what_nothing_beats_and_the_cheapest_comes_first() {
-        let points = measured(Doubt { low: 3.5, high: 7.5 });
-        assert!(points.windows(2).all(|w| w[0].seconds_per_article <= w[1].seconds_per_article));
-        assert_eq!(points.iter().filter(|p| p.configured).count(), 1);
-        let efficient: Vec<&Point> = points.iter().filter(|p| p.efficient).collect();
-        assert!(efficient.len() >= 2 && of(&points, Setting::FastOnly).efficient);
+        assert!(POINTS.windows(2).all(|w| w[0].seconds_per_article <= w[1].seconds_per_article));
+        assert_eq!(POINTS.iter().filter(|p| p.configured).count(), 1);
+        let efficient: Vec<&Point> = POINTS.iter().filter(|p| p.efficient).collect();
+        assert!(efficient.len() >= 2 && of(&POINTS, Setting::FastOnly).efficient);
         assert!(efficient.windows(2).all(|w| w[1].mae < w[0].mae), "dearer only where it is nearer");
-        let grid = points.iter().filter(|p| matches!(p.setting, Setting::Cascade(d) if d.low >= d.high)).count();
-        assert_eq!(grid, 0);
+    }
+
+    #[test]
+    fn the_configured_thresholds_are_tried_with_the_grid_and_only_once() {
+        let count = |low, high| {
+            let all = settings(Doubt { low, high });
+            assert!(all.iter().all(|s| !matches!(s, Setting::Cascade(d) if d.low >= d.high)), "{all:?}");
+            (all.len(), all.iter().filter(|s| **s == Setting::Cascade(Doubt { low, high })).count())
+        };
+        let (grid, once) = count(4.0, 8.0);
+        assert_eq!((count(3.5, 7.5), once), ((grid + 1, 1), 1));
     }
 }
