@@ -55,10 +55,26 @@ pub struct RowAnswer {
     pub prompt: Option<Digest>,
     /// Of the freely drawn answer.
     pub drawn: Option<f64>,
-    /// After the trained student's own thoughts, decoded greedily; probability-weighted where the runtime says it.
-    pub forced: Option<f64>,
+    /// After the trained student's own thoughts, decoded greedily.
+    pub forced: Forced,
     /// Of places where the trained student is confident, how many have the same likeliest next token, and how many there are.
     pub next: (usize, usize),
+}
+
+/// A score after given thoughts.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Forced {
+    pub drawn: Option<f64>,
+    /// Weighted by the probabilities of the digits, where the runtime says them.
+    pub expected: Option<f64>,
+}
+
+impl Forced {
+    /// |Δ| of the finer of the two that both have.
+    fn delta(self, other: Self) -> Option<f64> {
+        let pair = self.expected.zip(other.expected).or(self.drawn.zip(other.drawn));
+        pair.map(|(a, b)| (a - b).abs())
+    }
 }
 
 /// How a stage went.
@@ -339,7 +355,7 @@ mod tests {
                 truth,
                 prompt: Some(Digest::of(format!("{n}"))),
                 drawn: Some((truth + 0.3).min(10.0)),
-                forced: Some(truth),
+                forced: Forced { drawn: Some(truth), expected: Some(truth) },
                 next: (40, 40),
             };
             change(n, &mut row);
@@ -383,7 +399,7 @@ mod tests {
                     row.next = (10, 40)
                 }
             }),
-            ("S7", "after the same thoughts", |_, row| row.forced = row.forced.map(|s| s + 0.8)),
+            ("S7", "after the same thoughts", |_, row| row.forced.expected = row.forced.expected.map(|s| s + 0.8)),
             ("S7", "its MAE is", |n, row| row.drawn = Some(if n % 2 == 0 { 0.0 } else { 10.0 })),
             ("S7", "its MAE is", |_, row| row.drawn = None),
         ];
@@ -395,6 +411,14 @@ mod tests {
                 "{words}: {reasons:?}"
             );
         }
+    }
+
+    #[test]
+    fn scores_are_compared_by_the_finest_that_both_have() {
+        let table = table(Outcome::Answered(rows(|_, row| {
+            row.forced = Forced { drawn: row.forced.drawn.map(|s| s + 0.1), expected: None };
+        })));
+        assert!(table.lines[1].delta.is_some_and(|(mean, _, n)| (mean - 0.1).abs() < 1e-9 && n == 20) && table.passed());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::super::job::JobContext;
 use super::rows::{GateRow, Reference, ReferenceRow};
-use crate::deploy::parity::{CONFIDENT, Outcome, RowAnswer, Stage, StageRun};
+use crate::deploy::parity::{CONFIDENT, Forced, Outcome, RowAnswer, Stage, StageRun};
 use crate::deploy::{Form, digest_of};
 use crate::domain::recipe::Sampling;
 use crate::domain::{ChatMessage, Conduct, Digest, Digester, Gate, Role, one_line, read_tolerant};
@@ -133,14 +133,14 @@ impl Asking<'_> {
             truth: row.truth,
             prompt: ids.as_ref().and_then(|all| all.get(n)).map(|ids| ids_digest(ids)),
             drawn: free.get(n).and_then(|answer| read_tolerant(&answer.text, range).ok()).map(|(score, _)| score),
-            forced: forced.get(n).copied().flatten(),
+            forced: forced.get(n).copied().unwrap_or_default(),
             next: next.get(n).copied().unwrap_or_default(),
         };
         Ok(Some(self.rows.iter().enumerate().map(row).collect()))
     }
 
     /// Scores after the trained student's own thoughts, for the rows that have some.
-    fn forced(&mut self, candidate: &Candidate, reference: &Reference) -> Result<Option<Vec<Option<f64>>>, Refusal> {
+    fn forced(&mut self, candidate: &Candidate, reference: &Reference) -> Result<Option<Vec<Forced>>, Refusal> {
         let begun = |(n, (row, of)): (usize, (&GateRow, &ReferenceRow))| {
             of.thoughts.as_ref().map(|thoughts| (n, going_on(&row.prompt, thoughts.clone(), "score")))
         };
@@ -148,10 +148,10 @@ impl Asking<'_> {
             self.rows.iter().zip(&reference.rows).enumerate().filter_map(begun).unzip();
         let rules = greedy(self.sampling, SCORE_TOKENS);
         let Some(answers) = self.answered(candidate, &prompts, &rules, "scores")? else { return Ok(None) };
-        let mut scores = vec![None; self.rows.len()];
+        let mut scores = vec![Forced::default(); self.rows.len()];
         for (answer, place) in answers.into_iter().zip(places) {
-            let read = || read_tolerant(&answer.text, self.scale).ok().map(|(score, _)| score);
-            scores[place] = answer.expected_score.or_else(read);
+            let drawn = read_tolerant(&answer.text, self.scale).ok().map(|(score, _)| score);
+            scores[place] = Forced { drawn, expected: answer.expected_score };
         }
         Ok(Some(scores))
     }
