@@ -414,6 +414,67 @@ fn a_base_without_a_chat_template_leaves_with_what_it_has() {
     assert_eq!(own.text.token("eos_token"), back.text.token("eos_token"));
 }
 
+/// Gemma's kind of tokenizer in small: spaces as a sign of their own, bytes, runs that are found before words are cut.
+fn pieces() -> Value {
+    let mut tokens: Vec<String> =
+        ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>", "\n", "\n\n", "▁▁"].map(str::to_owned).into();
+    tokens.extend((0..256).map(|byte| format!("<0x{byte:02X}>")));
+    let merges =
+        [["\t", "\t"], ["t", "h"], ["th", "e"], ["▁", "the"], ["n", "e"], ["ne", "w"], ["▁", "new"], ["▁new", "s"], ["▁", "▁"]];
+    tokens.extend(merges.iter().map(|m| m.concat()).filter(|token| token != "▁▁"));
+    tokens.extend("▁abcdefghijklmnopqrstuvwxyz.:\t".chars().map(String::from));
+    let added = [(0, true), (1, true), (2, true), (3, true), (4, true), (5, true), (6, false), (7, false), (8, false)];
+    let added = added.map(|(id, special)| {
+        json!({"id": id, "content": tokens[id], "special": special, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false})
+    });
+    let vocab: Value =
+        tokens.iter().enumerate().map(|(id, token)| (token.clone(), json!(id))).collect::<serde_json::Map<_, _>>().into();
+    // What is found before words are cut comes first, then what scores say.
+    let merges: Vec<[&str; 2]> = [merges[8], ["\n", "\n"]].into_iter().chain(merges[..8].iter().copied()).collect();
+    json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
+        "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+        "pre_tokenizer": {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": false},
+        "post_processor": null,
+        "decoder": {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+            {"type": "ByteFallback"}, {"type": "Fuse"}]},
+        "model": {"type": "BPE", "dropout": null, "unk_token": "<unk>", "continuing_subword_prefix": null,
+            "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": true, "ignore_merges": false, "vocab": vocab,
+            "merges": merges},
+    })
+}
+
+#[test]
+fn gemma_s_pieces_become_scores_and_come_back_as_the_same_ids() {
+    let base = base(Family::Gemma3, false);
+    let mut tokenizer = pieces();
+    // As the reader lists them: by score, then length, then id.
+    let merges = tokenizer["model"]["merges"].as_array_mut().expect("merges");
+    merges.swap(0, 1);
+    fs::write(base.path().join("tokenizer.json"), tokenizer.to_string()).expect("written");
+    let template = "{{ bos_token }}{% for m in messages %}{{ '<start_of_turn>' + m.role + '\n' + m.content + '<end_of_turn>\n' }}\
+        {% endfor %}{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}";
+    let config = json!({"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "chat_template": template});
+    fs::write(base.path().join("tokenizer_config.json"), config.to_string()).expect("written");
+    let rows = tokenizer["model"]["vocab"].as_object().expect("vocabulary").len();
+    let (mut shape, _, _) = fixture::whole(Family::Gemma3);
+    shape["vocab_size"] = json!(rows + 3);
+    let tensors = fixture::tensors(&StudentConfig::from_value(shape.clone()).expect("sound"));
+    fs::write(base.path().join("config.json"), shape.to_string()).expect("written");
+    fs::write(base.path().join("model.safetensors"), fixture::safetensors(&tensors)).expect("written");
+    let (to, _) = exported(base.path(), &[Form::Gguf(Quant::F16)]);
+    for name in ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] {
+        fs::remove_file(to.path().join("gguf").join(name)).expect("was beside it");
+    }
+    let own = Student::load(base.path()).expect("folder").codec;
+    let read = Student::load(&to.path().join("gguf/model-f16.gguf")).expect("GGUF").codec;
+    let messages = [crate::domain::ChatMessage::new(crate::domain::Role::User, "the news  of\n\nthe\t\tday: é <eos>")];
+    assert_eq!(own.prompt(&messages).expect("prompt"), read.prompt(&messages).expect("prompt"));
+    assert_eq!((own.tokenizer.end(), own.tokenizer.bos()), (read.tokenizer.end(), read.tokenizer.bos()));
+    assert_eq!(own.tokenizer.end_name(), "<end_of_turn>");
+}
+
 #[test]
 fn a_file_says_where_it_came_from() {
     let base = base(Family::Qwen2, false);

@@ -68,7 +68,8 @@ fn merges<'a>(tokens: &'a [String], ids: &HashMap<&str, usize>, scores: &[f32], 
     for ((token, score), kind) in tokens.iter().zip(scores).zip(kinds) {
         // User-defined tokens come before every word.
         let score = match *kind {
-            1 => *score,
+            // The first score of all is written as −0.
+            1 => *score + 0.0,
             USER_DEFINED => 0.0,
             _ => continue,
         };

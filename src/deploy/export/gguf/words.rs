@@ -194,7 +194,7 @@ fn scores(tokens: &[String], kinds: &[i32], merges: &[(&str, &str)]) -> Vec<f32>
     let mut next = 0_u32;
     let mut give = |id: usize| {
         if kinds[id] == NORMAL && !std::mem::replace(&mut set[id], true) {
-            scores[id] = -(next as f32);
+            scores[id] = 0.0 - next as f32;
             next += 1;
         }
     };
