@@ -288,6 +288,29 @@ fn a_scorer_that_breaks_down_is_opened_anew() {
     server.drain();
 }
 
+/// After a break-down the model may be gone; it is tried again for whoever asks next.
+#[test]
+fn a_scorer_that_could_not_be_opened_anew_is_tried_again() {
+    let gate = Gate::opened();
+    let shut = Arc::new(AtomicUsize::new(0));
+    let (inner, closed) = (Arc::clone(&gate), Arc::clone(&shut));
+    let opens: Opens = Box::new(move || match closed.load(Ordering::SeqCst) {
+        0 => Ok(Box::new(Fake(Arc::clone(&inner)))),
+        _ => Err(Trouble { what: "the release is gone".into(), next: "Bring it back.".into() }),
+    });
+    let access = Access::new(Some(TOKEN), false, here()).expect("a token");
+    let server = Server::start(here(), access, limits(), opens).expect("it listens");
+    let address = server.address();
+    shut.store(1, Ordering::SeqCst);
+    assert_eq!(ask(address, &body("r", &["panic"])).status, 500);
+    let reply = ask(address, &body("r", &["x"]));
+    assert!(reply.status == 500 && reply.error().contains("the release is gone Bring it back."), "{reply:?}");
+    assert_eq!(send(address, request("GET", "/healthz", "", "").as_bytes()).status, 503);
+    shut.store(0, Ordering::SeqCst);
+    assert_eq!(ask(address, &body("r", &["x"])).status, 200);
+    server.drain();
+}
+
 #[test]
 fn a_scorer_that_cannot_be_opened_is_said_at_once() {
     let never: Opens = Box::new(|| Err(Trouble { what: "no student".into(), next: "Train one.".into() }));
