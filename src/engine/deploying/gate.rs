@@ -187,16 +187,16 @@ pub(in super::super) fn findings(context: &JobContext, release: &Gated, parity: 
     let mut findings = vec![s5(&release.manifest, context.workspace.renderer.digest()), s10(release)];
     findings.extend(parity.merged.map(s11));
     findings.extend(super::modelfile::findings(context, release)?);
-    let said: Vec<String> = findings.iter().filter(|f| f.failed()).map(|f| f.guard.clone()).collect();
-    for guard in ["T11", "T17", "S6", "S7", "S8"].into_iter().filter(|guard| !said.iter().any(|s| s == guard)) {
+    for guard in ["T11", "T17", "S6", "S7", "S8"] {
         let reasons: Vec<String> =
             parity.reasons().filter(|(_, g, _)| *g == guard).map(|(stage, _, why)| format!("{stage}: {why}")).collect();
-        findings.push(if reasons.is_empty() {
-            Finding::pass(guard, parity.headline())
-        } else {
-            let remedy = "Mend what the table names and run 'stratos deploy --again'; the release before stays live.";
-            Finding::fail(guard, reasons.join("; "), remedy)
-        });
+        let remedy = "Mend what the table names and run 'stratos deploy --again'; the release before stays live.";
+        match (findings.iter_mut().find(|finding| finding.guard == guard), reasons.is_empty()) {
+            (Some(finding), false) => finding.saw = format!("{}; {}", finding.saw, reasons.join("; ")),
+            (None, false) => findings.push(Finding::fail(guard, reasons.join("; "), remedy)),
+            (None, true) => findings.push(Finding::pass(guard, parity.headline())),
+            (Some(_), true) => {}
+        }
     }
     Ok(findings)
 }

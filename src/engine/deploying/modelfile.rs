@@ -119,26 +119,19 @@ pub(super) fn findings(context: &JobContext, release: &Gated) -> Result<Vec<Find
         weights: Some(&weights),
     };
     let remarks = lint_file(&path, &expected)?;
+    // What is no Modelfile at all says the wrong thing.
+    let guard = |remark: &Remark| if remark.guard.is_empty() { "S2" } else { remark.guard };
     let mut findings: Vec<Finding> = Vec::new();
-    for guard in ["S1", "S2", "S3", "S4", "S8", "S6"] {
-        let mut of_guard = remarks.iter().filter(|remark| remark.guard == guard).map(Remark::finding);
-        match of_guard.next() {
-            // One finding of a guard is kept: the first names the rest.
-            Some(first) => {
-                let more = of_guard.count();
-                let saw = if more == 0 { first.saw } else { format!("{} (and {more} more)", first.saw) };
-                findings.push(Finding { saw, ..first });
-            }
-            None if ["S1", "S2", "S3", "S4"].contains(&guard) => {
-                findings.push(Finding::pass(guard, "the Modelfile says what training and evaluation did"));
-            }
-            None => {}
+    for remark in &remarks {
+        match findings.iter_mut().find(|finding| finding.guard == guard(remark)) {
+            Some(finding) => finding.saw = format!("{}; {}", finding.saw, remark.finding().saw),
+            None => findings.push(Finding { guard: guard(remark).into(), ..remark.finding() }),
         }
     }
-    if let Some(unread) = remarks.iter().find(|remark| remark.guard.is_empty()) {
-        let finding = unread.finding();
-        findings.retain(|f| f.guard != "S2");
-        findings.push(Finding { guard: "S2".into(), ..finding });
+    for guard in ["S1", "S2", "S3", "S4"] {
+        if !findings.iter().any(|finding| finding.guard == guard) {
+            findings.push(Finding::pass(guard, "the Modelfile says what training and evaluation did"));
+        }
     }
     Ok(findings)
 }
