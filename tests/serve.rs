@@ -217,7 +217,7 @@ fn sixty_four_clients_in_a_full_queue_get_their_own_answers() {
     let server = start(&gate, limits());
     let address = server.address();
     let client = |n: usize| {
-        let titles: Vec<String> = (0..n % 5 + 1).map(|i| format!("article {n} {i}")).collect();
+        let titles: Vec<String> = (0..=n % 5).map(|i| format!("article {n} {i}")).collect();
         let reader = format!("reader-{}", n % 7);
         thread::spawn(move || {
             let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
@@ -243,7 +243,7 @@ fn sixty_four_clients_in_a_full_queue_get_their_own_answers() {
     assert!(calls.len() < 32, "they were batched: {calls:?}");
     assert_eq!(calls.iter().sum::<usize>(), (0..64).map(|n| n % 5 + 1).sum::<usize>());
     assert_eq!(ask(address, &body("late", &["x"])).status, 200);
-    assert_eq!(metric(address, "stratos_queue_depth"), 0.0);
+    assert!(metric(address, "stratos_queue_depth") < 1.0);
     server.drain();
 }
 
