@@ -2,7 +2,6 @@
 //! has taken. A stub of a llama.cpp server writes for the toy student.
 
 mod common;
-#[allow(dead_code, reason = "the stub can do more than is asked of it here")]
 mod servers;
 
 use std::fs;
@@ -46,9 +45,10 @@ fn workspace(server: &Server) -> Workspace {
     let path = workspace.path().join("stratos.toml");
     let settings = fs::read_to_string(&path).expect("reads");
     let key = format!("server = \"{}\"\nparallel = 2\n", server.url);
-    let settings = match settings.contains("[scoring]\n") {
-        true => settings.replace("[scoring]\n", &format!("[scoring]\n{key}")),
-        false => format!("{settings}\n[scoring]\n{key}"),
+    let settings = if settings.contains("[scoring]\n") {
+        settings.replace("[scoring]\n", &format!("[scoring]\n{key}"))
+    } else {
+        format!("{settings}\n[scoring]\n{key}")
     };
     fs::write(&path, settings).expect("writes");
     workspace

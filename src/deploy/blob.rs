@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::release::{DeployError, file_digest};
+use super::{ExportError, digest_of};
 use crate::domain::Digest;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,9 +13,9 @@ pub struct Blob {
 }
 
 impl Blob {
-    pub fn of(path: &Path) -> Result<Self, DeployError> {
-        let size = std::fs::metadata(path).map_err(DeployError::io("read", path))?.len();
-        Ok(Self { path: path.to_owned(), size, digest: file_digest(path)? })
+    pub fn of(path: &Path) -> Result<Self, ExportError> {
+        let (size, digest) = digest_of(path)?;
+        Ok(Self { path: path.to_owned(), size, digest })
     }
 
     /// As servers write it.

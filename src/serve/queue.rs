@@ -173,7 +173,6 @@ impl Worker {
     }
 
     /// Opens it unless it is open. `None`: nobody can ask any more.
-    #[expect(clippy::type_complexity, reason = "an option of a result, used once")]
     fn scorer(&mut self, scorer: &mut Option<Box<dyn Scores>>) -> Option<Result<About, Trouble>> {
         if self.taken.is_closed() && self.taken.is_empty() && self.held.is_none() {
             return None;

@@ -180,13 +180,14 @@ fn raw(status: u16, body: impl Into<Body>) -> Response<Body> {
         .expect("a response")
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "every caller makes it on the spot")]
 fn reply(status: u16, body: Value) -> Response<Body> {
     raw(status, body.to_string())
 }
 
 /// One JSON a line.
 fn lines(lines: &[Value]) -> Response<Body> {
-    raw(200, lines.iter().map(|line| format!("{line}\n")).collect::<String>())
+    raw(200, lines.iter().fold(String::new(), |all, line| all + &line.to_string() + "\n"))
 }
 
 fn huge() -> Body {
@@ -337,16 +338,15 @@ fn generate(world: &World, body: &Value) -> Result<Response<Body>, Refusal> {
         ));
     }
     store.load(&name, true);
-    let text = match body["raw"] == json!(true) {
-        true => prompt.to_owned(),
-        false => {
-            let system = body["system"].as_str().unwrap_or(&model.system);
-            let mut messages = vec![ChatMessage::new(Role::User, prompt)];
-            if !system.is_empty() {
-                messages.insert(0, ChatMessage::new(Role::System, system));
-            }
-            modelfile::render(&model.template, &messages).map_err(|e| (500, e.to_string()))?
+    let text = if body["raw"] == json!(true) {
+        prompt.to_owned()
+    } else {
+        let system = body["system"].as_str().unwrap_or(&model.system);
+        let mut messages = vec![ChatMessage::new(Role::User, prompt)];
+        if !system.is_empty() {
+            messages.insert(0, ChatMessage::new(Role::System, system));
         }
+        modelfile::render(&model.template, &messages).map_err(|e| (500, e.to_string()))?
     };
     let said = written(world, body, &model, &text);
     let mut end = finished(&name, &said);

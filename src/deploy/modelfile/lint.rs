@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::go::{GoError, GoTemplate};
 use super::grammar::{self, Command, Name};
 use super::{CONTEXT_STEP, Lengths, ModelfileError, options, turns};
-use crate::deploy::file_digest;
+use crate::deploy::digest_of;
 use crate::domain::recipe::Sampling;
 use crate::domain::{Digest, Finding, one_line};
 use crate::guards::{Severity, guard};
@@ -139,7 +139,7 @@ impl<'a> Check<'a> {
         }
         let Some(weights) = self.expected.weights else { return };
         let same = std::fs::canonicalize(&path).ok() == std::fs::canonicalize(&weights.path).ok();
-        if same || file_digest(&path).is_ok_and(|digest| digest == weights.digest) {
+        if same || digest_of(&path).is_ok_and(|(_, digest)| digest == weights.digest) {
             return;
         }
         let what = format!("FROM {shown} is another file than the release's {}", weights.path.display());

@@ -41,7 +41,7 @@ pub enum OllamaError {
     #[error("cannot read {path}: {source}. Export the release again", path = path.display())]
     File { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
-    Weights(#[from] crate::deploy::DeployError),
+    Weights(#[from] crate::deploy::ExportError),
     #[error("stopped; what was uploaded whole is kept")]
     Stopped,
 }
