@@ -2,7 +2,6 @@
 //! answer what a script says for the row, and misbehave on demand.
 
 #![allow(dead_code, reason = "each test binary uses its own part of this stub")]
-#![allow(dead_code, reason = "each test binary uses its own part of this support")]
 
 use std::future::pending;
 use std::path::{Path, PathBuf};
@@ -46,6 +45,7 @@ pub enum Fault {
     HugeBody,
 }
 
+#[derive(Clone, Copy)]
 pub struct Script {
     pub program: Program,
     pub fault: Fault,
