@@ -82,7 +82,8 @@ fn server(script: Script) -> Server {
 }
 
 fn rows(numbers: &[u32]) -> String {
-    numbers.iter().map(|n| format!("{{\"id\":\"a{n}\",\"title\":\"News\",\"summary\":\"the article {n}.\"}}\n")).collect()
+    let row = |n: &u32| format!("{{\"id\":\"a{n}\",\"title\":\"News\",\"summary\":\"the article {n}.\"}}\n");
+    numbers.iter().map(row).collect::<Vec<String>>().concat()
 }
 
 fn piped(workspace: &Workspace, arguments: &[&str], input: &str) -> Output {
@@ -353,13 +354,13 @@ fn the_frontier_of_a_cascade_is_measured_kept_and_shown_again() {
     let articles = workspace.file("articles.jsonl", rows(&(0..10).collect::<Vec<_>>()));
     let imported = workspace.stratos(&["articles", "import", &articles.to_string_lossy()]);
     assert!(imported.status.success(), "{}", text(&imported));
-    let judged: String = (0..10)
+    let judged: Vec<String> = (0..10)
         .flat_map(|n| READERS[..2].iter().map(move |reader| (n, reader)))
         .map(|(n, reader)| {
             format!("{{\"article_id\":\"a{n}\",\"profile_id\":\"{reader}\",\"score\":{n}.0,\"annotator\":\"me\"}}\n")
         })
         .collect();
-    let path = workspace.file("judged.jsonl", judged);
+    let path = workspace.file("judged.jsonl", judged.concat());
     let rows = format!("file:{}", path.display());
     let output = workspace.stratos(&["deploy", "frontier", "--rows", &rows, "--json"]);
     assert!(output.status.success(), "{}", text(&output));

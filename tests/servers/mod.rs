@@ -45,6 +45,7 @@ pub enum Fault {
     HugeBody,
 }
 
+#[derive(Clone, Copy)]
 pub struct Script {
     pub program: Program,
     pub fault: Fault,
