@@ -278,7 +278,7 @@ impl Judge<'_> {
         let differs = |(row, trained): &&(&RowAnswer, &RowAnswer)| row.prompt.is_some() && row.prompt != trained.prompt;
         line.other_prompts = pairs.iter().filter(differs).count();
         line.next = pairs.iter().fold((0, 0), |(same, of), (row, _)| (same + row.next.0, of + row.next.1));
-        let deltas: Vec<f64> = pairs.iter().filter_map(|(row, trained)| Some((row.forced? - trained.forced?).abs())).collect();
+        let deltas: Vec<f64> = pairs.iter().filter_map(|(row, trained)| row.forced.delta(trained.forced)).collect();
         let n = deltas.len();
         line.delta = (n > 0).then(|| (deltas.iter().sum::<f64>() / n as f64, deltas.iter().copied().fold(0.0, f64::max), n));
         let mut articles: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
