@@ -16,7 +16,7 @@ const SPARE: u64 = 64 << 20;
 /// Rows on their way to the file, and the program itself.
 const WORK: u64 = 96 << 20;
 /// What a tokenizer takes in memory, in sizes of its file.
-const TOKENIZER: u64 = 16;
+const TOKENIZER: u64 = 24;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FormNeed {
