@@ -164,7 +164,7 @@ fn what_would_answer_otherwise_than_it_was_trained_is_caught_by_its_guard() {
             assert!(c.stratos(&arguments).status.success());
             fs::copy(to.join("gguf/model-f16.gguf"), c.release().join("gguf/model-q8_0.gguf")).expect("copies");
         }),
-        ("T11", "prompts are read as other tokens", |c| c.forge(other_template)),
+        ("T11", "prompts are read as other tokens", |c| c.forge(|bytes| other_template(bytes))),
         ("S7", "q8_0", |c| {
             c.forge(|bytes| {
                 let n = bytes.len();
@@ -174,7 +174,7 @@ fn what_would_answer_otherwise_than_it_was_trained_is_caught_by_its_guard() {
         ("S2", "Modelfile", |c| c.edit("Modelfile", |text| text.replacen("user\n{{ .Content }}", "user\n\n{{ .Content }}", 1))),
         ("S1", "Modelfile", |c| c.edit("Modelfile", |text| format!("{text}\nSYSTEM /no_think\n"))),
         ("S5", "prompts", |c| {
-            c.edit("data/recipes/stratos-v19.toml", |text| text.replacen("You are a relevance scorer", "You score relevance", 1))
+            c.edit("data/recipes/stratos-v19.toml", |text| text.replacen("You are a relevance scorer", "You score relevance", 1));
         }),
         ("S10", "digest of the base", |c| c.manifest(|m| m.base = Some(m.model.clone()))),
         ("S7", "cannot answer", |c| fs::remove_file(c.release().join("trained/tokenizer.json")).expect("removes")),
@@ -189,7 +189,7 @@ fn what_would_answer_otherwise_than_it_was_trained_is_caught_by_its_guard() {
 }
 
 /// The template's first line end becomes a space.
-fn other_template(bytes: &mut Vec<u8>) {
+fn other_template(bytes: &mut [u8]) {
     let key = b"tokenizer.chat_template";
     let from = bytes.windows(key.len()).position(|w| w == key).expect("a template");
     let at = bytes[from..].windows(2).position(|w| w == b"\\n" || w[0] == b'\n').expect("a line end");
@@ -212,7 +212,7 @@ fn what_the_modelfile_guesses_is_said_and_stops_nothing() {
 fn a_release_that_failed_its_gate_is_not_switched_to_and_is_made_anew() {
     let copy = Copy::new();
     let name = live(copy.0.path());
-    copy.forge(other_template);
+    copy.forge(|bytes| other_template(bytes));
     assert!(!copy.stratos(&["deploy", "gate"]).status.success());
     let switched = copy.stratos(&["deploy", "switch", &name]);
     assert!(!switched.status.success() && text(&switched).contains("did not pass its gate"), "{}", text(&switched));

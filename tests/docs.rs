@@ -55,7 +55,7 @@ fn the_page_of_screens_is_what_the_snapshot_tests_draw() {
         let name = file.file_stem().expect("a name").to_string_lossy().into_owned();
         let Some(title) = name.rsplit("__").next().and_then(|last| last.strip_suffix("_120x40")) else { continue };
         let text = fs::read_to_string(&file).expect("readable");
-        page.extend(["\n## ", &title.replace('_', " "), "\n\n```text\n", &screen(&text), "\n```\n"]);
+        page.extend(["\n## ", &title.replace('_', " "), "\n\n```text\n", screen(&text), "\n```\n"]);
         tabs += 1;
     }
     assert!(tabs >= 1, "no snapshot at 120x40 was found");

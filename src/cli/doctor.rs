@@ -59,7 +59,6 @@ fn explanation(row: &Guard) -> Vec<String> {
     let standing = match row.standing {
         Standing::Checked => "checked".to_owned(),
         Standing::Built(how) => format!("cannot happen any more: {how}"),
-        Standing::Waits(phase) => format!("not checked yet: it comes with {phase}"),
     };
     let mut lines = vec![format!("{}: prevents {}", row.id, row.prevents), String::new()];
     for (name, text) in [
@@ -95,7 +94,6 @@ fn lines(checkup: &Checkup, verbose: bool) -> Vec<String> {
     let notes = [
         list("about inputs that changed since; run their phases again", &checkup.outdated),
         list("their moment has not come here", &checkup.not_yet),
-        list("come with later phases", &checkup.waiting),
         list("cannot happen any more", &checkup.built),
     ];
     let shown = if verbose { notes.len() } else { 1 };
@@ -110,7 +108,6 @@ fn lines(checkup: &Checkup, verbose: bool) -> Vec<String> {
         format!("{} passed", checkup.count(State::Passed)),
         format!("{} outdated", checkup.outdated.len()),
         format!("{} not yet", checkup.not_yet.len()),
-        format!("{} of later phases", checkup.waiting.len()),
         format!("{} impossible", checkup.built.len()),
     ];
     lines.push(format!("doctor: {}", parts.join(", ")));

@@ -391,12 +391,12 @@ mod tests {
         let cases: [(&str, &str, Change); 5] = [
             ("T11", "1 of 20 prompts", |n, row| {
                 if n == 3 {
-                    row.prompt = Some(Digest::of("other"))
+                    row.prompt = Some(Digest::of("other"));
                 }
             }),
             ("S7", "confident next tokens", |n, row| {
                 if n % 4 == 0 {
-                    row.next = (10, 40)
+                    row.next = (10, 40);
                 }
             }),
             ("S7", "after the same thoughts", |_, row| row.forced.expected = row.forced.expected.map(|s| s + 0.8)),

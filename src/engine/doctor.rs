@@ -48,7 +48,7 @@ pub struct Diagnosis {
     pub fresh: bool,
 }
 
-/// All findings, and what every other guard waits for.
+/// All findings, and where every other guard stands.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Checkup {
     /// Errors, then warnings, then passes; by id.
@@ -59,8 +59,6 @@ pub struct Checkup {
     pub not_yet: Vec<&'static str>,
     /// Failures that cannot happen any more.
     pub built: Vec<&'static str>,
-    /// Guards of phases that are not there yet.
-    pub waiting: Vec<&'static str>,
 }
 
 impl Checkup {
@@ -104,7 +102,6 @@ fn examined(workspace: &Workspace) -> Result<Checkup, Failure> {
     for row in registry().filter(|row| !heard.contains(row.id)) {
         let list = match row.standing {
             Kept::Built(_) => &mut checkup.built,
-            Kept::Waits(_) => &mut checkup.waiting,
             Kept::Checked if outdated.contains(row.id) => &mut checkup.outdated,
             Kept::Checked => &mut checkup.not_yet,
         };

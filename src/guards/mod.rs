@@ -65,8 +65,6 @@ pub enum Standing {
     Checked,
     /// Nothing can go wrong any more; the words say where that is made so.
     Built(&'static str),
-    /// Its moment comes with a phase that is not there yet.
-    Waits(&'static str),
 }
 
 /// One row of the registry.

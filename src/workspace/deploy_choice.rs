@@ -9,7 +9,7 @@ use crate::domain::one_line;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeployChoice {
-    /// Beside the student as it was trained: "adapter", "merged", "f16", "bf16", "q8_0", "q4_k_m".
+    /// Beside the student as it was trained, by their names on the command line: `adapter`, `merged`, `q8_0` and so on.
     pub forms: Vec<String>,
     /// Releases that a clean-up leaves, the live one not counted.
     pub keep: usize,

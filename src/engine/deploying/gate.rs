@@ -35,7 +35,7 @@ pub(in super::super) fn run(context: &mut JobContext, release: &Gated) -> Result
     let rules = &recipe.deploy.gate;
     let rows = gate_rows(context, rules.rows)?;
     let stages = stages(context, release);
-    let mut gate = Runs { release, rows: &rows, context, runs: Vec::new(), reference: None, merged: None };
+    let mut gate = Asked { release, rows: &rows, context, runs: Vec::new(), reference: None, merged: None };
     for at in 0..stages.len() {
         if !gate.stage(&stages[at], (at, stages.len()))? {
             return Ok(None);
@@ -82,7 +82,7 @@ fn stages(context: &JobContext, release: &Gated) -> Vec<Planned> {
     stages
 }
 
-struct Runs<'a> {
+struct Asked<'a> {
     context: &'a mut JobContext,
     release: &'a Gated,
     rows: &'a [GateRow],
@@ -92,7 +92,7 @@ struct Runs<'a> {
     merged: Option<bool>,
 }
 
-impl Runs<'_> {
+impl Asked<'_> {
     /// Asks one stage; `false`: the operator stopped it.
     fn stage(&mut self, planned: &Planned, at: (usize, usize)) -> Result<bool, Failure> {
         let since = Instant::now();
@@ -245,4 +245,14 @@ pub(in super::super) fn open(root: &Path, row: &crate::workspace::ReleaseRow) ->
     let folder = root.join(&row.path);
     let manifest = Manifest::read(&folder)?;
     Ok(Gated { name: row.name.clone(), model: row.model.clone(), folder, manifest })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapter_that_is_merged_anew_for_every_pass_is_said() {
+        assert!(!s11(true).failed() && s11(false).failed() && s11(false).remedy.contains("GGUF"));
+    }
 }

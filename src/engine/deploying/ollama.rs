@@ -46,7 +46,7 @@ pub(in super::super) fn create(context: &mut JobContext, release: &Gated) -> Res
     let mut told = |told: Told| {
         match told {
             Told::Known { bytes } => {
-                context.progress(bytes / 1_000_000, bytes / 1_000_000, "MB", "Ollama has the weights already")
+                context.progress(bytes / 1_000_000, bytes / 1_000_000, "MB", "Ollama has the weights already");
             }
             Told::Uploading { done, total } => context.progress(done / 1_000_000, total / 1_000_000, "MB", "uploading to Ollama"),
             Told::Status(said) => context.progress(0, 0, "", &format!("Ollama: {}", one_line(&said, 100))),
@@ -55,7 +55,7 @@ pub(in super::super) fn create(context: &mut JobContext, release: &Gated) -> Res
     };
     let made = match ollama.release(&name(&workspace), &release.name, &release.folder.join(&gguf.path), &modelfile, &mut told) {
         Ok(made) => made,
-        Err(OllamaError::Stopped { .. }) => return Ok(false),
+        Err(OllamaError::Stopped) => return Ok(false),
         Err(error) => return Err(error.into()),
     };
     context.ledger.pin(&release.name, TARGET, &Digest::from_hex(made.digest), context.clock.now())?;

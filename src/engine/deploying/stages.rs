@@ -271,7 +271,7 @@ fn places(reference: &Reference, row: &ReferenceRow) -> Result<Vec<(String, Stri
         let text = tokenizer.decode(&row.answer[..at])?;
         let next = if reference.ends.contains(id) { String::new() } else { tokenizer.decode(&[*id])? };
         let whole = !next.contains('\u{FFFD}') && tokenizer.encode(&text)? == row.answer[..at];
-        if whole && !text.is_empty() && !(next.is_empty() && !reference.ends.contains(id)) {
+        if whole && !text.is_empty() && (!next.is_empty() || reference.ends.contains(id)) {
             all.push((text, next));
         }
     }

@@ -4,7 +4,7 @@ use crate::tui::tabs::TabState;
 use crate::tui::testing::{SIZES, Stage};
 
 fn on(page: usize, selected: usize) -> TabState {
-    TabState { page, selected, ..TabState::default() }
+    TabState { selected, page, ..TabState::default() }
 }
 
 #[test]
