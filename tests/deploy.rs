@@ -177,7 +177,7 @@ fn what_would_answer_otherwise_than_it_was_trained_is_caught_by_its_guard() {
             c.edit("data/recipes/stratos-v19.toml", |text| text.replacen("You are a relevance scorer", "You score relevance", 1));
         }),
         ("S10", "digest of the base", |c| c.manifest(|m| m.base = Some(m.model.clone()))),
-        ("S7", "cannot answer", |c| fs::remove_file(c.release().join("trained/tokenizer.json")).expect("removes")),
+        ("S7", "no tokenizer.json", |c| fs::remove_file(c.release().join("trained/tokenizer.json")).expect("removes")),
     ];
     for (guard, words, harm) in cases {
         let copy = Copy::new();

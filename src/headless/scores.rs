@@ -37,7 +37,9 @@ fn skipped(row: &BrokenRow, output: Output) -> Result<()> {
 pub fn score(workspace: &Arc<Workspace>, order: &ScoreOrder, output: Output) -> Result<ExitCode> {
     log_to_file(workspace)?;
     let failed = |failure: Failure| eyre!("score: {}. {}", clean(&failure.reason), clean(&failure.next));
-    let mut desk = Desk::open(workspace.clone(), workspace.ledger()?, order.options).map_err(failed)?;
+    let ledger = workspace.ledger()?;
+    Desk::expects(&ledger, &order.readers).map_err(failed)?;
+    let mut desk = Desk::open(workspace.clone(), ledger, order.options).map_err(failed)?;
     if desk.untuned() {
         eprintln!(
             "warning: {} answers: it was never trained on this recipe, and its scores mean little. Train it: stratos run",

@@ -138,6 +138,8 @@ impl App {
     }
 
     fn key(&mut self, key: &KeyEvent) -> Vec<Effect> {
+        // Who types before anything is there knows the way; nothing shall come between the keys and their answer.
+        self.welcomed |= !self.snapshot.complete;
         if is_interrupt(key) {
             return acts::quit(self);
         }

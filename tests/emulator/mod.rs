@@ -134,6 +134,8 @@ pub struct Emulator {
     options: Options,
     shared: Arc<Shared>,
     running: Option<server::Running>,
+    /// Keeps the port while nothing answers: another test's server would get it.
+    kept: Option<server::Kept>,
 }
 
 impl Emulator {
@@ -141,17 +143,18 @@ impl Emulator {
         let script = Arc::new(Mutex::new(faults::Script::default()));
         let (shared, running) = server::run(&options, script);
         let options = Options { port: running.port, ..options };
-        Self { options, shared, running: Some(running) }
+        Self { options, shared, running: Some(running), kept: None }
     }
 
     /// Stops answering: connections are refused until [`Self::restart`].
     pub fn stop(&mut self) {
         self.running = None;
+        self.kept = Some(server::Kept::on(self.options.port));
     }
 
     /// As a server that crashed and came back: same folder, same port, everything read from disk again.
     pub fn restart(&mut self) {
-        self.running = None;
+        (self.running, self.kept) = (None, None);
         let (shared, running) = server::run(&self.options, Arc::clone(&self.shared.script));
         self.shared = shared;
         self.running = Some(running);

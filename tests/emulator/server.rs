@@ -30,6 +30,20 @@ pub struct Running {
     thread: Option<JoinHandle<()>>,
 }
 
+/// A port that is taken and refuses every connection.
+pub struct Kept {
+    _socket: tokio::net::TcpSocket,
+}
+
+impl Kept {
+    pub fn on(port: u16) -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.set_reuseaddr(true).expect("connections of before may linger");
+        socket.bind(([127, 0, 0, 1], port).into()).expect("the port that was ours");
+        Self { _socket: socket }
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         drop(self.stop.take());

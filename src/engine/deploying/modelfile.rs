@@ -9,7 +9,7 @@ use crate::deploy::modelfile::{Expected, Lengths, ModelfileError, Remark, Spec, 
 use crate::deploy::{Form, MODELFILE, Manifest, Piece};
 use crate::domain::{Digest, Finding, Role};
 use crate::evaluate::Evaluation;
-use crate::scorer::TextSide;
+use crate::scorer::{ScorerError, TextSide};
 use crate::student::Codec;
 use crate::workspace::{Ledger, ReleaseRow, Workspace, atomic_write};
 
@@ -81,10 +81,18 @@ pub fn modelfile_of(workspace: &Workspace, row: &ReleaseRow) -> Result<String, F
 
 /// What is wrong with any Modelfile: held against a release where there is one, else against the recipe alone.
 pub fn lint_modelfile(workspace: &Workspace, row: Option<&ReleaseRow>, file: &Path) -> Result<Vec<Remark>, Failure> {
+    match row {
+        Some(row) => held(workspace, &workspace.ledger()?, &gate::open(workspace.root(), row)?, file),
+        None => Ok(lint_file(file, &of_recipe(workspace))?),
+    }
+}
+
+fn of_recipe(workspace: &Workspace) -> Expected<'_> {
     let recipe = &workspace.recipe;
-    let alone = Expected { sampling: Some(&recipe.sampling), think: recipe.student.think, ..Expected::default() };
-    let Some(row) = row else { return Ok(lint_file(file, &alone)?) };
-    let release = gate::open(workspace.root(), row)?;
+    Expected { sampling: Some(&recipe.sampling), think: recipe.student.think, ..Expected::default() }
+}
+
+fn held(workspace: &Workspace, ledger: &Ledger, release: &Gated, file: &Path) -> Result<Vec<Remark>, Failure> {
     let codec = codec(&release.trained(), &release.model)?;
     let terminator = codec.tokenizer.end_name();
     let gguf = served_gguf(workspace, &release.manifest.pieces);
@@ -92,9 +100,9 @@ pub fn lint_modelfile(workspace: &Workspace, row: Option<&ReleaseRow>, file: &Pa
     let expected = Expected {
         template: Some(&codec.template),
         terminator: Some(&terminator),
-        lengths: Some(lengths(workspace, &workspace.ledger()?, &release.manifest, &codec)?),
+        lengths: Some(lengths(workspace, ledger, &release.manifest, &codec)?),
         weights: weights.as_ref(),
-        ..alone
+        ..of_recipe(workspace)
     };
     Ok(lint_file(file, &expected)?)
 }
@@ -102,23 +110,10 @@ pub fn lint_modelfile(workspace: &Workspace, row: Option<&ReleaseRow>, file: &Pa
 /// What the lint says of a release's Modelfile; nothing where it has none.
 pub(super) fn findings(context: &JobContext, release: &Gated) -> Result<Vec<Finding>, Failure> {
     let path = release.folder.join(MODELFILE);
-    let Some(gguf) = served_gguf(&context.workspace, &release.manifest.pieces).filter(|_| path.exists()) else {
+    if !path.exists() {
         return Ok(Vec::new());
-    };
-    let recipe = &context.workspace.recipe;
-    let codec = codec(&release.trained(), &release.model)?;
-    let terminator = codec.tokenizer.end_name();
-    let weights = Weights { path: release.folder.join(&gguf.path), digest: gguf.digest.clone() };
-    let expected = Expected {
-        template: Some(&codec.template),
-        bos: None,
-        terminator: Some(&terminator),
-        sampling: Some(&recipe.sampling),
-        think: recipe.student.think,
-        lengths: Some(lengths(&context.workspace, &context.ledger, &release.manifest, &codec)?),
-        weights: Some(&weights),
-    };
-    let remarks = lint_file(&path, &expected)?;
+    }
+    let remarks = held(&context.workspace, &context.ledger, release, &path)?;
     // What is no Modelfile at all says the wrong thing.
     let guard = |remark: &Remark| if remark.guard.is_empty() { "S2" } else { remark.guard };
     let mut findings: Vec<Finding> = Vec::new();
@@ -138,7 +133,12 @@ pub(super) fn findings(context: &JobContext, release: &Gated) -> Result<Vec<Find
 
 /// How the trained student reads and writes text.
 fn codec(trained: &Path, model: &Digest) -> Result<Codec, Failure> {
-    Ok(TextSide::load(trained, model.clone())?.codec)
+    let again = |why: String| Failure::new(why, "Make the release again with 'stratos deploy --again'.");
+    match TextSide::load(trained, model.clone()) {
+        Ok(text) => Ok(text.codec),
+        Err(ScorerError::TextSide { source, .. }) => Err(again(source.to_string())),
+        Err(error) => Err(again(error.to_string())),
+    }
 }
 
 /// Of the answers that were evaluated, and of every prompt of the dataset.

@@ -118,6 +118,13 @@ impl Desk {
         Ok(Self { workspace, ledger, options, meant, voices, stale: false })
     }
 
+    /// Whether these readers are known, before anything is loaded for them.
+    pub fn expects(ledger: &Ledger, readers: &[ProfileId]) -> Result<(), Failure> {
+        let stored = ledger.profiles()?;
+        let unknown = readers.iter().find(|id| stored.iter().all(|(profile, _)| profile.id != **id));
+        unknown.map_or(Ok(()), |id| Err(no_reader(id)))
+    }
+
     /// Whose weights answer, for people.
     pub fn model(&self) -> &str {
         &self.voices.think.model
