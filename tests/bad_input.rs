@@ -137,3 +137,12 @@ fn a_second_engine_in_one_workspace_is_refused() {
     let said = text(&workspace.stratos(&["run", "--yes"]));
     assert!(said.contains("another StratOS engine"), "{said}");
 }
+
+#[test]
+fn orders_to_an_engine_that_is_not_there_say_so() {
+    let workspace = Workspace::small();
+    for order in ["pause", "resume", "checkpoint"] {
+        let told = workspace.stratos(&["engine", order]);
+        assert!(!told.status.success() && text(&told).contains("no engine works"), "{order}: {}", text(&told));
+    }
+}

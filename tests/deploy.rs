@@ -46,8 +46,7 @@ fn released() -> &'static Path {
         // A toy's answers are seldom whole: that stops it, until it is overridden with a reason.
         assert!(!run.status.success() && text(&run).contains("guard S1: only"), "{}", text(&run));
         assert_eq!(releases(workspace.path()).iter().filter(|r| r["live"] == true).count(), 0, "it did not pass");
-        let overridden = workspace.stratos(&["guards", "override", "S1", "--phase", "deploy", "--reason", "a toy"]);
-        assert!(overridden.status.success(), "{}", text(&overridden));
+        overridden(workspace.path());
         let deployed = workspace.stratos(&["deploy", "--json"]);
         assert!(deployed.status.success(), "{}", text(&deployed));
         workspace
@@ -101,6 +100,20 @@ impl Copy {
         let (_, digest) = digest_of(&path).expect("reads");
         self.manifest(|m| m.pieces[0].digest = digest.clone());
     }
+}
+
+/// The toy's answers are accepted as they are.
+fn overridden(workspace: &Path) {
+    let told = stratos(workspace, &["guards", "override", "S1", "--phase", "deploy", "--reason", "a toy"]);
+    assert!(told.status.success(), "{}", text(&told));
+}
+
+/// A new release, which the toy's answers stop at first.
+fn deployed(workspace: &Path) {
+    assert!(text(&stratos(workspace, &["deploy", "--again"])).contains("guard S1"));
+    overridden(workspace);
+    let deployed = stratos(workspace, &["deploy", "--again"]);
+    assert!(deployed.status.success(), "{}", text(&deployed));
 }
 
 fn stratos(workspace: &Path, arguments: &[&str]) -> Output {
@@ -204,6 +217,9 @@ fn other_template(bytes: &mut [u8]) {
 fn what_the_modelfile_guesses_is_said_and_stops_nothing() {
     let copy = Copy::new();
     copy.edit("Modelfile", |text| text.replacen("PARAMETER temperature 0.6", "PARAMETER temperature 0.1", 1));
+    // Another Modelfile is another release to override for.
+    assert!(text(&copy.stratos(&["deploy", "gate"])).contains("guard S1"));
+    overridden(copy.0.path());
     let told = copy.stratos(&["deploy", "gate"]);
     assert!(told.status.success() && text(&told).contains("S4"), "{}", text(&told));
 }
@@ -233,8 +249,7 @@ fn releases_are_numbered_rolled_back_in_one_step_and_cleared_but_for_what_is_nee
         let deploy = table.entry("deploy").or_insert(toml::Value::Table(toml::Table::new()));
         deploy.as_table_mut().expect("a table").insert("forms".into(), forms.parse::<toml::Value>().expect("a list"));
         fs::write(&config, table.to_string()).expect("writes");
-        let deployed = copy.stratos(&["deploy", "--again"]);
-        assert!(deployed.status.success(), "{}", text(&deployed));
+        deployed(root);
     }
     let third = live(root);
     assert!(third.starts_with("stratos-v19-003-"), "{third}");

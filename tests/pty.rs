@@ -44,10 +44,10 @@ fn the_console_opens_shows_every_tab_runs_the_pipeline_and_gives_the_terminal_ba
     console.wait_for("MAE");
     // A toy student cannot write the format: the release's smoke test must refuse to serve it, and say so.
     console.press("8");
-    console.wait_for("smoke answers");
+    console.wait_for("guard S1");
     console.press("\u{1b}");
     // The message is gone, so the escape was read alone; and while a job is live, q would ask first.
-    console.wait("the end of the job", |s| !s.contains("smoke answers") && !s.contains("running"));
+    console.wait("the end of the job", |s| !s.contains("guard S1") && s.contains("stops: S1") && !s.contains("running"));
     console.press("q");
     assert!(console.end());
 }

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Subcommand;
-use color_eyre::eyre::Result;
+use color_eyre::eyre::{Result, bail};
 
 use crate::domain::{Clock as _, SystemClock};
+use crate::engine::Command;
 use crate::engine::remote::{self, Greeting, Kind};
 use crate::headless::{self, say};
 use crate::workspace::Workspace;
@@ -21,6 +22,12 @@ pub enum EngineAct {
         #[arg(long)]
         json: bool,
     },
+    /// Pause its job
+    Pause,
+    /// Let a paused job go on
+    Resume,
+    /// Save the training that runs at its next step, and go on
+    Checkpoint,
     /// End the engine: its job saves at the next checkpoint first
     Stop {
         /// At once, as a kill would; the next run goes on from the last checkpoint
@@ -48,6 +55,9 @@ pub fn engine(workspace: &Arc<Workspace>, act: &EngineAct) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        EngineAct::Pause => order(workspace, Command::Pause),
+        EngineAct::Resume => order(workspace, Command::Resume),
+        EngineAct::Checkpoint => order(workspace, Command::Checkpoint),
         EngineAct::Stop { now } => {
             match remote::end(workspace, *now)? {
                 Some(greeting) => say(&format!("the engine (process {}) has ended", greeting.pid)),
@@ -56,6 +66,14 @@ pub fn engine(workspace: &Arc<Workspace>, act: &EngineAct) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// For the engine that works here; an engine of this command's own would have nothing to obey it with.
+fn order(workspace: &Arc<Workspace>, command: Command) -> Result<ExitCode> {
+    if remote::look(workspace)?.is_none() {
+        bail!("no engine works in this workspace; see 'stratos engine status'");
+    }
+    headless::tell(workspace, command)
 }
 
 fn status(greeting: &Greeting) -> Vec<String> {

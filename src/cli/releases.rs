@@ -142,6 +142,9 @@ fn show(ledger: &Ledger, row: &ReleaseRow, json: bool) -> Result<ExitCode> {
     for line in &gate.lines {
         say(&clean(&row_of(line)));
     }
+    for (guard, saw) in &gate.stops {
+        say(&clean(&format!("{} {guard}: {saw}", if gate.overridden { "overridden" } else { "stops" })));
+    }
     for line in &gate.lines {
         for (guard, why) in &line.reasons {
             say(&clean(&format!("{} {}: {why}", if guard.is_empty() { "·" } else { guard }, line.stage)));

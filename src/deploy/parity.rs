@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Form;
 use crate::domain::recipe::{GateRules, Scale};
-use crate::domain::{Bands, Digest, UnixMillis};
+use crate::domain::{Bands, Digest, Finding, UnixMillis};
 use crate::evaluate::{Metrics, Row, Runtime, charged, intervals, mean_interval};
+use crate::guards::{Severity, guard};
 
 /// Where the trained student counts as sure of its next token.
 pub const CONFIDENT: f32 = 0.6;
@@ -160,6 +161,12 @@ pub struct Parity {
     /// Whether the trained student was read through merged weights (S11).
     #[serde(default)]
     pub merged: Option<bool>,
+    /// Guards that stop the release, of the table and beside it: (guard, what it saw).
+    #[serde(default)]
+    pub stops: Vec<(String, String)>,
+    /// The operator overrode them with a written reason.
+    #[serde(default)]
+    pub overridden: bool,
 }
 
 impl Parity {
@@ -178,11 +185,26 @@ impl Parity {
             limits: limits.clone(),
             lines: runs.iter().map(|run| judge.line(run)).collect(),
             merged: None,
+            stops: Vec::new(),
+            overridden: false,
         }
     }
 
-    /// Every stage that was asked passed, one at least beside the reference.
+    /// With what the guards saw of the release.
+    #[must_use]
+    pub fn judged(mut self, findings: &[Finding]) -> Self {
+        let stops = |f: &&Finding| f.failed() && guard(&f.guard).is_none_or(|g| g.severity == Severity::Stop);
+        self.stops = findings.iter().filter(stops).map(|f| (f.guard.clone(), f.saw.clone())).collect();
+        self
+    }
+
+    /// The release may be served: nothing stops it, or what does was overridden.
     pub fn passed(&self) -> bool {
+        self.overridden || (self.stops.is_empty() && self.agrees())
+    }
+
+    /// Every stage that was asked passed, one at least beside the reference.
+    fn agrees(&self) -> bool {
         let standing = |wanted| self.lines.iter().filter(move |line| line.standing == wanted);
         standing(Standing::Failed).next().is_none()
             && standing(Standing::Reference).next().is_some()
@@ -201,10 +223,16 @@ impl Parity {
 
     pub fn headline(&self) -> String {
         let asked = self.lines.iter().filter(|line| matches!(line.standing, Standing::Passed | Standing::Failed)).count();
-        match self.lines.iter().filter(|line| line.standing == Standing::Failed).count() {
-            0 if self.passed() => format!("{asked} runtimes answer as trained on {} rows", self.rows),
+        let table = match self.lines.iter().filter(|line| line.standing == Standing::Failed).count() {
+            0 if self.agrees() => format!("{asked} runtimes answer as trained on {} rows", self.rows),
             0 => "the gate compared nothing".into(),
             failed => format!("{failed} of {asked} runtimes do not answer as trained"),
+        };
+        let guards: Vec<&str> = self.stops.iter().map(|(guard, _)| guard.as_str()).collect();
+        match (guards.is_empty(), self.overridden) {
+            (true, _) => table,
+            (false, false) => format!("{table}; stopped by {}", guards.join(", ")),
+            (false, true) => format!("{table}; {} overridden", guards.join(", ")),
         }
     }
 }
@@ -440,6 +468,15 @@ mod tests {
         assert!(refused.reasons().eq([(Stage::Form(Form::Gguf(Quant::Q8)), "S8", "the context is too small")]));
         let few = table(Outcome::Answered(rows(|_, _| ()).into_iter().take(3).collect()));
         assert!(few.reasons().any(|(_, _, why)| why == "it answered 3 of 20 rows"));
+    }
+
+    #[test]
+    fn a_guard_that_stops_keeps_a_release_that_answers_as_trained_until_it_is_overridden() {
+        let findings = [Finding::fail("S1", "only 0 of 8 smoke answers read", "Train."), Finding::fail("S4", "cold", "Warm.")];
+        let stopped = table(Outcome::Answered(rows(|_, _| ()))).judged(&findings);
+        assert!(!stopped.passed() && stopped.stops.len() == 1 && stopped.headline().ends_with("stopped by S1"));
+        let overridden = Parity { overridden: true, ..stopped };
+        assert!(overridden.passed() && overridden.headline().ends_with("S1 overridden"));
     }
 
     #[test]

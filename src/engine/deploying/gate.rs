@@ -28,7 +28,17 @@ impl Gated {
     }
 }
 
-/// Asks every runtime and records what it saw; `None`: the operator stopped it.
+/// What guards of a release speak of, and what an override is bound to: its model, as its Modelfile serves it.
+pub(in super::super) fn subject(root: &Path, row: &crate::workspace::ReleaseRow) -> Digest {
+    of_files(&root.join(&row.path), &row.model)
+}
+
+fn of_files(folder: &Path, model: &Digest) -> Digest {
+    let modelfile = std::fs::read(folder.join(crate::deploy::MODELFILE)).unwrap_or_default();
+    Digest::of_json(&("release", model, Digest::of(modelfile)))
+}
+
+/// Asks every runtime; `None`: the operator stopped it.
 pub(in super::super) fn run(context: &mut JobContext, release: &Gated) -> Result<Option<Parity>, Failure> {
     let workspace = context.workspace.clone();
     let recipe = &workspace.recipe;
@@ -44,7 +54,7 @@ pub(in super::super) fn run(context: &mut JobContext, release: &Gated) -> Result
     let (runs, merged) = (gate.runs, gate.merged);
     let parity = Parity::of(&runs, rules, &recipe.bands, &recipe.scale, workspace.config.seed, context.clock.now());
     let parity = Parity { merged, ..parity };
-    record(context, release, &parity)?;
+    pin(context, release, &parity)?;
     Ok(Some(parity))
 }
 
@@ -167,11 +177,32 @@ impl Asked<'_> {
     }
 }
 
-/// Keeps the table, and which digests answered: later answers of others are not this release's (S6).
-fn record(context: &mut JobContext, release: &Gated, parity: &Parity) -> Result<(), Failure> {
+/// Keeps what the guards saw, holds the release to it, and keeps that too: only what passed, or was overridden with a written
+/// reason, is ever served.
+pub(in super::super) fn hold(
+    context: &mut JobContext,
+    release: &Gated,
+    parity: Parity,
+    findings: &[Finding],
+) -> Result<Parity, Failure> {
+    let mut parity = parity.judged(findings);
+    keep(context, release, &parity)?;
+    context.hold(&of_files(&release.folder, &release.model), findings)?;
+    if !parity.stops.is_empty() {
+        parity.overridden = true;
+        keep(context, release, &parity)?;
+    }
+    Ok(parity)
+}
+
+fn keep(context: &mut JobContext, release: &Gated, parity: &Parity) -> Result<(), Failure> {
+    let (body, at) = (serde_json::to_string(parity)?, context.clock.now());
+    Ok(context.ledger.put_gate(&release.name, &GateRecord { passed: parity.passed(), body, at })?)
+}
+
+/// Remembers which digests answered: later answers of others are not this release's (S6).
+fn pin(context: &mut JobContext, release: &Gated, parity: &Parity) -> Result<(), Failure> {
     let at = context.clock.now();
-    let body = serde_json::to_string(parity)?;
-    context.ledger.put_gate(&release.name, &GateRecord { passed: parity.passed(), body, at })?;
     // Of those who may serve it, by the names of their engines.
     for line in parity.lines.iter().filter(|line| !matches!(line.stage, Stage::Form(_))) {
         if let (Some(digest), Some(runtime)) = (&line.digest, &line.runtime) {

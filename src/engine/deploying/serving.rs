@@ -6,9 +6,9 @@ use super::super::job::{Failure, JobContext};
 use crate::deploy::folder_bytes;
 use crate::workspace::ReleaseRow;
 
-/// Makes a release the live one: the named one, or the one served before. It must have passed its gate, unless the operator
-/// overrode what stopped it (`forced`). Comes back with what is live now.
-pub(in super::super) fn go_live(context: &mut JobContext, name: Option<&str>, forced: bool) -> Result<String, Failure> {
+/// Makes a release the live one: the named one, or the one served before. It must have passed its gate. Comes back with what is
+/// live now.
+pub(in super::super) fn go_live(context: &mut JobContext, name: Option<&str>) -> Result<String, Failure> {
     let wanted = match name {
         Some(name) => name.to_owned(),
         None => context.ledger.roll_back_to()?.ok_or_else(|| {
@@ -19,8 +19,7 @@ pub(in super::super) fn go_live(context: &mut JobContext, name: Option<&str>, fo
         })?,
     };
     let row = find(context, &wanted)?;
-    if let Some(gate) = context.ledger.gate(&row.name)?.filter(|gate| !gate.passed && !forced) {
-        drop(gate);
+    if context.ledger.gate(&row.name)?.is_some_and(|gate| !gate.passed) {
         let next = format!("See 'stratos deploy list {}'; mend what its gate names, then 'stratos deploy gate {0}'.", row.name);
         return Err(Failure::new(format!("{} did not pass its gate", row.name), next));
     }

@@ -12,40 +12,42 @@ use crate::domain::{Digest, Finding, Phase};
 use crate::student::Student;
 use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
-pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure> {
+pub fn run(context: &mut JobContext) -> Result<PhaseEnd, Failure> {
     let Some(release) = deploying::make(context)? else { return Ok(PhaseEnd::Stopped) };
-    if !deploying::create_in_ollama(context, &release)? {
-        return Ok(PhaseEnd::Stopped);
+    let Some(headline) = gated(context, &release)? else { return Ok(PhaseEnd::Stopped) };
+    let name = deploying::go_live(context, Some(&release.name))?;
+    let output = Digest::of_json(&release.manifest);
+    Ok(PhaseEnd::Done { output, headline: format!("{name} is served; {headline}") })
+}
+
+/// Through the gate, with everything that guards say of a release; what stops it can be overridden for just this release.
+/// `None`: the operator stopped it.
+fn gated(context: &mut JobContext, release: &gate::Gated) -> Result<Option<String>, Failure> {
+    if !deploying::create_in_ollama(context, release)? {
+        return Ok(None);
     }
-    let Some(parity) = gate::run(context, &release)? else { return Ok(PhaseEnd::Stopped) };
-    let mut findings = gate::findings(context, &release, &parity)?;
-    let smoke = smoke(context, &release)?;
+    let Some(parity) = gate::run(context, release)? else { return Ok(None) };
+    let mut findings = gate::findings(context, release, &parity)?;
+    let smoke = smoke(context, release)?;
+    let saw = smoke.saw.clone();
     if smoke.failed() || !findings.iter().any(|f| f.guard == "S1" && f.failed()) {
         findings.retain(|f| f.guard != "S1");
-        findings.push(smoke.clone());
+        findings.push(smoke);
     }
-    // A release that does not pass is kept and shown; the one before stays live.
-    context.hold(input, &findings)?;
-    let name = deploying::go_live(context, Some(&release.name), true)?;
-    let output = Digest::of_json(&release.manifest);
-    Ok(PhaseEnd::Done { output, headline: format!("{name} is served; {}; {}", parity.headline(), smoke.saw) })
+    let parity = gate::hold(context, release, parity, &findings)?;
+    Ok(Some(format!("{}; {saw}", parity.headline())))
 }
 
 /// What is done with releases beside making one.
-pub fn run_errand(context: &mut JobContext, input: &Digest, errand: &Errand) -> Result<PhaseEnd, Failure> {
+pub fn run_errand(context: &mut JobContext, errand: &Errand) -> Result<PhaseEnd, Failure> {
     let headline = match errand {
         Errand::GateRelease { release } => {
             let row = deploying::find(context, release)?;
             let release = gate::open(context.workspace.root(), &row)?;
-            if !deploying::create_in_ollama(context, &release)? {
-                return Ok(PhaseEnd::Stopped);
-            }
-            let Some(parity) = gate::run(context, &release)? else { return Ok(PhaseEnd::Stopped) };
-            let findings = gate::findings(context, &release, &parity)?;
-            context.hold(input, &findings)?;
-            format!("{}: {}", release.name, parity.headline())
+            let Some(headline) = gated(context, &release)? else { return Ok(PhaseEnd::Stopped) };
+            format!("{}: {headline}", release.name)
         }
-        Errand::GoLive { release } => format!("{} is served", deploying::go_live(context, release.as_deref(), false)?),
+        Errand::GoLive { release } => format!("{} is served", deploying::go_live(context, release.as_deref())?),
         Errand::ClearReleases { releases } => {
             let freed = deploying::clear(context, releases)?;
             format!("{} releases are gone, {:.1} MiB are free again", releases.len(), freed as f64 / f64::from(1 << 20))

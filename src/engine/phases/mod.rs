@@ -48,7 +48,7 @@ pub(super) fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, 
         Some(Errand::OpenSeal { why, to }) => return sealing::write_out(context, &why, &to),
         Some(Errand::ExportDataset { format, folder }) => return export::run(context, format, &folder),
         Some(errand @ (Errand::GateRelease { .. } | Errand::GoLive { .. } | Errand::ClearReleases { .. })) => {
-            return deploy::run_errand(context, input, &errand);
+            return deploy::run_errand(context, &errand);
         }
         Some(errand) => return distill::run_errand(context, input, &errand),
     }
@@ -60,7 +60,7 @@ pub(super) fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, 
         Phase::Train => train::run(context, input),
         Phase::Validate => validate::run(context, input),
         Phase::Audit => audit::run(context, input),
-        Phase::Deploy => deploy::run(context, input),
+        Phase::Deploy => deploy::run(context),
     }
 }
 

@@ -74,10 +74,19 @@ fn row(release: &ReleaseView, look: &Look<'_>, width: usize) -> Line<'static> {
     let name = width.saturating_sub(GATE + CREATED + 9);
     Line::from(vec![
         span(mark, look, role),
-        span(fit(&release.name, name), look, Role::Text),
+        span(fit(&tail(&one_line(&release.name, 120), name), name), look, Role::Text),
         span(format!(" {}", fit(gate, GATE)), look, gate_role),
         span(format!(" {}", date(release.created)), look, Role::Dim),
     ])
+}
+
+/// The end of a name that is too long: number and digest tell releases apart, the recipe does not.
+fn tail(name: &str, columns: usize) -> String {
+    let count = name.chars().count();
+    if count <= columns || columns < 2 {
+        return name.to_owned();
+    }
+    format!("…{}", name.chars().skip(count - (columns - 1)).collect::<String>())
 }
 
 fn gate_words(release: &ReleaseView) -> (&'static str, Role) {
@@ -129,8 +138,9 @@ fn of_release(look: &Look<'_>, release: &ReleaseView) -> Vec<Line<'static>> {
     match &release.gate {
         Some(gate) => {
             lines.push(fact("gate", &gate.headline(), look));
-            let reasons = gate.reasons().map(|(stage, guard, why)| format!("✗ {guard} {stage}: {why}"));
-            lines.extend(reasons.flat_map(|text| prose(&text, look, Role::Bad)));
+            let (mark, role) = if gate.overridden { ("!", Role::Warn) } else { ("✗", Role::Bad) };
+            let stops = gate.stops.iter().map(|(guard, saw)| format!("{mark} {guard}: {saw}"));
+            lines.extend(stops.flat_map(|text| prose(&text, look, role)));
         }
         None => lines.push(fact("gate", "never asked: e asks it now", look)),
     }

@@ -92,6 +92,10 @@ fn words(look: &Look<'_>, gate: &Parity) -> Vec<Line<'static>> {
             lines.extend(prose(&text, look, role));
         }
     }
+    // What stops it beside the table.
+    for (guard, saw) in gate.stops.iter().filter(|(guard, _)| !gate.reasons().any(|(_, g, _)| g == guard)) {
+        lines.extend(prose(&format!("✗ {guard}: {saw}"), look, Role::Bad));
+    }
     let limits = &gate.limits;
     let said = [
         format!("Δ score: after the trained student's own thoughts, mean of rows; at most {}", limits.max_score_delta),
