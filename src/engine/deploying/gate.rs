@@ -214,10 +214,12 @@ fn pin(context: &mut JobContext, release: &Gated, parity: &Parity) -> Result<(),
 }
 
 /// What guards say of a release: of its files, of its Modelfile, and of the table.
-pub(in super::super) fn findings(context: &JobContext, release: &Gated, parity: &Parity) -> Result<Vec<Finding>, Failure> {
+pub(in super::super) fn findings(context: &JobContext, release: &Gated, parity: &Parity) -> Vec<Finding> {
     let mut findings = vec![s5(&release.manifest, context.workspace.renderer.digest()), s10(release)];
     findings.extend(parity.merged.map(s11));
-    findings.extend(super::modelfile::findings(context, release)?);
+    // What cannot be read is found wanting, and kept with the rest.
+    let unread = |failure: Failure| vec![Finding::fail("S2", failure.reason, failure.next)];
+    findings.extend(super::modelfile::findings(context, release).unwrap_or_else(unread));
     for guard in ["T11", "T17", "S6", "S7", "S8"] {
         // What only warns while scores are served stops a release: S7 speaks for the whole table.
         let mine = |g: &str| g == guard || (guard == "S7" && ["S6", "S8"].contains(&g));
@@ -231,7 +233,7 @@ pub(in super::super) fn findings(context: &JobContext, release: &Gated, parity: 
             (Some(_), true) => {}
         }
     }
-    Ok(findings)
+    findings
 }
 
 /// The prompt that is served is the prompt that was trained.

@@ -27,7 +27,7 @@ fn gated(context: &mut JobContext, release: &gate::Gated) -> Result<Option<Strin
         return Ok(None);
     }
     let Some(parity) = gate::run(context, release)? else { return Ok(None) };
-    let mut findings = gate::findings(context, release, &parity)?;
+    let mut findings = gate::findings(context, release, &parity);
     let smoke = smoke(context, release)?;
     let saw = smoke.saw.clone();
     if smoke.failed() || !findings.iter().any(|f| f.guard == "S1" && f.failed()) {
@@ -60,11 +60,15 @@ pub fn run_errand(context: &mut JobContext, errand: &Errand) -> Result<PhaseEnd,
 /// The release answers in the format: loaded from its own files, asked the sanity articles (S1).
 fn smoke(context: &mut JobContext, release: &gate::Gated) -> Result<Finding, Failure> {
     let workspace = context.workspace.clone();
-    let student = Student::load(&release.trained())?;
+    let again = "Make the release again with 'stratos deploy --again'; the release before stays live.";
+    let student = match Student::load(&release.trained()) {
+        Ok(student) => student,
+        Err(error) => return Ok(Finding::fail("S1", format!("the release cannot be opened: {error}"), again)),
+    };
     let found = student.digest();
     if *found != release.model {
-        let reason = format!("the release's digest is {}, the trained student's {}", found.short(), release.model.short());
-        return Err(Failure::new(reason, "Run 'stratos deploy --again'; the release before stays live."));
+        let saw = format!("the release's digest is {}, the trained student's {}", found.short(), release.model.short());
+        return Ok(Finding::fail("S1", saw, again));
     }
     let questions = scoring::sanity_questions(&workspace, &context.ledger, true)?;
     let answers = scoring::generate(&workspace, &student, &questions, context)?;
