@@ -132,7 +132,7 @@ pub async fn run(mut handle: EngineHandle, mut reading: Reading, options: TuiOpt
             // Also when it ends at the size it began with: what the terminal did in between is not known.
             screen.fresh()?;
         }
-        if matches!(msg, Msg::Key(_) | Msg::Event(_)) {
+        if matches!(msg, Msg::Key(_) | Msg::Event(_) | Msg::Attached { .. } | Msg::EngineGone { .. }) {
             // Messages that this one makes count their time from now.
             effects.extend(app.update(Msg::Tick(SystemClock.now())));
         }
