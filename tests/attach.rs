@@ -293,11 +293,13 @@ fn changed_settings_reach_an_engine_that_is_open_and_idle() {
     let command = run.id();
     let run = run.wait_with_output().expect("ends");
     assert!(run.status.success(), "{}", text(&run));
-    // The console followed to the command's engine, or missed it, and then to one of its own.
+    // The console was first and the command used its new engine, whose news it shows; or it followed to the command's engine, or
+    // missed it, and then to one of its own.
     console.wait("an engine of its own", |screen| {
+        let both = screen.contains("everything asked for is done");
         let named = screen.split("attached to the engine of process ").nth(1).unwrap_or_default();
         let process: String = named.chars().take_while(char::is_ascii_digit).collect();
-        process.parse::<u32>().is_ok_and(|process| process != before && process != command)
+        both || process.parse::<u32>().is_ok_and(|process| process != before && process != command)
     });
     console.wait_for("2✓Articles");
     console.press("q");
