@@ -190,7 +190,7 @@ fn what_would_answer_otherwise_than_it_was_trained_is_caught_by_its_guard() {
             c.edit("data/recipes/stratos-v19.toml", |text| text.replacen("You are a relevance scorer", "You score relevance", 1));
         }),
         ("S10", "digest of the base", |c| c.manifest(|m| m.base = Some(m.model.clone()))),
-        ("S7", "no tokenizer.json", |c| fs::remove_file(c.release().join("trained/tokenizer.json")).expect("removes")),
+        ("S7", "gave nothing to compare with", |c| fs::remove_file(c.release().join("trained/tokenizer.json")).expect("removes")),
     ];
     for (guard, words, harm) in cases {
         let copy = Copy::new();
@@ -293,6 +293,16 @@ fn a_release_is_made_in_ollama_asked_there_and_served_under_one_name() {
     let table = text(&copy.stratos(&["deploy", "list", &name]));
     let line = table.lines().find(|l| l.starts_with("ollama")).expect("a line");
     assert!(line.contains("passed") && line.contains("ollama 0.12.6"), "{table}");
+    // Who asks for the served name asks for the release that passed, by another name.
+    let config = copy.0.path().join("stratos.toml");
+    let mut settings: toml::Table = fs::read_to_string(&config).expect("reads").parse().expect("toml");
+    let scoring = settings.entry("scoring").or_insert(toml::Value::Table(toml::Table::new())).as_table_mut().expect("a table");
+    scoring.insert("server".into(), stub.url.clone().into());
+    scoring.insert("kind".into(), "ollama".into());
+    scoring.insert("model".into(), "stratos-v19".into());
+    fs::write(&config, settings.to_string()).expect("writes");
+    let scored = text(&copy.stratos(&["score", "--profile", "texas_nurse", "--title", "A nurse in Houston", "--json"]));
+    assert!(scored.contains("ollama 0.12.6") && !scored.contains("guard S6"), "{scored}");
 }
 
 #[test]

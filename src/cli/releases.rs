@@ -4,12 +4,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Subcommand;
-use color_eyre::eyre::{Result, bail};
+use color_eyre::eyre::{Result, bail, eyre};
 use serde_json::json;
 
-use crate::deploy::{Manifest, Parity, to_clear};
-use crate::domain::one_line;
-use crate::engine::{Command, Errand, GateStanding, StageLine};
+use crate::deploy::{Manifest, Parity};
+use crate::engine::{Command, Errand, GateStanding, StageLine, clearable, find_release};
 use crate::headless::{self, Output, clean, say};
 use crate::workspace::{Ledger, ReleaseRow, Workspace};
 
@@ -80,16 +79,7 @@ fn errand(workspace: &Arc<Workspace>, errand: Errand, json: bool) -> Result<Exit
 }
 
 pub(super) fn find(ledger: &Ledger, name: &str) -> Result<ReleaseRow> {
-    let all = ledger.releases()?;
-    if let Some(row) = all.iter().find(|row| row.name == name) {
-        return Ok(row.clone());
-    }
-    let matching: Vec<&ReleaseRow> = all.iter().filter(|row| !name.is_empty() && row.name.contains(name)).collect();
-    match matching[..] {
-        [row] => Ok(row.clone()),
-        [] => bail!("there is no release '{}'; see 'stratos deploy list'", one_line(name, 80)),
-        _ => bail!("'{}' is part of {} releases' names; give more of it", one_line(name, 80), matching.len()),
-    }
+    find_release(ledger, name).map_err(|failure| eyre!("{}. {}", failure.reason, failure.next))
 }
 
 fn gate_of(ledger: &Ledger, row: &ReleaseRow) -> Result<Option<Parity>> {
@@ -176,11 +166,8 @@ fn row_of(line: &StageLine) -> String {
 }
 
 fn clear(workspace: &Arc<Workspace>, ledger: &Ledger, keep: Option<usize>, yes: bool, json: bool) -> Result<ExitCode> {
-    let (all, back) = (ledger.releases()?, ledger.roll_back_to()?);
     let keep = keep.unwrap_or(workspace.config.deploy.keep);
-    let needed = |row: &ReleaseRow| row.live || back.as_ref() == Some(&row.name);
-    let marked: Vec<(&str, bool)> = all.iter().map(|row| (row.name.as_str(), needed(row))).collect();
-    let names: Vec<String> = to_clear(&marked, keep).into_iter().map(str::to_owned).collect();
+    let names = clearable(ledger, keep)?;
     if names.is_empty() {
         say(&format!("nothing to delete: {keep} stay beside the live release"));
         return Ok(ExitCode::SUCCESS);
@@ -188,7 +175,7 @@ fn clear(workspace: &Arc<Workspace>, ledger: &Ledger, keep: Option<usize>, yes: 
     if yes {
         return errand(workspace, Errand::ClearReleases { releases: names }, json);
     }
-    for row in all.iter().filter(|row| names.contains(&row.name)) {
+    for row in ledger.releases()?.iter().filter(|row| names.contains(&row.name)) {
         let bytes = crate::deploy::folder_bytes(&workspace.root().join(&row.path));
         say(&clean(&format!("{:<44} {:>8.1} MB", row.name, bytes as f64 / 1e6)));
     }

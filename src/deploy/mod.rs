@@ -16,7 +16,7 @@ mod release;
 
 pub use blob::Blob;
 pub use cascade::{Doubt, Pass};
-pub use export::{ExportError, Forecast, FormNeed, Piece, Told, digest_of, export, forecast};
+pub use export::{Building, ExportError, Forecast, FormNeed, Piece, Told, digest_of, export, forecast};
 pub use forms::{Form, Quant};
 pub use parity::Parity;
-pub use release::{DeployError, MODELFILE, Manifest, Provenance, TRAINED, begin, copy_student, finish, folder_bytes, to_clear};
+pub use release::{DeployError, MODELFILE, Manifest, Provenance, TRAINED, copy_student, folder_bytes, to_clear, trained_in};

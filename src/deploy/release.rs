@@ -18,6 +18,12 @@ pub const TRAINED: &str = "trained";
 /// Ollama's description of the release, in its folder.
 pub const MODELFILE: &str = "Modelfile";
 
+/// The student in a release's folder; releases of before there were forms are that folder themselves.
+pub fn trained_in(release: &Path) -> PathBuf {
+    let inner = release.join(TRAINED);
+    if inner.is_dir() { inner } else { release.to_owned() }
+}
+
 /// Where a release came from: everything its numbers depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -104,30 +110,6 @@ impl Manifest {
     }
 }
 
-/// An empty folder beside a release's, for what is not finished; what an earlier attempt left there is gone.
-pub fn begin(release: &Path) -> Result<PathBuf, DeployError> {
-    let building = building(release);
-    if building.exists() {
-        fs::remove_dir_all(&building).map_err(DeployError::io("clear", &building))?;
-    }
-    fs::create_dir_all(&building).map_err(DeployError::io("make", &building))?;
-    Ok(building)
-}
-
-/// Puts what was built in the release's place, in one step: a crash leaves the old release or the new one.
-pub fn finish(release: &Path) -> Result<(), DeployError> {
-    if release.exists() {
-        fs::remove_dir_all(release).map_err(DeployError::io("replace", release))?;
-    }
-    fs::rename(building(release), release).map_err(DeployError::io("put in place", release))
-}
-
-fn building(release: &Path) -> PathBuf {
-    let mut name = release.file_name().unwrap_or_default().to_owned();
-    name.push(".building");
-    release.with_file_name(name)
-}
-
 /// Copies the files of a student's folder into another one, which is made.
 pub fn copy_student(from: &Path, to: &Path) -> Result<(), DeployError> {
     fs::create_dir_all(to).map_err(DeployError::io("make", to))?;
@@ -161,6 +143,7 @@ pub fn to_clear<'a>(releases: &[(&'a str, bool)], keep: usize) -> Vec<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deploy::Building;
 
     fn manifest() -> Manifest {
         let d = Digest::of("x");
@@ -185,17 +168,18 @@ mod tests {
         fs::create_dir(&from).expect("creates");
         fs::write(from.join("config.json"), "{}").expect("writes");
         for round in 0..2 {
-            let building = begin(&to).expect("begins");
-            fs::write(building.join("left"), "over").expect("writes");
-            let building = begin(&to).expect("begins again");
-            copy_student(&from, &building.join(TRAINED)).expect("copies");
-            manifest().write(&building).expect("writes");
-            assert!(!building.join("left").exists() && to.exists() == (round == 1));
-            finish(&to).expect("finishes");
+            let left = Building::folder(&to).expect("begins");
+            fs::write(left.path().join("left"), "over").expect("writes");
+            std::mem::forget(left);
+            let building = Building::folder(&to).expect("begins again");
+            copy_student(&from, &building.path().join(TRAINED)).expect("copies");
+            manifest().write(building.path()).expect("writes");
+            assert!(!building.path().join("left").exists() && to.exists() == (round == 1));
+            building.commit().expect("finishes");
         }
         assert_eq!(Manifest::read(&to).expect("reads"), manifest());
-        assert!(to.join(TRAINED).join("config.json").is_file() && !building(&to).exists());
-        assert!(folder_bytes(&to) > 2);
+        assert!(trained_in(&to).join("config.json").is_file() && trained_in(&from) == from);
+        assert!(fs::read_dir(dir.path()).expect("lists").count() == 2 && folder_bytes(&to) > 2);
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub use audit::{
 pub use command::{Command, Consent, Taken};
 pub use compare::{CompareError, Comparison, MOST_PAIRS, compare};
 pub use curve::{Bucket, Curve, Point};
-pub use deploying::{lint_modelfile, modelfile_of};
+pub use deploying::{clearable, find_release, lint_modelfile, modelfile_of};
 pub use doctor::{Checkup, Diagnosis, State, examine};
 pub use errand::Errand;
 pub use evaluation::{

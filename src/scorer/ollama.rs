@@ -190,8 +190,9 @@ async fn find(wire: &Wire, wanted: &str) -> Result<Tag, ScorerError> {
     })
 }
 
+/// Not the name: a release and what is served of it are one.
 fn digest(tag: &Tag, version: &str, text: &TextSide) -> Digest {
-    let parts = [text.student.as_str(), tag.digest.as_str(), tag.name.as_str(), version];
+    let parts = [text.student.as_str(), tag.digest.as_str(), version];
     parts.iter().fold(Digester::new().field("ollama"), Digester::field).finish()
 }
 

@@ -12,7 +12,7 @@ const PIECE: usize = 1 << 20;
 
 /// A file or folder under construction; gone when it is dropped before [`Self::commit`].
 #[derive(Debug)]
-pub(super) struct Building {
+pub struct Building {
     path: PathBuf,
     to: PathBuf,
     whole: bool,

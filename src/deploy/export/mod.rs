@@ -18,11 +18,11 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-pub use building::digest_of;
+pub use building::{Building, digest_of};
 pub use error::ExportError;
 pub use forecast::{Forecast, FormNeed, forecast};
 
-use self::building::{Building, Sink};
+use self::building::Sink;
 use self::draft::{Draft, drafts};
 use self::stream::{Progress, write_weights};
 use super::{Form, Provenance};

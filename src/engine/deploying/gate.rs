@@ -8,7 +8,7 @@ use super::super::job::{Failure, JobContext};
 use super::rows::{GateRow, Reference, gate_rows};
 use super::stages::{Asking, Candidate, Refusal, run_of};
 use crate::deploy::parity::{Outcome, Stage, StageRun};
-use crate::deploy::{Form, Manifest, Parity};
+use crate::deploy::{Form, Manifest, Parity, trained_in};
 use crate::domain::{Conduct, Digest, Finding};
 use crate::workspace::{GateRow as GateRecord, ScoringChoice, ServerKind};
 
@@ -21,10 +21,9 @@ pub(in super::super) struct Gated {
 }
 
 impl Gated {
-    /// The student as it was trained; releases of before there were forms are that folder themselves.
+    /// The student as it was trained.
     pub fn trained(&self) -> PathBuf {
-        let inner = self.folder.join("trained");
-        if inner.is_dir() { inner } else { self.folder.clone() }
+        trained_in(&self.folder)
     }
 }
 
@@ -47,7 +46,7 @@ pub(in super::super) fn run(context: &mut JobContext, release: &Gated) -> Result
     let stages = stages(context, release);
     let mut gate = Asked { release, rows: &rows, context, runs: Vec::new(), reference: None, merged: None };
     for at in 0..stages.len() {
-        if !gate.stage(&stages[at], (at, stages.len()))? {
+        if !gate.stage(&stages[at], (at, stages.len())) {
             return Ok(None);
         }
     }
@@ -104,13 +103,13 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     /// Asks one stage; `false`: the operator stopped it.
-    fn stage(&mut self, planned: &Planned, at: (usize, usize)) -> Result<bool, Failure> {
+    fn stage(&mut self, planned: &Planned, at: (usize, usize)) -> bool {
         let since = Instant::now();
         let (stage, server) = match planned {
             Planned::Ask(stage, server) => (*stage, server.as_ref()),
             Planned::Absent(stage, why) => {
                 self.runs.push(run_of(*stage, None, since, Outcome::Absent { why: (*why).to_owned() }));
-                return Ok(true);
+                return true;
             }
         };
         self.context.progress(at.0 as u64, at.1 as u64, "runtimes", &format!("opening {stage}"));
@@ -119,20 +118,16 @@ impl Asked<'_> {
             Ok(candidate) => candidate,
             Err(refusal) => {
                 self.runs.push(run_of(stage, None, since, refused(refusal)));
-                return Ok(true);
+                return true;
             }
         };
         let outcome = match self.ask(&candidate, at) {
             Ok(Some(rows)) => Outcome::Answered(rows),
-            Ok(None) => return Ok(false),
-            Err(refusal) if stage == Stage::Trained => {
-                let next = "Look at the trained student with 'stratos validate'; the release before stays live.";
-                return Err(Failure::new(format!("the trained student itself cannot answer: {}", refusal.why), next));
-            }
+            Ok(None) => return false,
             Err(refusal) => refused(refusal),
         };
         self.runs.push(run_of(stage, Some(&candidate), since, outcome));
-        Ok(true)
+        true
     }
 
     fn open(&self, stage: Stage, server: Option<&ScoringChoice>) -> Result<Candidate, Refusal> {
@@ -158,13 +153,14 @@ impl Asked<'_> {
         let mut asking = Asking {
             context: self.context,
             rows: self.rows,
-            sampling: &recipe.sampling,
+            sampling: &recipe.served_sampling(),
             scale: recipe.scale.range(),
             seed: workspace.config.seed,
             at,
         };
         let Some(free) = asking.free(candidate)? else { return Ok(None) };
-        if self.reference.is_none()
+        // No other takes its place where it cannot answer.
+        if candidate.stage == Stage::Trained
             && let Some(student) = &candidate.student
         {
             self.reference = Some(Reference::of(student, self.rows, &free)?);

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::super::job::{Failure, JobContext};
 use super::super::phases::{last_evaluation, trained_dir, upstream_output};
 use super::gate::Gated;
-use crate::deploy::{self, Form, Manifest, Piece, Provenance, TRAINED, Told};
+use crate::deploy::{self, Building, Form, Manifest, Piece, Provenance, TRAINED, Told};
 use crate::domain::{Conduct, Digest, Gate, Phase, one_line};
 use crate::student::peft::{self, Adapter};
 use crate::workspace::{ReleaseRow, WorkspaceError};
@@ -30,14 +30,17 @@ pub(in super::super) fn make(context: &mut JobContext) -> Result<Option<Gated>, 
         None => next_name(&workspace.recipe.name, &manifest.model, releases.iter().map(|row| row.name.as_str())),
     };
     let folder = workspace.state_dir("releases")?.join(&name);
-    let building = deploy::begin(&folder)?;
+    // Gone again where it is stopped or fails.
+    let building = Building::folder(&folder)?;
     context.progress(0, forms.len() as u64 + 1, "forms", "copying the trained student");
-    deploy::copy_student(&trained, &building.join(TRAINED))?;
-    let Some(pieces) = export(context, &trained, &forms, &provenance(&name, &manifest), &building)? else { return Ok(None) };
+    deploy::copy_student(&trained, &building.path().join(TRAINED))?;
+    let Some(pieces) = export(context, &trained, &forms, &provenance(&name, &manifest), building.path())? else {
+        return Ok(None);
+    };
     let manifest = Manifest { pieces, ..manifest };
-    super::modelfile::write(context, &name, &trained, &manifest, &building)?;
-    manifest.write(&building)?;
-    deploy::finish(&folder)?;
+    super::modelfile::write(context, &name, &trained, &manifest, building.path())?;
+    manifest.write(building.path())?;
+    building.commit()?;
     let row = ReleaseRow {
         path: format!(".stratos/releases/{name}"),
         model: manifest.model.clone(),

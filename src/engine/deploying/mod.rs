@@ -14,4 +14,5 @@ mod stages;
 pub(super) use make::make;
 pub use modelfile::{lint_modelfile, modelfile_of};
 pub(super) use ollama::create as create_in_ollama;
-pub(super) use serving::{clear, find, go_live};
+pub(super) use serving::{clear, go_live};
+pub use serving::{clearable, find_release};

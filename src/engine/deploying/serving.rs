@@ -3,8 +3,8 @@
 use std::fs;
 
 use super::super::job::{Failure, JobContext};
-use crate::deploy::folder_bytes;
-use crate::workspace::ReleaseRow;
+use crate::deploy::{folder_bytes, to_clear};
+use crate::workspace::{Ledger, ReleaseRow, WorkspaceError};
 
 /// Makes a release the live one: the named one, or the one served before. It must have passed its gate. Comes back with what is
 /// live now.
@@ -18,7 +18,7 @@ pub(in super::super) fn go_live(context: &mut JobContext, name: Option<&str>) ->
             )
         })?,
     };
-    let row = find(context, &wanted)?;
+    let row = find_release(&context.ledger, &wanted)?;
     if context.ledger.gate(&row.name)?.is_some_and(|gate| !gate.passed) {
         let next = format!("See 'stratos deploy list {}'; mend what its gate names, then 'stratos deploy gate {0}'.", row.name);
         return Err(Failure::new(format!("{} did not pass its gate", row.name), next));
@@ -38,7 +38,7 @@ pub(in super::super) fn go_live(context: &mut JobContext, name: Option<&str>) ->
 pub(in super::super) fn clear(context: &mut JobContext, names: &[String]) -> Result<u64, Failure> {
     let mut freed = 0;
     for name in names {
-        let row = find(context, name)?;
+        let row = find_release(&context.ledger, name)?;
         if row.live {
             return Err(Failure::new(format!("{} is live and stays", row.name), "Switch to another release first."));
         }
@@ -60,9 +60,17 @@ pub(in super::super) fn clear(context: &mut JobContext, names: &[String]) -> Res
     Ok(freed)
 }
 
-/// A release by its name, or by a beginning that only it has.
-pub(in super::super) fn find(context: &JobContext, name: &str) -> Result<ReleaseRow, Failure> {
-    let releases = context.ledger.releases()?;
+/// Releases that a clean-up would take: `keep` newest stay, and always the live one and the one that a roll-back goes to.
+pub fn clearable(ledger: &Ledger, keep: usize) -> Result<Vec<String>, WorkspaceError> {
+    let (all, back) = (ledger.releases()?, ledger.roll_back_to()?);
+    let needed = |row: &ReleaseRow| row.live || back.as_ref() == Some(&row.name);
+    let marked: Vec<(&str, bool)> = all.iter().map(|row| (row.name.as_str(), needed(row))).collect();
+    Ok(to_clear(&marked, keep).into_iter().map(str::to_owned).collect())
+}
+
+/// A release by its name, or by a part of it that only it has.
+pub fn find_release(ledger: &Ledger, name: &str) -> Result<ReleaseRow, Failure> {
+    let releases = ledger.releases()?;
     if let Some(row) = releases.iter().find(|row| row.name == name) {
         return Ok(row.clone());
     }

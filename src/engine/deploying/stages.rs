@@ -47,7 +47,7 @@ impl From<ScorerError> for Refusal {
 
 /// A runtime that is open.
 pub(super) struct Candidate {
-    stage: Stage,
+    pub stage: Stage,
     pub scorer: Box<dyn Scorer>,
     /// Where this engine computes, what it computes with.
     pub student: Option<Student>,

@@ -7,7 +7,7 @@ use super::super::errand::Errand;
 use super::super::job::{Failure, JobContext, PhaseEnd};
 use super::super::scoring;
 use super::train::run_dir;
-use crate::deploy::TRAINED;
+use crate::deploy::trained_in;
 use crate::domain::{Digest, Finding, Phase};
 use crate::student::Student;
 use crate::workspace::{Ledger, Workspace, WorkspaceError};
@@ -42,7 +42,7 @@ fn gated(context: &mut JobContext, release: &gate::Gated) -> Result<Option<Strin
 pub fn run_errand(context: &mut JobContext, errand: &Errand) -> Result<PhaseEnd, Failure> {
     let headline = match errand {
         Errand::GateRelease { release } => {
-            let row = deploying::find(context, release)?;
+            let row = deploying::find_release(&context.ledger, release)?;
             let release = gate::open(context.workspace.root(), &row)?;
             let Some(headline) = gated(context, &release)? else { return Ok(PhaseEnd::Stopped) };
             format!("{}: {headline}", release.name)
@@ -95,10 +95,7 @@ pub fn trained_dir(ledger: &Ledger, workspace: &Workspace) -> Result<PathBuf, Fa
 pub fn served(ledger: &Ledger, workspace: &Workspace) -> Result<(PathBuf, Digest), Failure> {
     let live = ledger.releases().map(|all| all.into_iter().find(|r| r.live)).map_err(|e: WorkspaceError| Failure::from(e))?;
     if let Some(release) = live {
-        let folder = workspace.root().join(release.path);
-        // Releases of before there were forms are the student's folder themselves.
-        let trained = folder.join(TRAINED);
-        return Ok((if trained.is_dir() { trained } else { folder }, release.model));
+        return Ok((trained_in(&workspace.root().join(release.path)), release.model));
     }
     let folder = trained_dir(ledger, workspace).map_err(|failure| missing(workspace, failure))?;
     let trained = ledger.last_record(Phase::Train)?.map(|r| r.output);

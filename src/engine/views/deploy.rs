@@ -1,8 +1,9 @@
 //! View of tab 8: releases, and what is served.
 
+use super::super::deploying::clearable;
 use super::super::scoring::{Scored, drift_of_served};
 use super::super::snapshot::{DeployView, DriftView, ReleaseView};
-use crate::deploy::{Manifest, to_clear};
+use crate::deploy::Manifest;
 use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
 pub(super) fn view(workspace: &Workspace, ledger: &Ledger, last_score: Vec<String>) -> Result<DeployView, WorkspaceError> {
@@ -25,9 +26,7 @@ pub(super) fn view(workspace: &Workspace, ledger: &Ledger, last_score: Vec<Strin
     }
     let served = releases.iter().find(|r| r.live).map(|r| format!("{} · model {} · {}", r.name, r.model, r.runtime));
     let keep = workspace.config.deploy.keep;
-    let needed = |r: &ReleaseView| r.live || back.as_deref() == Some(&r.name);
-    let all: Vec<(&str, bool)> = releases.iter().map(|r| (r.name.as_str(), needed(r))).collect();
-    let clearable = to_clear(&all, keep).into_iter().map(str::to_owned).collect();
+    let clearable = clearable(ledger, keep)?;
     let drift = drift_of_served(workspace, ledger).map(|d| DriftView { level: d.level, n: d.n, line: d.headline() });
     Ok(DeployView { releases, served, back, clearable, keep, last_score, drift })
 }
