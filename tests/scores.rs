@@ -262,7 +262,10 @@ fn another_model_than_the_released_one_is_refused_and_both_are_named() {
     release(&workspace, "toy-2", &wrong);
     let output = score();
     assert!(!output.status.success(), "{}", text(&output));
-    let found = Student::load(&workspace.path().join(".stratos/releases/toy-1")).expect("a student").digest().clone();
+    let folder = workspace.path().join(".stratos/releases/toy-1");
+    let found = Student::load(&folder).expect("a student").digest().clone();
+    let inspected = piped(&workspace, &["models", "inspect", "--digest", &folder.display().to_string()], "");
+    assert!(text(&inspected).contains(found.as_str()), "{}", text(&inspected));
     for word in ["S6", wrong.short(), found.short()] {
         assert!(text(&output).contains(word), "{word}: {}", text(&output));
     }

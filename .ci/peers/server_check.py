@@ -91,18 +91,22 @@ def done(result):
 
 
 def workspace(folder, gguf):
-    """One whose live release is the GGUF and whose recipe writes greedily."""
+    """One whose live release is the GGUF and whose recipe writes greedily: it does not think, for none that thinks may (S4)."""
     done(stratos(folder, "init", folder))
     recipe = (ROOT / "data/recipes/stratos-v19.toml").read_text()
     for key, value in [("temperature", "0.0"), ("temperature_floor", "0.0"), ("max_new_tokens", "24"), ("repeat_penalty", "1.0")]:
         recipe, count = re.subn(rf"(\[sampling\][^\[]*?\n{key} = )\S+", rf"\g<1>{value}", recipe)
         assert count == 1, key
+    recipe, count = re.subn(r"\nthink = true", "\nthink = false", recipe)
+    assert count == 1
     (folder / "data/recipes").mkdir()
     (folder / "data/recipes/stratos-v19.toml").write_text(recipe)
     done(stratos(folder, "run", "--yes", "--to", "articles"))
+    inspected = stratos(folder, "models", "inspect", gguf, "--digest", "--json")
+    done(inspected)
     with sqlite3.connect(folder / ".stratos/ledger.sqlite") as ledger:
         ledger.execute("INSERT INTO release (name, path, model, evaluation, runtime, verdict, live, at) "
-                       "VALUES ('smollm2', ?, 'smollm2', 'none', 'none', 'untuned', 1, 0)", (str(gguf),))
+                       "VALUES ('smollm2', ?, ?, 'none', 'none', 'untuned', 1, 0)", (str(gguf), json.loads(inspected.stdout)["digest"]))
     rows = [{"title": title, "content": f"{title}. More follows.", "source": "Wire", "source_type": "news"} for title in TITLES]
     (folder / "articles.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 

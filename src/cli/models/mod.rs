@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 
 use crate::domain::one_line;
 use crate::headless::say;
-use crate::student::PackedTexts;
 use crate::student::adapter::{Adapted, AdapterRules};
 use crate::student::base::{Base, Projection};
 use crate::student::matrix::Keep;
@@ -21,6 +20,7 @@ use crate::student::outline::{Outline, Words};
 use crate::student::pass::Pass;
 use crate::student::peft::Adapter;
 use crate::student::template::ChatTemplate;
+use crate::student::{PackedTexts, Student};
 use crate::train::forecast::{self, AdapterPlan, BaseSize, Forecast};
 use crate::train::learner::Load;
 use crate::train::neighbours;
@@ -35,6 +35,9 @@ pub enum Models {
     Inspect {
         /// A model's folder (config.json, safetensors, tokenizer.json) or a .gguf file
         path: PathBuf,
+        /// Also the digest by which releases, answers and guard S6 know it; this reads all of its weights
+        #[arg(long)]
+        digest: bool,
         #[arg(long)]
         json: bool,
     },
@@ -91,7 +94,7 @@ pub enum Models {
 pub fn models(root: &Path, act: Models) -> Result<ExitCode> {
     let workspace = || Workspace::open(root);
     match act {
-        Models::Inspect { path, json } => inspect(&path, json),
+        Models::Inspect { path, digest, json } => inspect(&path, digest, json),
         Models::Tokenize { path } => tokenize(&path),
         Models::Logits { path, adapter, likeliest } => logits(&path, adapter.as_deref(), likeliest),
         Models::List { json } => store::list(&workspace()?, json),
@@ -134,12 +137,18 @@ fn likeliest_of(logits: &[f32]) -> (usize, f64) {
     (best, 1.0 / logits.iter().map(|v| f64::from(v - most).exp()).sum::<f64>())
 }
 
-fn inspect(path: &Path, json: bool) -> Result<ExitCode> {
+fn inspect(path: &Path, digest: bool, json: bool) -> Result<ExitCode> {
     let outline = Outline::of(path)?;
+    let digest = if digest { Some(Student::load(path)?.digest().clone()) } else { None };
     if json {
-        say(&plain(&report(path, &outline).to_string()));
+        let mut report = report(path, &outline);
+        if let Some(digest) = digest {
+            report["digest"] = json!(digest);
+        }
+        say(&plain(&report.to_string()));
     } else {
-        for (name, value) in lines(&outline) {
+        let digest = digest.map(|d| ("digest", d.as_str().to_owned()));
+        for (name, value) in lines(&outline).into_iter().chain(digest) {
             say(&format!("{name:<16} {}", one_line(&value, 2000)));
         }
     }
