@@ -24,7 +24,7 @@ pub enum Articles {
         #[arg(long)]
         filter: Option<String>,
     },
-    /// Import articles from a file, a folder or a feed: JSON, CSV, RSS, Atom, told by their content
+    /// Import articles from a file, a folder or a feed: JSON, CSV, Parquet, RSS, Atom, told by their content
     Import(ImportArgs),
     /// Fetch every feed of stratos.toml
     Fetch(FetchArgs),

@@ -25,7 +25,7 @@ pub struct ScoreArgs {
     /// Every reader that takes part
     #[arg(long, conflicts_with = "profile")]
     all_profiles: bool,
-    /// Articles: JSON, JSON lines, CSV, TSV, RSS or Atom, told by the content; - is standard input
+    /// Articles: JSON, JSON lines, CSV, TSV, Parquet, RSS or Atom, told by the content; - is standard input
     #[arg(long)]
     file: Option<PathBuf>,
     /// - for standard input

@@ -2,16 +2,19 @@
 //!
 //! Owns the formats. Who may have an article twice, and what is stored, is the import's.
 
+mod columnar;
 mod encoding;
 mod feed;
 mod identity;
 mod plain;
+mod record;
 mod table;
 
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use columnar::Columnar;
 use table::Table;
 
 pub use feed::FeedTerms;
@@ -33,7 +36,7 @@ const REMEDY: &str = "Mend or remove it and import again; nothing was stored";
 /// An article and where it stood.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ArticleRow {
-    /// Its line; of a JSON array and of a feed, its number.
+    /// Its line; of a JSON array, a feed and a Parquet file, its number.
     pub line: usize,
     pub article: Article,
     /// Its source says of itself what it is; else an operator's word for it stays.
@@ -50,6 +53,7 @@ pub struct ArticleFile {
 enum Rows {
     Json(JsonRecords<Article>),
     Table(Box<Table>),
+    Columns(Box<Columnar>),
     Feed { articles: std::vec::IntoIter<Article>, number: usize, typed: bool },
 }
 
@@ -59,11 +63,15 @@ enum Shape {
     Json,
     Feed,
     Table(u8),
+    Columns,
 }
 
-/// JSON and XML begin as nothing else does; a table begins with the names of its columns. What is none of them is read as
+/// JSON, XML and Parquet begin as nothing else does; a table begins with the names of its columns. What is none of them is read as
 /// JSON lines, whose errors name the line.
 fn shape(head: &[u8]) -> Shape {
+    if head.starts_with(columnar::MAGIC) {
+        return Shape::Columns;
+    }
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let utf16 = head.starts_with(b"\xff\xfe<") || head.starts_with(b"\xfe\xff\0<");
     match head.iter().find(|b| !b.is_ascii_whitespace()) {
@@ -88,6 +96,7 @@ impl ArticleFile {
         let rows = match shape(&head) {
             Shape::Json => Rows::Json(JsonRecords::open(path)?),
             Shape::Table(delimiter) => Rows::Table(Box::new(Table::open(path, delimiter)?)),
+            Shape::Columns => Rows::Columns(Box::new(Columnar::open(path)?)),
             Shape::Feed => feed_rows(path, size, terms)?,
         };
         Ok(Self { path: path.to_owned(), size, rows })
@@ -98,6 +107,7 @@ impl ArticleFile {
         let read = match &self.rows {
             Rows::Json(records) => records.bytes(),
             Rows::Table(table) => table.bytes(),
+            Rows::Columns(rows) => (rows.share() * self.size as f64) as u64,
             Rows::Feed { .. } => self.size,
         };
         (read.min(self.size), self.size)
@@ -137,6 +147,10 @@ impl Iterator for ArticleFile {
         let next = match &mut self.rows {
             Rows::Json(records) => records.next()?.map(|(line, article)| ArticleRow { line, article, typed: true }),
             Rows::Table(table) => table
+                .next()?
+                .map(|(line, article, typed)| ArticleRow { line, article, typed })
+                .map_err(|(line, why)| bad(&self.path, line, why)),
+            Rows::Columns(rows) => rows
                 .next()?
                 .map(|(line, article, typed)| ArticleRow { line, article, typed })
                 .map_err(|(line, why)| bad(&self.path, line, why)),

@@ -7,45 +7,19 @@ use std::path::Path;
 use std::rc::Rc;
 
 use csv::{ByteRecord, Reader, ReaderBuilder, Trim};
-use serde_json::{Map, Value};
 
-use super::identity::made_id;
-use crate::domain::{Article, safe_text};
+use super::record::{self, Content};
+use crate::domain::Article;
 use crate::workspace::{MAX_LINE_BYTES, WorkspaceError};
-
-/// What columns may be called, the better name first.
-const COLUMNS: [(&str, &[&str]); 11] = [
-    ("id", &["id", "article_id"]),
-    ("title", &["title", "headline"]),
-    ("summary", &["summary", "description", "content"]),
-    ("source", &["source"]),
-    ("url", &["url", "link"]),
-    ("source_type", &["source_type"]),
-    ("published", &["published", "date"]),
-    ("category", &["category", "topic", "section"]),
-    ("keywords", &["keywords", "tags"]),
-    ("targets", &["targets"]),
-    ("traits", &["traits"]),
-];
 
 /// The delimiter of a header line that names a title; `None`: it is no table of articles.
 pub fn delimiter(header: &str) -> Option<u8> {
-    let titled = |delimiter: &char| header.split(*delimiter).any(|name| field(name) == Some("title"));
+    let titled = |delimiter: &char| header.split(*delimiter).any(|name| record::field(name) == Some("title"));
     ['\t', ',', ';']
         .into_iter()
         .find(|d| header.contains(*d) && titled(d))
         .or_else(|| titled(&',').then_some(','))
         .map(|d| d as u8)
-}
-
-/// The field that a column's name stands for.
-fn field(name: &str) -> Option<&'static str> {
-    let name = plain_name(name);
-    COLUMNS.iter().find(|(_, names)| names.contains(&name.as_str())).map(|(field, _)| *field)
-}
-
-fn plain_name(name: &str) -> String {
-    name.trim_start_matches('\u{feff}').trim().trim_matches('"').trim().to_ascii_lowercase().replace([' ', '-'], "_")
 }
 
 /// Refuses a record that never ends, as one open quote makes of a whole file.
@@ -96,9 +70,8 @@ impl Table {
             WorkspaceError::Record { file: path.to_owned(), line, why, remedy: super::REMEDY }
         };
         let names: Vec<String> =
-            reader.byte_headers().map_err(refused)?.iter().map(|name| plain_name(&String::from_utf8_lossy(name))).collect();
-        let column = |wanted: &[&str]| wanted.iter().find_map(|name| names.iter().position(|n| n == name));
-        let columns = COLUMNS.iter().filter_map(|(field, wanted)| Some((*field, column(wanted)?))).collect();
+            reader.byte_headers().map_err(refused)?.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        let columns = record::columns(names.iter().map(String::as_str));
         Ok(Self { reader, columns, since, all, record: ByteRecord::new() })
     }
 
@@ -122,28 +95,12 @@ impl Table {
 
     /// The record as an article, and whether it says what its source is.
     fn article(&self) -> Result<(Article, bool), String> {
-        let mut row = Map::new();
-        for (field, column) in &self.columns {
+        let cell = |(field, column): &(&'static str, usize)| {
             let bytes = self.record.get(*column).unwrap_or_default();
             let text = std::str::from_utf8(bytes).map_err(|_| format!("the {field} is not UTF-8"))?;
-            let text = safe_text(text).trim().to_owned();
-            if text.is_empty() {
-                continue;
-            }
-            let value = match *field {
-                "targets" | "traits" => text.split([',', ';']).map(|part| Value::from(part.trim())).collect(),
-                "source_type" => text.to_ascii_lowercase().into(),
-                _ => Value::from(text),
-            };
-            row.insert((*field).to_owned(), value);
-        }
-        let typed = row.contains_key("source_type");
-        if !row.contains_key("id") {
-            let of = |field: &str| row.get(field).and_then(Value::as_str).unwrap_or_default();
-            let id = made_id(of("url"), of("title"), of("source"));
-            row.insert("id".into(), id.into());
-        }
-        serde_json::from_value(Value::Object(row)).map(|article| (article, typed)).map_err(|e| e.to_string())
+            Ok((*field, Content::Text(text.to_owned())))
+        };
+        record::article(self.columns.iter().map(cell).collect::<Result<Vec<_>, String>>()?)
     }
 }
 

@@ -94,3 +94,53 @@ proptest::proptest! {
         let _ = read(parts.concat().as_bytes());
     }
 }
+
+/// What pyarrow wrote (`.ci/peers/parquet_articles.py`).
+fn written(name: &str) -> Result<Vec<ArticleRow>, String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/articles").join(name);
+    read(&std::fs::read(path).expect("a fixture"))
+}
+
+#[test]
+fn a_parquet_file_gives_what_its_columns_say() {
+    let rows = written("snappy.parquet").expect("reads");
+    let (first, second) = (&rows[0].article, &rows[1].article);
+    assert_eq!((first.id.as_str(), first.title.as_str(), first.summary.as_str()), ("a", "Ölpreis steigt", "Barrel über 100 $"));
+    assert_eq!((first.source_type, rows[0].typed, rows[1].typed), (SourceType::News, true, false));
+    assert_eq!(first.keywords, ["oil", "gas"]);
+    assert!(first.published.as_deref() == Some("2026-03-01T12:30:00Z"), "{:?}", first.published);
+    assert!(second.title.starts_with("Nurses ") && !second.title.contains('\u{1b}'), "{:?}", second.title);
+    assert_eq!(second.id.as_str(), identity::made_id("https://e.org/2", "", ""));
+    assert_eq!((rows.len(), rows[1].line), (2, 2));
+
+    let rows = written("zstd.parquet").expect("reads");
+    let told: Vec<_> =
+        rows.iter().map(|r| (r.article.id.as_str(), r.article.title.as_str(), r.article.summary.as_str())).collect();
+    assert_eq!(told, [("7", "Seven", "bytes as text"), ("8", "Eight", "")]);
+    assert_eq!(rows[0].article.published.as_deref(), Some("2026-03-01T12:30:00Z"));
+}
+
+#[test]
+fn a_parquet_file_that_cannot_be_read_says_what_to_do() {
+    let untitled = written("untitled.parquet").expect_err("has no title");
+    assert!(untitled.contains("no column 'title'") && untitled.contains("name, body"), "{untitled}");
+    let gzip = written("gzip.parquet").expect_err("is not read");
+    assert!(gzip.contains("GZIP") && gzip.contains("snappy"), "{gzip}");
+}
+
+#[test]
+fn a_parquet_file_that_was_cut_or_changed_never_panics() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/articles/snappy.parquet");
+    let whole = std::fs::read(path).expect("a fixture");
+    for end in 4..whole.len() {
+        assert!(read(&whole[..end]).is_err(), "cut at {end}");
+    }
+    for at in 4..whole.len() {
+        for bit in [0x01, 0x80, 0xff] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= bit;
+            // Some bytes hold nothing that counts; what does is named.
+            let _ = read(&bytes);
+        }
+    }
+}
