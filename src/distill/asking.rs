@@ -227,6 +227,11 @@ impl<'a> PairSet<'a> {
         self
     }
 
+    /// The reader and the article of one of its pairs.
+    pub fn about(&self, pair: &PairKey) -> Option<(&'a Profile, &'a Article)> {
+        Some((*self.by_profile.get(&pair.profile)?, *self.by_article.get(&pair.article)?))
+    }
+
     fn ask(&self, profile: &Profile, article: &Article) -> Question {
         let pair = PairKey { article: article.id.clone(), profile: profile.id.clone() };
         let mut prompt = self.renderer.teacher(profile, article, self.form);

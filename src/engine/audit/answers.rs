@@ -252,7 +252,7 @@ impl AuditDesk {
         pair: &PairKey,
     ) -> Result<Option<AuditReading>, WorkspaceError> {
         let Some(item) = self.by_pair.get(pair).and_then(|i| self.items.get(*i)) else { return Ok(None) };
-        let (Some(article), Some(profile)) = (self.articles.get(&pair.article), self.profiles.get(&pair.profile)) else {
+        let (Some(article), Some(profile)) = (ledger.article(&pair.article)?, self.profiles.get(&pair.profile)) else {
             return Ok(None);
         };
         let text = |text: &str| AuditText { text: text.to_owned(), parts: names(text, profile) };
@@ -260,9 +260,9 @@ impl AuditDesk {
             pair: pair.clone(),
             title: text(&article.title),
             summary: text(&article.summary),
-            source: article.source.clone(),
+            source: article.source,
             source_type: article.source_type,
-            published: article.published.clone(),
+            published: article.published,
             profile: profile.clone(),
             teacher: self.teachers_block(workspace, ledger, item, profile)?,
             student: self.students_block(workspace, item, profile),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::super::evaluation::outputs;
-use super::super::phases::{last_evaluation, traces_to_read};
+use super::super::phases::{each_trace, last_evaluation};
 use super::super::sealing;
 use super::{Answer, AuditDesk, AuditHead, Item};
 use crate::audit::{Book, Effects, SentBack};
@@ -78,16 +78,12 @@ impl AuditDesk {
     }
 
     fn read_traces(&mut self, workspace: &Workspace, ledger: &Ledger) -> Result<(), WorkspaceError> {
-        let traces = traces_to_read(workspace, ledger)?;
-        self.articles = ledger.articles()?.into_iter().map(|(a, _)| (a.id.clone(), a)).collect();
-        self.profiles = ledger.profiles()?.into_iter().map(|(p, _)| (p.id.clone(), p)).collect();
         let mut sources: HashMap<String, Arc<str>> = HashMap::new();
-        self.items.clear();
-        for stored in traces {
+        let (mut items, mut profiles) = (Vec::new(), HashMap::new());
+        each_trace(workspace, ledger, |stored, about| {
+            let Some((profile, article)) = about else { return };
+            profiles.entry(profile.id.clone()).or_insert_with(|| profile.clone());
             let pair = stored.trace.pair;
-            let (Some(article), Some(profile)) = (self.articles.get(&pair.article), self.profiles.get(&pair.profile)) else {
-                continue;
-            };
             let name = format!("{}/{}", stored.provider, stored.model);
             let source = sources.entry(name).or_insert_with_key(|name| Arc::from(name.as_str())).clone();
             let score = stored.trace.answer.score;
@@ -101,12 +97,11 @@ impl AuditDesk {
                 pair,
             };
             let (trace, key) = (stored.digest, stored.cache_key);
-            self.items.push(Item { head: Arc::new(head), trace, key, source, expected: None, answer: None });
-        }
+            items.push(Item { head: Arc::new(head), trace, key, source, expected: None, answer: None });
+        })?;
+        items.sort_by(|a, b| a.head.pair.cmp(&b.head.pair));
+        (self.items, self.profiles) = (items, profiles);
         self.by_pair = self.items.iter().enumerate().map(|(i, item)| (item.head.pair.clone(), i)).collect();
-        // Only what is read about is kept: a workspace may know far more articles than were judged.
-        let judged: std::collections::HashSet<_> = self.items.iter().map(|i| i.head.pair.article.clone()).collect();
-        self.articles.retain(|id, _| judged.contains(id));
         Ok(())
     }
 

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use super::snapshot::AuditView;
 use crate::audit::{Book, Read, consistency, due, results};
-use crate::domain::{Article, ArticleId, Author, Digest, PairKey, Profile, ProfileId, ReviewSubject};
+use crate::domain::{Author, Digest, PairKey, Profile, ProfileId, ReviewSubject};
 use crate::workspace::{Ledger, Workspace, WorkspaceError};
 
 /// A student's answer to one pair.
@@ -66,7 +66,6 @@ pub struct AuditDesk {
     seen: Seen,
     items: Vec<Item>,
     by_pair: HashMap<PairKey, usize>,
-    articles: HashMap<ArticleId, Article>,
     profiles: HashMap<ProfileId, Profile>,
     /// Which student the answers are of.
     student: String,

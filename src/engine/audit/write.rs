@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::AuditDesk;
 use crate::audit::{ExportFormat, ExportRow, export};
 use crate::domain::{Remedy, ReviewAct};
-use crate::workspace::{Workspace, WorkspaceError, atomic_write};
+use crate::workspace::{Ledger, Workspace, WorkspaceError, atomic_write};
 
 #[derive(Debug, Error)]
 pub enum AuditExportError {
@@ -22,10 +22,15 @@ pub enum AuditExportError {
 }
 
 /// Writes every reading that counts; gives how many. A relative path is one below the workspace.
-pub(in super::super) fn write_verdicts(desk: &AuditDesk, workspace: &Workspace, path: &Path) -> Result<usize, AuditExportError> {
+pub(in super::super) fn write_verdicts(
+    desk: &AuditDesk,
+    workspace: &Workspace,
+    ledger: &Ledger,
+    path: &Path,
+) -> Result<usize, AuditExportError> {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
     let format = ExportFormat::of_extension(extension).ok_or_else(|| AuditExportError::Format(path.to_owned()))?;
-    let rows = desk.export_rows(workspace);
+    let rows = desk.export_rows(workspace, ledger)?;
     if rows.is_empty() {
         return Err(AuditExportError::Empty);
     }
@@ -39,10 +44,10 @@ pub(in super::super) fn write_verdicts(desk: &AuditDesk, workspace: &Workspace, 
 
 impl AuditDesk {
     /// Every reading that counts, oldest first.
-    fn export_rows(&self, workspace: &Workspace) -> Vec<ExportRow> {
+    fn export_rows(&self, workspace: &Workspace, ledger: &Ledger) -> Result<Vec<ExportRow>, WorkspaceError> {
         let bands = &workspace.recipe.bands;
         let row = |entry: &crate::domain::ReviewEntry| {
-            let ReviewAct::Judged(reading) = &entry.act else { return None };
+            let ReviewAct::Judged(reading) = &entry.act else { return Ok(None) };
             let subject = &entry.subject;
             let standing = self.book.standing(subject).filter(|s| s.entry == entry.id);
             let remedy = standing.and_then(|s| s.remedy());
@@ -50,10 +55,10 @@ impl AuditDesk {
                 Some(Remedy::Fix { score, reason, .. }) => (Some(*score), reason.clone()),
                 _ => (None, String::new()),
             };
-            Some(ExportRow {
+            Ok(Some(ExportRow {
                 article: subject.pair.article.to_string(),
                 profile: subject.pair.profile.to_string(),
-                title: self.articles.get(&subject.pair.article).map(|a| a.title.clone()).unwrap_or_default(),
+                title: ledger.article(&subject.pair.article)?.map(|a| a.title).unwrap_or_default(),
                 author: subject.author.id().into(),
                 source: reading.source.clone(),
                 trace: subject.trace.as_str().to_owned(),
@@ -74,8 +79,8 @@ impl AuditDesk {
                 drawn: reading.drawn.clone(),
                 at: entry.at.0,
                 stands: standing.is_some(),
-            })
+            }))
         };
-        self.book.live().iter().filter_map(row).collect()
+        self.book.live().into_iter().map(row).filter_map(Result::transpose).collect()
     }
 }

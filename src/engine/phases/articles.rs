@@ -8,7 +8,7 @@ use crate::workspace::{Workspace, WorkspaceError};
 pub fn run(context: &mut JobContext) -> Result<PhaseEnd, Failure> {
     sync(context)?;
     let config = &context.workspace.config;
-    let articles = selected_articles(context.ledger.articles()?, &config.select, config.seed);
+    let articles = selected_articles(&context.ledger, &config.select, config.seed)?;
     if articles.is_empty() {
         return Err(Failure::new(
             "no article is selected",

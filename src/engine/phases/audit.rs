@@ -2,16 +2,18 @@
 
 use super::super::audit::audit_desk;
 use super::super::job::{Failure, JobContext, PhaseEnd};
-use super::traces_to_read;
+use super::each_trace;
 use crate::domain::Digest;
 
 pub fn run(context: &mut JobContext, input: &Digest) -> Result<PhaseEnd, Failure> {
     let workspace = context.workspace.clone();
-    let traces = traces_to_read(&workspace, &context.ledger)?;
-    let queue: Vec<_> = traces.iter().map(|t| &t.digest).collect();
+    let mut queue = Vec::new();
+    each_trace(&workspace, &context.ledger, |stored, _| queue.push((stored.trace.pair, stored.digest)))?;
+    queue.sort();
+    let queue: Vec<_> = queue.into_iter().map(|(_, trace)| trace).collect();
     let desk = audit_desk(&workspace, &context.ledger)?;
     context.hold(input, &[desk.e3(&workspace)])?;
     let read: usize = desk.view(&workspace).read.iter().sum();
-    let headline = format!("{} think blocks to read, {read} read", traces.len());
+    let headline = format!("{} think blocks to read, {read} read", queue.len());
     Ok(PhaseEnd::Done { output: Digest::of_json(&queue), headline })
 }

@@ -16,7 +16,6 @@ use std::collections::{BinaryHeap, HashSet};
 
 use super::errand::Errand;
 use super::job::{Failure, JobContext, PhaseEnd};
-use super::state::Standing;
 use super::{export, label_import, sealing, wiring};
 use crate::distill::PairSet;
 use crate::domain::{Article, Digest, Phase, Profile, ProfileId};
@@ -81,13 +80,12 @@ fn takes_origin(select: &Select, origin: &str) -> bool {
 }
 
 /// The articles that take part, in stored order; a seeded sample where there are more than `max_articles`.
-pub(super) fn selected_articles(stored: Vec<(Article, String)>, select: &Select, seed: u64) -> Vec<Article> {
+/// No other is held in memory.
+pub(super) fn selected_articles(ledger: &Ledger, select: &Select, seed: u64) -> Result<Vec<Article>, WorkspaceError> {
     let mut drawing = Drawing::new(select, seed);
-    for (article, origin) in &stored {
-        drawing.see(article.id.as_str(), origin);
-    }
+    ledger.each_article_origin(|id, origin| drawing.see(id, origin))?;
     let drawn = drawing.drawn();
-    stored.into_iter().filter(|(article, origin)| drawn.takes(article.id.as_str(), origin)).map(|(article, _)| article).collect()
+    ledger.articles_where(|id, origin| drawn.takes(id, origin))
 }
 
 /// Chooses the articles that take part while their ids go by; holds no more of them than may be drawn.
@@ -161,43 +159,36 @@ pub(super) fn selection(context: &JobContext) -> Result<(Vec<Profile>, Vec<Artic
 fn taking_part(workspace: &Workspace, ledger: &Ledger) -> Result<(Vec<Profile>, Vec<Article>), WorkspaceError> {
     let config = &workspace.config;
     let profiles = selected_profiles(ledger.profiles()?, &config.select);
-    let articles = selected_articles(ledger.articles()?, &config.select, config.seed);
+    let articles = selected_articles(ledger, &config.select, config.seed)?;
     Ok((profiles, articles))
 }
 
-/// The kept traces of the pairs that take part, in pair order, as the distill phase recorded them.
-pub(super) fn current_traces(
+/// Calls `take` with one kept trace after the other of the pairs that take part, rejected by a reviewer or not, and with what
+/// it is about; the traces of a plan may be many more than memory should hold. None where nothing was distilled yet.
+pub(super) fn each_trace(
     workspace: &Workspace,
     ledger: &Ledger,
-    standings: &[Standing],
-) -> Result<Vec<StoredTrace>, WorkspaceError> {
-    if standings[Phase::Distill.index()].record.is_none() && standings[Phase::Distill.index()].input.is_none() {
-        return Ok(Vec::new());
-    }
-    traces_of(workspace, ledger)
-}
-
-/// The traces that a reviewer reads: none before the first distillation.
-pub(super) fn traces_to_read(workspace: &Workspace, ledger: &Ledger) -> Result<Vec<StoredTrace>, WorkspaceError> {
-    if ledger.trace_mark()?.0 == 0 { Ok(Vec::new()) } else { traces_of(workspace, ledger) }
-}
-
-fn traces_of(workspace: &Workspace, ledger: &Ledger) -> Result<Vec<StoredTrace>, WorkspaceError> {
-    if !workspace.config.labels.takes_teacher() {
-        return Ok(Vec::new());
+    mut take: impl FnMut(StoredTrace, Option<(&Profile, &Article)>),
+) -> Result<(), WorkspaceError> {
+    if ledger.trace_mark()?.0 == 0 || !workspace.config.labels.takes_teacher() {
+        return Ok(());
     }
     let (profiles, articles) = taking_part(workspace, ledger)?;
-    let Ok(teacher) = wiring::teacher(workspace) else { return Ok(Vec::new()) };
+    let Ok(teacher) = wiring::teacher(workspace) else { return Ok(()) };
     let returned = super::audit::returned(&super::audit::effects(ledger)?);
     let set = PairSet::new(&workspace.recipe, &workspace.renderer, teacher.as_ref(), &profiles, &articles).returning(returned);
-    let mut traces = ledger.traces(&set.keys())?;
-    traces.sort_by(|a, b| a.trace.pair.cmp(&b.trace.pair));
-    Ok(traces)
+    ledger.each_trace(&set.keys(), |stored| {
+        let about = set.about(&stored.trace.pair);
+        take(stored, about);
+    })
 }
 
-/// Every kept trace of the pairs that take part, rejected by a reviewer or not.
+/// All of them, in pair order.
 pub(super) fn read_traces(context: &JobContext) -> Result<Vec<StoredTrace>, WorkspaceError> {
-    traces_of(&context.workspace, &context.ledger)
+    let mut traces = Vec::new();
+    each_trace(&context.workspace, &context.ledger, |stored, _| traces.push(stored))?;
+    traces.sort_by(|a, b| a.trace.pair.cmp(&b.trace.pair));
+    Ok(traces)
 }
 
 /// What the last run of an earlier phase made.

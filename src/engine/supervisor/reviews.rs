@@ -32,7 +32,7 @@ impl Supervisor {
 
     pub(super) fn export_verdicts(&mut self, path: &Path) -> Result<(), WorkspaceError> {
         self.desk.refresh(&self.workspace, &self.ledger)?;
-        let (level, text) = match audit::write_verdicts(&self.desk, &self.workspace, path) {
+        let (level, text) = match audit::write_verdicts(&self.desk, &self.workspace, &self.ledger, path) {
             Ok(rows) => (Level::Info, format!("{rows} readings written to {}", path.display())),
             Err(error) => (Level::Error, error.to_string()),
         };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::phases;
-use super::super::phases::current_traces;
+use super::super::phases::each_trace;
 use super::super::snapshot::{BatchView, DistillView, PlanView};
 use super::super::state::Standing;
 use super::super::wiring;
@@ -18,12 +18,18 @@ pub(super) fn view(workspace: &Workspace, ledger: &Ledger, standings: &[Standing
         Some(input) => Plan::recorded(ledger, input).ok().flatten(),
         None => None,
     };
-    let traces = current_traces(workspace, ledger, standings)?;
+    let (mut kept, mut flagged) = (0, 0);
+    if input.is_some() {
+        each_trace(workspace, ledger, |stored, _| {
+            kept += 1;
+            flagged += usize::from(!stored.trace.flags.is_empty());
+        })?;
+    }
     let mut view = DistillView {
         batches: ledger.submissions()?.iter().map(batch).collect(),
         key: wiring::key_place(workspace),
-        kept: traces.len(),
-        flagged: traces.iter().filter(|t| !t.trace.flags.is_empty()).count(),
+        kept,
+        flagged,
         ..DistillView::default()
     };
     let plans: Vec<PlanRow> = ledger.plans()?.into_iter().filter(|p| Some(&p.input) == input).collect();

@@ -208,19 +208,25 @@ impl Ledger {
 
     /// The kept trace of each of these keys, where there is one.
     pub fn traces(&self, keys: &[Digest]) -> Result<Vec<StoredTrace>, WorkspaceError> {
+        let mut found = Vec::new();
+        self.each_trace(keys, |trace| found.push(trace))?;
+        Ok(found)
+    }
+
+    /// Calls `take` with one of them after the other: however many there are, one is in memory.
+    pub fn each_trace(&self, keys: &[Digest], mut take: impl FnMut(StoredTrace)) -> Result<(), WorkspaceError> {
         self.run(|db| {
             let sql = "SELECT t.body, p.provider, p.model FROM trace t JOIN request q USING (custom_id) JOIN plan p ON p.digest = q.plan \
                        WHERE t.cache_key = ?1";
             let mut query = db.prepare(sql)?;
-            let mut found = Vec::new();
             for key in keys {
                 let row = query.query_row([key.as_str()], |r| Ok((r.get::<_, String>(0)?, r.get(1)?, r.get(2)?))).optional()?;
                 let Some((body, provider, model)) = row else { continue };
                 if let Ok(trace) = serde_json::from_str(&body) {
-                    found.push(StoredTrace { trace, cache_key: key.clone(), digest: Digest::of(&body), provider, model });
+                    take(StoredTrace { trace, cache_key: key.clone(), digest: Digest::of(&body), provider, model });
                 }
             }
-            Ok(found)
+            Ok(())
         })
     }
 

@@ -164,6 +164,21 @@ impl Ledger {
         })
     }
 
+    /// The articles that are wanted by id and origin, in the order they were added; no other is read.
+    pub fn articles_where(&self, mut wanted: impl FnMut(&str, &str) -> bool) -> Result<Vec<Article>, WorkspaceError> {
+        self.run(|db| {
+            let mut query = db.prepare("SELECT id, origin, body FROM article ORDER BY position")?;
+            let mut rows = query.query([])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                if wanted(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?) {
+                    found.extend(serde_json::from_str::<Article>(row.get_ref(2)?.as_str()?).ok());
+                }
+            }
+            Ok(found)
+        })
+    }
+
     /// Calls `take` with the id and the origin of one article after the other, in the order they were added.
     pub fn each_article_origin(&self, mut take: impl FnMut(&str, &str)) -> Result<(), WorkspaceError> {
         self.run(|db| {
