@@ -10,6 +10,7 @@ use super::overlays::{
 };
 use super::tabs::{TABS, audit, dataset, distill, validate};
 use super::toasts::Toast;
+use super::widgets::scroll::Scroll;
 use crate::domain::Phase;
 use crate::engine::{Command, Consent, FindingView, JobState};
 
@@ -56,7 +57,7 @@ pub fn step(app: &mut App, back: bool) -> Effects {
     let last = app.rows().saturating_sub(1);
     let tab = app.tab_mut();
     tab.selected = if back { tab.selected.saturating_sub(1) } else { (tab.selected + 1).min(last) };
-    tab.scroll = 0;
+    tab.scroll = Scroll::default();
     Vec::new()
 }
 
@@ -120,7 +121,7 @@ pub fn back(app: &mut App) -> Effects {
     let tab = app.tab_mut();
     if tab.detail {
         tab.detail = false;
-        tab.scroll = 0;
+        tab.scroll = Scroll::default();
     } else {
         tab.filter.clear();
     }

@@ -18,12 +18,10 @@ use super::tabs::{Look, Own, TABS, Tab, TabState, audit};
 use super::theme::Theme;
 use super::toasts::{Toast, Toasts, told};
 use super::widgets::pane::Share;
+use super::widgets::scroll::Scroll;
 use super::{actions, acts};
 use crate::domain::{Digest, Phase, UnixMillis, safe_text};
 use crate::engine::{ArticleSort, Command, JobState, JobView, Snapshot};
-
-/// Scrolling further than any detail is long would make scrolling back feel dead.
-const MAX_SCROLL: u16 = 2000;
 
 #[derive(Debug)]
 pub struct App {
@@ -159,15 +157,19 @@ impl App {
             return Vec::new();
         }
         match pointing {
-            Pointing::Wheel(lines) => self.shift(lines),
+            Pointing::Wheel { lines, over: Some(Hit::Pane(pane)) } => audit::scroll(self, pane, lines),
+            Pointing::Wheel { lines, over: Some(Hit::Detail) } => self.tab_mut().scroll.by(lines),
+            Pointing::Wheel { lines, over: Some(Hit::Row(_)) } => self.select(lines),
+            Pointing::Wheel { lines, .. } => self.shift(lines),
             Pointing::Pull(hundredths) => self.tab_mut().share = Share::new(hundredths),
             Pointing::Click(Hit::Tab(tab)) => self.show_tab(tab),
             Pointing::Click(Hit::Page(page)) => self.show_page(page),
             Pointing::Click(Hit::Row(row)) => {
                 let tab = self.tab_mut();
-                (tab.selected, tab.scroll, tab.detail) = (row, 0, false);
+                (tab.selected, tab.scroll, tab.detail) = (row, Scroll::default(), false);
             }
             Pointing::Click(Hit::Detail) => self.tab_mut().detail = true,
+            Pointing::Click(Hit::Pane(pane)) => audit::focus(self, pane),
             Pointing::Click(Hit::Divider { .. }) => {}
             Pointing::Click(Hit::Act(id)) => return actions::by_id(id).map_or_else(Vec::new, |action| self.perform(action)),
         }
@@ -283,7 +285,7 @@ impl App {
         let tab = self.tab_mut();
         tab.filter = filter;
         tab.selected = 0;
-        tab.scroll = 0;
+        tab.scroll = Scroll::default();
         Vec::new()
     }
 
@@ -291,7 +293,6 @@ impl App {
         let pages = self.spec().pages.len();
         let tab = self.tab_mut();
         tab.page = tab.page.min(pages.saturating_sub(1));
-        tab.scroll = tab.scroll.min(MAX_SCROLL);
         let rows = self.rows();
         let tab = self.tab_mut();
         tab.selected = tab.selected.min(rows.saturating_sub(1));
@@ -299,19 +300,16 @@ impl App {
 
     /// Moves the selection, or scrolls where there are no rows or the details have the focus.
     pub fn shift(&mut self, by: i32) {
-        let rows = self.rows();
+        if self.tab().detail || self.rows() == 0 { self.tab_mut().scroll.by(by) } else { self.select(by) }
+    }
+
+    fn select(&mut self, by: i32) {
+        let last = i64::try_from(self.rows().saturating_sub(1)).unwrap_or_default();
         let tab = self.tab_mut();
-        if tab.detail || rows == 0 {
-            let scroll = i32::from(tab.scroll).saturating_add(by).clamp(0, i32::from(MAX_SCROLL));
-            tab.scroll = u16::try_from(scroll).unwrap_or_default();
-            return;
-        }
-        let last = i64::try_from(rows - 1).unwrap_or_default();
         let selected = i64::try_from(tab.selected).unwrap_or_default();
         let to = usize::try_from((selected + i64::from(by)).clamp(0, last)).unwrap_or_default();
         if to != tab.selected {
-            tab.selected = to;
-            tab.scroll = 0;
+            (tab.selected, tab.scroll) = (to, Scroll::default());
         }
     }
 
@@ -322,7 +320,7 @@ impl App {
     pub fn show_page(&mut self, page: usize) {
         let tab = self.tab_mut();
         if tab.page != page {
-            (tab.page, tab.selected, tab.scroll, tab.detail) = (page, 0, 0, false);
+            (tab.page, tab.selected, tab.scroll, tab.detail) = (page, 0, Scroll::default(), false);
         }
     }
 

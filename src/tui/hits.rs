@@ -16,6 +16,8 @@ pub enum Hit {
     Row(usize),
     /// The detail pane.
     Detail,
+    /// One of the panes that scroll on their own, by its place among the tab's.
+    Pane(usize),
     /// The line between list and detail, and the columns it may move in.
     Divider {
         left: u16,
@@ -42,10 +44,15 @@ pub fn note(area: Rect, hit: Hit) {
     }
 }
 
+/// What is pointed at.
+pub fn under(column: u16, row: u16) -> Option<Hit> {
+    let place = Position { x: column, y: row };
+    HITS.with_borrow(|hits| hits.iter().rev().find(|(area, _)| area.contains(place)).map(|(_, hit)| *hit))
+}
+
 /// What the button went down on.
 pub fn at(column: u16, row: u16) -> Option<Hit> {
-    let place = Position { x: column, y: row };
-    let hit = HITS.with_borrow(|hits| hits.iter().rev().find(|(area, _)| area.contains(place)).map(|(_, hit)| *hit));
+    let hit = under(column, row);
     HELD.set(match hit {
         Some(Hit::Divider { left, width }) => Some((left, width)),
         _ => None,

@@ -42,8 +42,11 @@ pub enum Msg {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pointing {
     Click(Hit),
-    /// Lines down; negative: up.
-    Wheel(i32),
+    /// Lines down; negative: up. `over`: what is under the pointer, which is what scrolls.
+    Wheel {
+        lines: i32,
+        over: Option<Hit>,
+    },
     /// The line between list and detail is pulled to hundredths of the width.
     Pull(u16),
 }

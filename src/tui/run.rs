@@ -206,11 +206,15 @@ fn read(event: TermEvent) -> Option<Msg> {
 /// Rows that one notch of the wheel moves by.
 const NOTCH: i32 = 3;
 
+fn wheel(mouse: MouseEvent, lines: i32) -> Pointing {
+    Pointing::Wheel { lines, over: hits::under(mouse.column, mouse.row) }
+}
+
 /// What a mouse event means on the screen that was drawn last.
-fn pointing(mouse: MouseEvent) -> Option<Pointing> {
+pub(super) fn pointing(mouse: MouseEvent) -> Option<Pointing> {
     match mouse.kind {
-        MouseEventKind::ScrollDown => Some(Pointing::Wheel(NOTCH)),
-        MouseEventKind::ScrollUp => Some(Pointing::Wheel(-NOTCH)),
+        MouseEventKind::ScrollDown => Some(wheel(mouse, NOTCH)),
+        MouseEventKind::ScrollUp => Some(wheel(mouse, -NOTCH)),
         MouseEventKind::Down(MouseButton::Left) => hits::at(mouse.column, mouse.row).map(Pointing::Click),
         MouseEventKind::Drag(MouseButton::Left) => hits::divider().map(|(left, width)| {
             let column = u32::from(mouse.column.saturating_sub(left)) * 100;

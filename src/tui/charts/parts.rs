@@ -171,7 +171,8 @@ pub fn pane(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, title: &str, lin
     let rows: usize = lines.iter().map(|l| height(l, inner.width)).sum();
     let last = u16::try_from(rows).unwrap_or(u16::MAX).saturating_sub(inner.height);
     let text = Paragraph::new(Text::from(lines)).block(block).wrap(Wrap { trim: false });
-    frame.render_widget(text.scroll((look.tab.scroll.min(last), 0)), area);
+    look.tab.scroll.within(last.into());
+    frame.render_widget(text.scroll((look.tab.scroll.lines(), 0)), area);
 }
 
 /// Rows a line takes when wrapped at words.

@@ -15,6 +15,7 @@ use crate::engine::{ApprovalRequest, Command, PlanView};
 use crate::tui::app::App;
 use crate::tui::keys::{DialogKey, dialog};
 use crate::tui::theme::{Role, Theme};
+use crate::tui::widgets::scroll::Scroll;
 use crate::tui::widgets::text::{self, field, field_wrapped, wrapped};
 
 /// Above this ceiling a slip of a key must not be enough.
@@ -24,7 +25,6 @@ const MOST_DOLLARS: i64 = 1_000_000;
 const WIDTH: u16 = 76;
 /// Ceiling, two rows of what there is to say about it, keys.
 const BOTTOM: u16 = 4;
-const MAX_SCROLL: u16 = 30;
 
 /// What was said about the text that was in the field when enter was pressed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub struct Approval {
     pub request: ApprovalRequest,
     pub input: Amount,
     told: Option<(String, Told)>,
-    scroll: u16,
+    scroll: Scroll,
 }
 
 /// The field of the ceiling. What stood in it at first gives way to the first letter typed or pasted.
@@ -93,15 +93,15 @@ impl Approval {
             ApprovalRequest::Spend { ceiling, .. } if !is_large(*ceiling) => Amount::suggesting(&digits(*ceiling)),
             _ => Amount::default(),
         };
-        Self { request, input, told: None, scroll: 0 }
+        Self { request, input, told: None, scroll: Scroll::default() }
     }
 
     pub fn key(&mut self, key: &KeyEvent) -> Step {
         match dialog(key) {
             DialogKey::Esc => return Step::Close,
             DialogKey::Enter => return self.enter(),
-            DialogKey::Up => self.scroll = self.scroll.saturating_sub(1),
-            DialogKey::Down => self.scroll = (self.scroll + 1).min(MAX_SCROLL),
+            DialogKey::Up => self.scroll.by(-1),
+            DialogKey::Down => self.scroll.by(1),
             _ => self.input.key(key),
         }
         Step::Stay
@@ -141,7 +141,7 @@ impl Approval {
         let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(bottom + 2);
         let inside = popup(frame, area, (WIDTH, height), &self.title(), app.theme());
         let above = Rect { height: inside.height.saturating_sub(bottom), ..inside };
-        text::page(frame, above, app.theme(), lines, self.scroll);
+        text::page(frame, above, app.theme(), lines, &self.scroll);
         self.draw_bottom(frame, inside, app.theme(), scrolls);
     }
 

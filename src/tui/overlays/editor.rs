@@ -23,6 +23,7 @@ use crate::engine::{Answer, Command, DraftView, Query};
 use crate::tui::app::App;
 use crate::tui::keys::{DialogKey, dialog};
 use crate::tui::theme::{Role, Theme};
+use crate::tui::widgets::scroll::Scroll;
 use crate::tui::widgets::{pane, text};
 
 /// From this width on the draft and its preview stand side by side.
@@ -45,7 +46,7 @@ pub struct Editor {
     beside: Beside,
     /// On narrow screens: the side pane covers the draft.
     turned: bool,
-    scroll: u16,
+    scroll: Scroll,
     /// Esc was pressed on unsaved changes; the next one discards them.
     warned: bool,
 }
@@ -70,7 +71,7 @@ impl Editor {
 
     fn with(text: &str, before: String, saved: Option<ProfileId>) -> Self {
         let lines = text.lines().map(str::to_owned).collect();
-        let (beside, turned, scroll, warned) = (Beside::Preview, false, 0, false);
+        let (beside, turned, scroll, warned) = (Beside::Preview, false, Scroll::default(), false);
         let mut area = TextArea::new(lines);
         area.set_wrap_mode(WrapMode::WordOrGlyph);
         Self { area, saved, before, beside, turned, scroll, warned }
@@ -108,14 +109,14 @@ impl Editor {
             }
             DialogKey::Outside => return Step::Outside(self.text()),
             DialogKey::Switch => {
-                self.scroll = 0;
+                self.scroll = Scroll::default();
                 self.beside = if self.beside == Beside::Preview { Beside::Changes } else { Beside::Preview };
             }
             DialogKey::Next | DialogKey::Previous => self.turned = !self.turned,
-            DialogKey::PageDown if self.turned => self.scroll = self.scroll.saturating_add(10).min(500),
-            DialogKey::PageUp if self.turned => self.scroll = self.scroll.saturating_sub(10),
-            DialogKey::Down if self.turned => self.scroll = self.scroll.saturating_add(1).min(500),
-            DialogKey::Up if self.turned => self.scroll = self.scroll.saturating_sub(1),
+            DialogKey::PageDown if self.turned => self.scroll.by(10),
+            DialogKey::PageUp if self.turned => self.scroll.by(-10),
+            DialogKey::Down if self.turned => self.scroll.by(1),
+            DialogKey::Up if self.turned => self.scroll.by(-1),
             _ => {
                 self.area.input(*key);
             }
@@ -164,7 +165,7 @@ impl Editor {
             Some(Answer::Draft(view)) => changes(app.theme(), view, columns),
             _ => text::wrapped(app.theme(), Role::Dim, app.shelf().failed(&query).unwrap_or("reading…"), columns),
         };
-        text::page(frame, inner, app.theme(), lines, self.scroll);
+        text::page(frame, inner, app.theme(), lines, &self.scroll);
     }
 
     fn foot(&self, frame: &mut Frame<'_>, area: Rect, app: &App) {

@@ -165,7 +165,7 @@ impl Evaluate {
         }
         let (hint, role) = self.hint();
         let below = Rect { y: inside.y + 6.min(inside.height), height: 2.min(inside.height.saturating_sub(6)), ..inside };
-        text::page(frame, below, theme, text::wrapped(theme, role, &hint, below.width.into()), 0);
+        text::from_top(frame, below, theme, text::wrapped(theme, role, &hint, below.width.into()));
         let foot = "tab next field   ← → turn   enter evaluates   esc leaves it";
         frame.render_widget(Line::styled(foot, theme.style(Role::Dim)), row(inside, inside.height.saturating_sub(1)));
     }

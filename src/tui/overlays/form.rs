@@ -132,7 +132,7 @@ impl Form {
         let inside = popup(frame, area, (WIDTH, height), &self.title, theme);
         // The fields come first where there is no room for all of it.
         let above = inside.height.saturating_sub(fields + 2);
-        text::page(frame, Rect { height: above.saturating_sub(1), ..inside }, theme, hint, 0);
+        text::from_top(frame, Rect { height: above.saturating_sub(1), ..inside }, theme, hint);
         for (nth, field) in (0u16..).zip(&self.fields) {
             let line = row(inside, above + nth);
             let here = usize::from(nth) == self.at;

@@ -110,7 +110,7 @@ impl LogPane {
         if shown.is_empty() {
             shown = text::wrapped(theme, Role::Dim, "Nothing was said that fits.", columns);
         }
-        text::page(frame, inner, theme, shown, 0);
+        text::from_top(frame, inner, theme, shown);
     }
 }
 
@@ -135,7 +135,7 @@ fn jobs(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let all: Vec<&JobView> = live.into_iter().chain(ended).collect();
     let inner = pane::pane(frame, area, theme, &format!("Jobs · {} since the engine began", all.len()), false);
     if all.is_empty() {
-        return text::page(frame, inner, theme, vec![Line::styled("No job has run yet.", theme.style(Role::Dim))], 0);
+        return text::from_top(frame, inner, theme, vec![Line::styled("No job has run yet.", theme.style(Role::Dim))]);
     }
     let row_of = |job: &&JobView| {
         let role = if job.state.is_live() { Role::Accent } else { Role::Text };
@@ -153,5 +153,5 @@ fn jobs(frame: &mut Frame<'_>, area: Rect, app: &App) {
             Span::styled(format!("{took:<12} {why}"), theme.style(Role::Dim)),
         ])
     };
-    text::page(frame, inner, theme, all.iter().take(JOBS.into()).map(row_of).collect(), 0);
+    text::from_top(frame, inner, theme, all.iter().take(JOBS.into()).map(row_of).collect());
 }

@@ -47,7 +47,7 @@ impl PathPrompt {
     pub fn draw(&self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         let inside = popup(frame, area, (76, 9), self.title, theme);
         let top = Rect { height: inside.height.saturating_sub(3), ..inside };
-        text::page(frame, top, theme, text::wrapped(theme, Role::Dim, self.hint, top.width.into()), 0);
+        text::from_top(frame, top, theme, text::wrapped(theme, Role::Dim, self.hint, top.width.into()));
         self.input.draw(frame, row(inside, inside.height.saturating_sub(2)), theme, true);
         let foot = Line::styled("enter imports   esc leaves it", theme.style(Role::Dim));
         frame.render_widget(foot, row(inside, inside.height.saturating_sub(1)));

@@ -75,6 +75,6 @@ impl Welcome {
         }
         lines.push(line);
         lines.push(Line::styled("esc closes this", theme.style(Role::Dim)));
-        text::page(frame, inside, theme, lines, 0);
+        text::from_top(frame, inside, theme, lines);
     }
 }

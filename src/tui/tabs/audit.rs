@@ -15,7 +15,7 @@ mod list;
 mod reading;
 mod results;
 
-pub use actions::{take_marks, take_note};
+pub use actions::{focus, scroll, take_marks, take_note};
 
 use std::sync::Arc;
 
@@ -30,6 +30,7 @@ use crate::engine::{Answer, AuditBlock, AuditIndex, AuditQueue, AuditReading, Qu
 use crate::tui::charts::parts::{line, span};
 use crate::tui::theme::Role;
 use crate::tui::widgets::pane;
+use crate::tui::widgets::scroll::Scroll;
 
 /// The steps of a think block, in their order.
 const LABELS: [&str; 5] = ["PROFILE:", "RECOGNISE:", "SIGNALS:", "STRONGEST:", "MATCH:"];
@@ -87,7 +88,7 @@ pub struct State {
     pub order: QueueOrder,
     pub pane: Pane,
     /// Lines scrolled in the panes that do not have the focus.
-    pub scrolls: [u16; 4],
+    pub scrolls: [Scroll; 4],
     pub draft: Draft,
     pub opened: Option<Opened>,
     /// What was noted with the newest verdict: undoing brings it back.

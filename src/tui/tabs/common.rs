@@ -40,7 +40,7 @@ pub fn findings(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, phase: Phase
         return area;
     }
     let (top, rest) = pane::take_top(area, lines.len().min(usize::from(area.height / 3).max(1)));
-    text::page(frame, top, look.theme, lines, 0);
+    text::from_top(frame, top, look.theme, lines);
     rest
 }
 
@@ -61,7 +61,7 @@ pub fn next_step(snapshot: &Snapshot, phase: Phase, run: &str, done: &str) -> St
 pub fn sentence(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, title: &str, words: &str) {
     let inner = pane::pane(frame, area, look.theme, title, look.tab.detail);
     if !inner.is_empty() {
-        text::page(frame, inner, look.theme, wrapped(look.theme, Role::Text, words, inner.width.into()), 0);
+        text::from_top(frame, inner, look.theme, wrapped(look.theme, Role::Text, words, inner.width.into()));
     }
 }
 

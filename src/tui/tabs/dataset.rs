@@ -134,7 +134,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
 /// A pane that is read by scrolling it.
 fn scrolled(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, title: &str, lines: impl FnOnce(usize) -> Vec<Line<'static>>) {
     let inner = pane::pane(frame, area, look.theme, title, true);
-    text::page(frame, inner, look.theme, lines(inner.width.into()), look.tab.scroll);
+    text::page(frame, inner, look.theme, lines(inner.width.into()), &look.tab.scroll);
 }
 
 fn draw_report(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {

@@ -10,6 +10,7 @@ use super::actions::Action;
 use super::shelf::Shelf;
 use super::theme::Theme;
 use super::widgets::pane::Share;
+use super::widgets::scroll::Scroll;
 use crate::domain::{Phase, UnixMillis};
 use crate::engine::{Query, Snapshot};
 
@@ -53,7 +54,7 @@ pub struct TabState {
     /// Selected row among the filtered ones; the shell keeps it below [`Tab::rows`].
     pub selected: usize,
     /// Lines scrolled in the detail pane.
-    pub scroll: u16,
+    pub scroll: Scroll,
     /// The detail pane has the focus: up and down scroll it.
     pub detail: bool,
     /// Lower case; empty = everything.

@@ -65,7 +65,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
         let reader = readers[selected];
         let inner = pane::pane(frame, right, look.theme, reader.profile.id.as_str(), look.tab.detail);
         let lines = detail(look.theme, reader, inner.width.into());
-        text::page(frame, inner, look.theme, lines, look.tab.scroll);
+        text::page(frame, inner, look.theme, lines, &look.tab.scroll);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::engine::{PhaseView, Snapshot};
 
 #[test]
 fn profiles_and_costs_say_their_piece_at_both_common_sizes() {
-    let scrolled = TabState { scroll: 99, ..page(0) };
+    let scrolled = TabState { scroll: 99.into(), ..page(0) };
     let expected: [(Phase, TabState, &[&str]); 4] = [
         (Phase::Profiles, page(0), &["› ●! texas_nurse", "night nurse", "description"]),
         (
@@ -35,7 +35,8 @@ fn no_size_and_no_state_panics() {
             for number in 0..11 {
                 for size in [(1, 1), (2, 2), (3, 3), (5, 1), (1, 9), (13, 7), (40, 4), (99, 12), (100, 2)] {
                     for detail in [false, true] {
-                        let tab = TabState { page: number, detail, selected: 9999, scroll: u16::MAX, ..TabState::default() };
+                        let tab =
+                            TabState { page: number, detail, selected: 9999, scroll: u16::MAX.into(), ..TabState::default() };
                         screen(&snapshot, phase, &tab, size);
                         screen(&snapshot, phase, &TabState { filter: "zz source: profile:".into(), ..tab }, size);
                     }

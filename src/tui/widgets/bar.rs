@@ -46,7 +46,7 @@ pub fn counted(frame: &mut Frame<'_>, area: Rect, theme: &Theme, counts: &[(&str
             Line::styled(text::cut(&line, area.width.into()), theme.style(Role::Warn))
         })
         .collect();
-    text::page(frame, top, theme, lines, 0);
+    text::from_top(frame, top, theme, lines);
     rest
 }
 

@@ -8,4 +8,5 @@ pub mod heat;
 pub mod list;
 pub mod pane;
 pub mod passage;
+pub mod scroll;
 pub mod text;

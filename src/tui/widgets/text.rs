@@ -9,6 +9,7 @@ use ratatui::widgets::Paragraph;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::tui::theme::{Role, Theme};
+use crate::tui::widgets::scroll::Scroll;
 
 /// Columns that `text` takes on the screen.
 pub fn width(text: &str) -> usize {
@@ -118,14 +119,19 @@ pub fn field_wrapped(theme: &Theme, label: &str, value: &str, columns: usize) ->
         .collect()
 }
 
+/// Draws `lines` from the first on, as far as there is room.
+pub fn from_top(frame: &mut Frame<'_>, area: Rect, theme: &Theme, lines: Vec<Line<'_>>) {
+    page(frame, area, theme, lines, &Scroll::default());
+}
+
 /// Draws `lines` from `scroll` on; the last row says `more ↓` while lines remain. Scrolling stops at the last page.
-pub fn page(frame: &mut Frame<'_>, area: Rect, theme: &Theme, lines: Vec<Line<'_>>, scroll: u16) {
+pub fn page(frame: &mut Frame<'_>, area: Rect, theme: &Theme, lines: Vec<Line<'_>>, scroll: &Scroll) {
     if area.is_empty() {
         return;
     }
     let height = usize::from(area.height);
     let total = lines.len();
-    let first = usize::from(scroll).min(total.saturating_sub(height));
+    let first = scroll.within(total.saturating_sub(height));
     // While there is more, one row is the hint's; with a single row the text goes first.
     let hint = first + height < total && height > 1;
     let room = if hint { height - 1 } else { height };

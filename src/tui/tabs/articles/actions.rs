@@ -13,6 +13,7 @@ use crate::tui::keys::Chord;
 use crate::tui::msg::Effect;
 use crate::tui::overlays::Overlay;
 use crate::tui::overlays::path::PathPrompt;
+use crate::tui::widgets::scroll::Scroll;
 
 pub const ACTIONS: &[Action] = &[
     free("sort", &[Chord::char('S')], "sort", "Next order: as stored, title, source, newest, score, spread.", next_sort)
@@ -50,7 +51,7 @@ fn next_type(app: &mut App) -> Effects {
 }
 
 fn import(app: &mut App) -> Effects {
-    let hint = "A file or a folder of articles (JSON, CSV, RSS, Atom), or the address of a feed. An article with a known id \
+    let hint = "A file or a folder of articles (JSON, CSV, Parquet, RSS, Atom), or the address of a feed. An article with a known id \
                 replaces it; a bad one stores nothing.";
     let make = |path: PathBuf| Command::Errand {
         errand: Errand::ImportArticles { from: path.to_string_lossy().into_owned(), limit: None },
@@ -63,7 +64,7 @@ fn next_sort(app: &mut App) -> Effects {
     let at = ArticleSort::ALL.iter().position(|sort| *sort == now).unwrap_or(0);
     app.own_mut().articles.sort = ArticleSort::ALL[(at + 1) % ArticleSort::ALL.len()];
     let tab = app.tab_mut();
-    (tab.selected, tab.scroll) = (0, 0);
+    (tab.selected, tab.scroll) = (0, Scroll::default());
     Vec::new()
 }
 

@@ -31,7 +31,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
         let words = look.shelf.failed(&query).map_or_else(|| "reading…".to_owned(), |why| one_line(why, 300));
         text::wrapped(look.theme, Role::Dim, &words, columns)
     };
-    text::page(frame, inner, look.theme, lines, look.tab.scroll);
+    text::page(frame, inner, look.theme, lines, &look.tab.scroll);
 }
 
 fn article(look: &Look<'_>, article: &Article, columns: usize) -> Vec<Line<'static>> {

@@ -16,6 +16,7 @@ use crate::tui::overlays::fix::Fix;
 use crate::tui::overlays::marks::Marks;
 use crate::tui::overlays::note::Note;
 use crate::tui::overlays::{Overlay, Step};
+use crate::tui::widgets::scroll::Scroll;
 use crossterm::event::KeyCode;
 
 pub const ACTIONS: &[Action] = &[
@@ -187,10 +188,10 @@ fn judgement(
 fn open(app: &mut App, pair: PairKey, author: Author, at: usize) {
     let since = app.now();
     let own = &mut app.own_mut().audit;
-    (own.author, own.pane, own.scrolls) = (author, Pane::Block, [0; 4]);
+    (own.author, own.pane, own.scrolls) = (author, Pane::Block, Default::default());
     own.opened = Some(Opened { pair, author, since, at });
     let tab = app.tab_mut();
-    (tab.selected, tab.scroll) = (at, 0);
+    (tab.selected, tab.scroll) = (at, Scroll::default());
 }
 
 fn can_undo(app: &App) -> Ready {
@@ -322,19 +323,37 @@ fn pane_previous(app: &mut App) -> Effects {
     turn(app, Pane::ALL.len() - 1)
 }
 
-/// Moves the focus; each pane keeps where it was scrolled to.
+/// Moves the focus.
 fn turn(app: &mut App, by: usize) -> Effects {
-    if !app.tab().detail {
+    if app.tab().detail {
+        let pane = app.own_mut().audit.pane.turned(by);
+        focus(app, pane as usize);
+    } else {
         app.tab_mut().detail = true;
-        return Vec::new();
     }
-    let scroll = app.tab().scroll;
+    Vec::new()
+}
+
+/// Gives one pane the focus; each keeps where it was scrolled to.
+pub fn focus(app: &mut App, pane: usize) {
+    let Some(pane) = Pane::ALL.get(pane) else { return };
+    let scroll = std::mem::take(&mut app.tab_mut().scroll);
     let own = &mut app.own_mut().audit;
     own.scrolls[own.pane as usize] = scroll;
-    own.pane = own.pane.turned(by);
-    let scroll = own.scrolls[own.pane as usize];
-    app.tab_mut().scroll = scroll;
-    Vec::new()
+    own.pane = *pane;
+    let scroll = own.scrolls[own.pane as usize].clone();
+    let tab = app.tab_mut();
+    (tab.scroll, tab.detail) = (scroll, true);
+}
+
+/// Scrolls one pane, and leaves the focus where it is.
+pub fn scroll(app: &mut App, pane: usize, by: i32) {
+    let own = &mut app.own_mut().audit;
+    if own.pane as usize == pane {
+        app.tab_mut().scroll.by(by);
+    } else if let Some(at) = own.scrolls.get_mut(pane) {
+        at.by(by);
+    }
 }
 
 fn next_order(app: &mut App) -> Effects {
@@ -342,7 +361,7 @@ fn next_order(app: &mut App) -> Effects {
     own.order = own.order.next();
     own.opened = None;
     let tab = app.tab_mut();
-    (tab.selected, tab.scroll) = (0, 0);
+    (tab.selected, tab.scroll) = (0, Scroll::default());
     Vec::new()
 }
 

@@ -8,6 +8,7 @@ use ratatui::widgets::Paragraph;
 use super::{Draft, Pane, current, noted, reading};
 use crate::domain::{Author, Profile, one_line};
 use crate::engine::{AuditBlock, AuditReading, Part, Query};
+use crate::tui::hits::{self, Hit};
 use crate::tui::tabs::Look;
 use crate::tui::tabs::common::sentence;
 use crate::tui::theme::Role;
@@ -106,7 +107,7 @@ fn head(look: &Look<'_>, found: &AuditReading, columns: u16) -> Vec<Line<'static
 fn one(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, found: &AuditReading, which: Pane) {
     let own = &look.own.audit;
     let focus = look.tab.detail && own.pane == which;
-    let scroll = if own.pane == which { look.tab.scroll } else { own.scrolls[which as usize] };
+    let scroll = if own.pane == which { &look.tab.scroll } else { &own.scrolls[which as usize] };
     let author = if which == Pane::Other { own.author.other() } else { own.author };
     let title = match which {
         Pane::Block | Pane::Other => block_title(found.block(author), author, which == Pane::Block),
@@ -114,6 +115,7 @@ fn one(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, found: &AuditReading,
         Pane::Reader => format!("reader {}", found.pair.profile),
     };
     let inner = pane(frame, area, look.theme, &one_line(&title, 200), focus);
+    hits::note(area, Hit::Pane(which as usize));
     let columns = usize::from(inner.width);
     let lines = match which {
         Pane::Block | Pane::Other => block_lines(look, found.block(author), author, which, columns),

@@ -18,7 +18,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
         return sentence(frame, area, look, "Results", &one_line(words, 300));
     };
     let inner = pane(frame, area, look.theme, "Results", true);
-    page(frame, inner, look.theme, lines(look, found, inner.width.into()), look.tab.scroll);
+    page(frame, inner, look.theme, lines(look, found, inner.width.into()), &look.tab.scroll);
 }
 
 fn lines(look: &Look<'_>, found: &AuditResults, columns: usize) -> Vec<Line<'static>> {

@@ -1,6 +1,6 @@
 //! Tests of the Audit tab: its three sizes, the flow of a review, blind repeats, marks, hostile texts, a long queue.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
 use super::*;
 use crate::domain::{Motivation, Profile, Remedy, Round, Seniority, SourceType, Verdict};
@@ -10,6 +10,7 @@ use crate::engine::{
 };
 use crate::tui::app::App;
 use crate::tui::msg::{Effect, Msg};
+use crate::tui::run::pointing;
 use crate::tui::tabs::TabState;
 use crate::tui::testing::{SIZES, Stage};
 use crate::tui::theme::Theme;
@@ -402,13 +403,52 @@ fn the_students_block_is_judged_where_it_is_shown() {
 fn a_pane_keeps_where_it_was_scrolled_to() {
     let mut app = app();
     press(&mut app, "\njjj");
-    assert_eq!(app.tab().scroll, 3);
+    assert_eq!(app.tab().scroll.lines(), 3);
     press(&mut app, "l");
-    assert_eq!((app.own().audit.pane, app.tab().scroll), (Pane::Other, 0));
+    assert_eq!((app.own().audit.pane, app.tab().scroll.lines()), (Pane::Other, 0));
     press(&mut app, "jh");
-    assert_eq!((app.own().audit.pane, app.tab().scroll), (Pane::Block, 3));
+    assert_eq!((app.own().audit.pane, app.tab().scroll.lines()), (Pane::Block, 3));
     press(&mut app, "l");
-    assert_eq!(app.tab().scroll, 1);
+    assert_eq!(app.tab().scroll.lines(), 1);
+}
+
+/// The console as it stands at 160 × 40, and where a word is on it.
+fn place_of(app: &App, word: &str) -> (u16, u16) {
+    let mut terminal = ratatui::Terminal::new(ratatui::backend::TestBackend::new(160, 40)).expect("terminal");
+    terminal.draw(|frame| crate::tui::chrome::draw(frame, app)).expect("draws");
+    let buffer = terminal.backend().buffer();
+    let line = |y: u16| (0..160).map(|x| buffer[(x, y)].symbol()).collect::<Vec<_>>();
+    let found = |y: u16| (0..160).find(|x| line(y)[usize::from(*x)..].concat().starts_with(word)).map(|x| (x, y));
+    (0..40).find_map(found).unwrap_or_else(|| panic!("'{word}' is not on the screen"))
+}
+
+/// The mouse does this where a word is.
+fn mouse(app: &mut App, kind: MouseEventKind, word: &str) {
+    let (column, row) = place_of(app, word);
+    let meant = pointing(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE });
+    app.update(Msg::Mouse(meant.expect("it means something")));
+}
+
+#[test]
+fn the_wheel_scrolls_what_is_under_it_and_a_click_gives_it_the_focus() {
+    let mut app = app();
+    press(&mut app, "\n");
+    mouse(&mut app, MouseEventKind::Down(MouseButton::Left), "article a1");
+    assert_eq!((app.own().audit.pane, app.tab().detail), (Pane::Article, true));
+    mouse(&mut app, MouseEventKind::ScrollDown, "reader texas");
+    assert_eq!((app.own().audit.pane, app.own().audit.scrolls[Pane::Reader as usize].lines()), (Pane::Article, 3));
+    mouse(&mut app, MouseEventKind::ScrollDown, "Nurse fair");
+    assert_eq!(app.tab().selected, 3, "over the queue, the wheel moves in the queue");
+    mouse(&mut app, MouseEventKind::Down(MouseButton::Left), "Nurse fair");
+    assert_eq!((app.tab().selected, app.tab().detail), (2, false));
+}
+
+#[test]
+fn a_text_never_stays_scrolled_beyond_its_end() {
+    let mut app = app();
+    press(&mut app, &format!("\n{}", "j".repeat(300)));
+    place_of(&app, "PROFILE");
+    assert!(app.tab().scroll.lines() < 40, "drawing brought it back: {}", app.tab().scroll.lines());
 }
 
 #[test]

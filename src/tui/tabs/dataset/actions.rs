@@ -13,6 +13,7 @@ use crate::tui::app::App;
 use crate::tui::keys::Chord;
 use crate::tui::overlays::Overlay;
 use crate::tui::overlays::form::{Field, Form};
+use crate::tui::widgets::scroll::Scroll;
 
 pub const ACTIONS: &[Action] = &[
     free("mask", &[Chord::char('m')], "mask", "Show which tokens of the selected example are trained.", show_mask)
@@ -64,7 +65,7 @@ fn turn(app: &mut App, back: bool) -> Effects {
     let next = look.own.dataset.masked.as_ref().and_then(|id| examples::neighbour(&look, id, back));
     if next.is_some() {
         app.own_mut().dataset.masked = next;
-        app.tab_mut().scroll = 0;
+        app.tab_mut().scroll = Scroll::default();
     }
     Vec::new()
 }

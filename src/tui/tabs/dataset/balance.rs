@@ -23,13 +23,15 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, index: &D
         });
     }
     let [left, right] = Layout::horizontal([Constraint::Percentage(50), Constraint::Percentage(50)]).areas(area);
-    scrolled(frame, left, look, "Bands", |columns| {
-        let mut lines = bands(look.theme, index, columns);
-        lines.extend(targets(look.theme, index, columns));
-        lines
-    });
+    // Both move together, as far as the longer one goes.
+    let [of_bands, of_readers] = [look.tab.scroll.clone(), look.tab.scroll.clone()];
+    let inner = pane::pane(frame, left, look.theme, "Bands", true);
+    let mut lines = bands(look.theme, index, inner.width.into());
+    lines.extend(targets(look.theme, index, inner.width.into()));
+    text::page(frame, inner, look.theme, lines, &of_bands);
     let inner = pane::pane(frame, right, look.theme, "Readers", false);
-    text::page(frame, inner, look.theme, readers(look.theme, index, inner.width.into()), look.tab.scroll);
+    text::page(frame, inner, look.theme, readers(look.theme, index, inner.width.into()), &of_readers);
+    look.tab.scroll.within(of_bands.lines().max(of_readers.lines()).into());
 }
 
 fn percent(share: f64) -> String {

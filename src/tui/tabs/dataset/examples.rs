@@ -161,7 +161,7 @@ fn draw_one(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
             text::wrapped(look.theme, Role::Dim, &words, columns)
         }
     };
-    text::page(frame, inner, look.theme, lines, look.tab.scroll);
+    text::page(frame, inner, look.theme, lines, &look.tab.scroll);
 }
 
 /// What one side says in an example.

@@ -79,5 +79,5 @@ fn draw_one(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, view: &FindingVi
         lines.extend(text::field_wrapped(theme, "happened", known.happened, columns));
     }
     lines.extend(text::field_wrapped(theme, "of", &format!("{} {}", view.phase, view.subject.short()), columns));
-    text::page(frame, inner, theme, lines, look.tab.scroll);
+    text::page(frame, inner, theme, lines, &look.tab.scroll);
 }

@@ -27,7 +27,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, index: &D
         let mixed = format!("{}: {}", how(index.strategy), mixed(&rows));
         let lines = text::wrapped(look.theme, Role::Strong, &mixed, inner.width.into());
         let (top, rest) = pane::take_top(inner, lines.len().min(usize::from(inner.height / 3)));
-        text::page(frame, top, look.theme, lines, 0);
+        text::from_top(frame, top, look.theme, lines);
         draw_list(frame, rest, look, &rows);
     }
     if let Some(right) = right {
@@ -89,7 +89,7 @@ fn draw_sampler(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
     let Some(Answer::Sampler(report)) = look.shelf.get(&query) else {
         let inner = pane::pane(frame, area, look.theme, "Sampler", look.tab.detail);
         let words = look.shelf.failed(&query).map_or_else(|| "drawing every epoch once…".to_owned(), |why| one_line(why, 400));
-        return text::page(frame, inner, look.theme, text::wrapped(look.theme, Role::Dim, &words, inner.width.into()), 0);
+        return text::from_top(frame, inner, look.theme, text::wrapped(look.theme, Role::Dim, &words, inner.width.into()));
     };
     let (sign, role) = if report.pass { ("✓", Role::Good) } else { ("✗", Role::Bad) };
     let inner = pane::pane(frame, area, look.theme, &format!("Sampler {sign}"), look.tab.detail);
@@ -111,5 +111,5 @@ fn draw_sampler(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
         let line = cells([&one_line(&band.band, 40), &band.rows.to_string(), &shares[0], &shares[1], &shares[2]]);
         lines.push(Line::styled(text::cut(&line, columns), look.theme.style(Role::Text)));
     }
-    text::page(frame, inner, look.theme, lines, look.tab.scroll);
+    text::page(frame, inner, look.theme, lines, &look.tab.scroll);
 }

@@ -79,5 +79,5 @@ fn draw_pair(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, pair: &Contrast
         lines.push(Line::styled("the article as it was put to the first", look.theme.style(Role::Dim)));
         lines.extend(turn(look, &view.example, Speaker::User, columns));
     }
-    text::page(frame, inner, look.theme, lines, look.tab.scroll);
+    text::page(frame, inner, look.theme, lines, &look.tab.scroll);
 }

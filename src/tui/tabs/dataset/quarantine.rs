@@ -77,5 +77,5 @@ fn draw_one(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, row: &Quarantine
     ] {
         lines.extend(text::field_wrapped(theme, name, &one_line(value, 400), columns));
     }
-    text::page(frame, inner, theme, lines, look.tab.scroll);
+    text::page(frame, inner, theme, lines, &look.tab.scroll);
 }

@@ -185,7 +185,7 @@ fn every_page_says_its_piece_at_both_common_sizes() {
         for size in [(80, 24), (120, 40)] {
             let drawn = if number == LABELS || number == TOKENS || number == BALANCE {
                 // Longer than a screen of 24 rows.
-                let end = stage(&TabState { scroll: 99, ..page(number) }).text(HERE, size);
+                let end = stage(&TabState { scroll: 99.into(), ..page(number) }).text(HERE, size);
                 format!("{}\n{end}", stage(&page(number)).text(HERE, size))
             } else {
                 stage(&page(number)).text(HERE, size)
@@ -228,7 +228,7 @@ fn no_size_panics_with_everything_answered() {
     for number in 0..=PAGES.len() {
         for size in [(1, 1), (2, 2), (3, 3), (5, 1), (1, 9), (13, 7), (40, 4), (99, 12), (100, 2), (101, 3)] {
             for detail in [false, true] {
-                let tab = TabState { detail, selected: 9999, scroll: u16::MAX, ..page(number) };
+                let tab = TabState { detail, selected: 9999, scroll: u16::MAX.into(), ..page(number) };
                 stage(&tab).text(HERE, size);
             }
         }

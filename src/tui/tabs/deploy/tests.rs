@@ -11,7 +11,7 @@ fn on(page: usize, selected: usize) -> TabState {
 fn releases_show_which_one_is_live_where_a_roll_back_goes_and_the_last_score_is_harmless() {
     let words = ["releases (2)", "● live r2", "‹ back r1", "✓ passed", "✗ failed", "r2 · model abc123 · candle", "SCORE: 8.5 | REASON: [5ma tender", "2025-06-15"];
     expect(Phase::Deploy, &busy(), &TabState::default(), &words[..6]);
-    let detail = TabState { detail: true, scroll: 400, ..TabState::default() };
+    let detail = TabState { detail: true, scroll: 400.into(), ..TabState::default() };
     expect(Phase::Deploy, &busy(), &detail, &["q8_0 143.2 MiB"]);
 }
 

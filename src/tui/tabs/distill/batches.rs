@@ -35,7 +35,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
     }
     let summary = summary(look, area.width.into());
     let (top, area) = pane::take_top(area, summary.len().min(usize::from(area.height / 4).max(1)));
-    text::page(frame, top, look.theme, summary, 0);
+    text::from_top(frame, top, look.theme, summary);
     let selected = look.tab.selected.min(found.len() - 1);
     if look.tab.detail {
         return draw_one(frame, area, look, found[selected]);
@@ -137,7 +137,7 @@ fn draw_one(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, batch: &BatchVie
     let title = format!("Batch {} · {}", batch.id, one_line(&batch.state, 40));
     let inner = pane::pane(frame, area, look.theme, &title, look.tab.detail);
     let lines = one(look.theme, look.now, batch, inner.width.into());
-    text::page(frame, inner, look.theme, lines, look.tab.scroll);
+    text::page(frame, inner, look.theme, lines, &look.tab.scroll);
 }
 
 fn one(theme: &Theme, now: UnixMillis, batch: &BatchView, columns: usize) -> Vec<Line<'static>> {

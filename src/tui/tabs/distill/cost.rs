@@ -38,7 +38,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
         lines.push(Line::default());
         lines.extend(receipt_lines(theme, receipt, columns));
     }
-    text::page(frame, inner, theme, lines, look.tab.scroll);
+    text::page(frame, inner, theme, lines, &look.tab.scroll);
 }
 
 /// What would be sent, to whom, and how many tokens that is.

@@ -87,5 +87,5 @@ fn draw_one(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, row: &RejectRow)
         _ => (look.shelf.failed(&query).map_or_else(|| "reading…".to_owned(), |why| one_line(why, 300)), Role::Dim),
     };
     lines.extend(wrapped(look.theme, role, &raw, columns));
-    text::page(frame, inner, look.theme, lines, look.tab.scroll);
+    text::page(frame, inner, look.theme, lines, &look.tab.scroll);
 }

@@ -40,6 +40,6 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
     if let Some(right) = right {
         let inner = pane::pane(frame, right, look.theme, "Whole request", look.tab.detail);
         let lines = wrapped(look.theme, Role::Text, &safe_text(&found[selected].text), inner.width.into());
-        text::page(frame, inner, look.theme, lines, look.tab.scroll);
+        text::page(frame, inner, look.theme, lines, &look.tab.scroll);
     }
 }

@@ -30,6 +30,7 @@ use crate::engine::{Answer, Query, RunLine, TrainView};
 use crate::tui::charts::parts::{WIDE, empty, notices};
 use crate::tui::theme::Role;
 use crate::tui::widgets::pane::pane;
+use crate::tui::widgets::scroll::Scroll;
 use crate::tui::widgets::text::{page, wrapped};
 use scene::Scene;
 pub use state::State;
@@ -110,7 +111,7 @@ fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
 
 fn scrolled(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, title: &str, lines: Vec<Line<'static>>) {
     let inner = pane(frame, area, look.theme, title, look.tab.detail);
-    page(frame, inner, look.theme, lines, look.tab.scroll);
+    page(frame, inner, look.theme, lines, &look.tab.scroll);
 }
 
 fn run_title(scene: &Scene<'_>) -> String {
@@ -151,7 +152,7 @@ fn wide(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, scene: &Scene<'_>) {
         let height = wanted.min(rest.height);
         let place = Rect { height, ..rest };
         rest = Rect { y: rest.y + height, height: rest.height - height, ..rest };
-        let scroll = if i == 0 { look.tab.scroll } else { 0 };
+        let scroll = if i == 0 { &look.tab.scroll } else { &Scroll::default() };
         let inside = pane(frame, place, look.theme, &title, i == 0 && look.tab.detail);
         page(frame, inside, look.theme, lines, scroll);
     }

@@ -17,6 +17,7 @@ use crate::tui::msg::Effect;
 use crate::tui::overlays::Overlay;
 use crate::tui::overlays::evaluate::Evaluate;
 use crate::tui::tabs::Look;
+use crate::tui::widgets::scroll::Scroll;
 
 /// Rows that a probe from here asks about: enough for an interval, few enough to wait for.
 const PROBED: usize = 30;
@@ -112,7 +113,7 @@ fn part(app: &mut App) -> Effects {
         Part::Teacher => Part::Article,
         Part::Article => Part::Student,
     };
-    app.tab_mut().scroll = 0;
+    app.tab_mut().scroll = Scroll::default();
     Vec::new()
 }
 

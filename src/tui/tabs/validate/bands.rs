@@ -54,5 +54,5 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, view: &Ev
     lines.push(Line::default());
     let legend = "= in its own band; ! further than the next band, or unreadable; !n too few rows. Under each share the count.";
     lines.extend(wrapped(look.theme, Role::Dim, legend, columns));
-    page(frame, inner, look.theme, lines, look.tab.scroll);
+    page(frame, inner, look.theme, lines, &look.tab.scroll);
 }

@@ -12,7 +12,7 @@ use crate::tui::tabs::Look;
 use crate::tui::theme::Role;
 use crate::tui::widgets::list::List;
 use crate::tui::widgets::pane::{list_and_detail, pane, take_top};
-use crate::tui::widgets::text::{pad_left, page, wrapped};
+use crate::tui::widgets::text::{from_top, pad_left, wrapped};
 
 /// Columns of the numbers beside the plot.
 const AXIS: u16 = 5;
@@ -37,7 +37,7 @@ fn table(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, view: &EvaluationVi
         head.iter().flat_map(|text| wrapped(look.theme, Role::Text, text, inner.width.into())).collect();
     lines.truncate(usize::from(inner.height) / 2);
     let (top, rest) = take_top(inner, lines.len());
-    page(frame, top, look.theme, lines, 0);
+    from_top(frame, top, look.theme, lines);
     let row = |from: &str, predicted: &str, truth: &str, within: &str, n: &str| {
         let cells = [pad_left(from, 9), pad_left(predicted, 6), pad_left(truth, 6), pad_left(within, 15), pad_left(n, 5)];
         cells.join(" ")

@@ -50,5 +50,5 @@ pub(super) fn think(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, view: &E
     let inner = pane(frame, area, look.theme, &title, true);
     let columns = usize::from(inner.width);
     let lines = view.think.iter().flat_map(|text| wrapped(look.theme, Role::Text, &safe_text(text), columns)).collect();
-    page(frame, inner, look.theme, lines, look.tab.scroll);
+    page(frame, inner, look.theme, lines, &look.tab.scroll);
 }

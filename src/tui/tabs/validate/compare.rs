@@ -20,7 +20,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, query: &Q
         (_, Some(why)) => wrapped(look.theme, Role::Bad, &format!("✗ {}", one_line(why, 600)), columns),
         _ => wrapped(look.theme, Role::Dim, "Comparing row by row…", columns),
     };
-    page(frame, inner, look.theme, lines, look.tab.scroll);
+    page(frame, inner, look.theme, lines, &look.tab.scroll);
 }
 
 fn sign(outcome: Outcome) -> (&'static str, Role) {

@@ -56,7 +56,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, view: &Ev
         list.draw(frame, inner, look.theme, |at, _| row(look, rows[at], &columns));
     }
     let inner = pane(frame, bottom, look.theme, "Verdict", look.tab.detail);
-    page(frame, inner, look.theme, verdict(look, view, usize::from(inner.width)), look.tab.scroll);
+    page(frame, inner, look.theme, verdict(look, view, usize::from(inner.width)), &look.tab.scroll);
 }
 
 fn row(look: &Look<'_>, figure: &FigureLine, columns: &Columns) -> Line<'static> {

@@ -91,5 +91,5 @@ fn summary(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, run: &StoredRun) 
     facts.extend(s.opening.map(|nth| ("seal", format!("opening {nth}"))));
     let columns = usize::from(inner.width);
     let lines = facts.iter().flat_map(|(name, value)| field_wrapped(look.theme, name, value, columns)).collect();
-    page(frame, inner, look.theme, lines, look.tab.scroll);
+    page(frame, inner, look.theme, lines, &look.tab.scroll);
 }

@@ -13,7 +13,7 @@ use crate::tui::tabs::common::{empty_list, list_title};
 use crate::tui::theme::Role;
 use crate::tui::widgets::list::List;
 use crate::tui::widgets::pane::{WIDE, pane, take_top};
-use crate::tui::widgets::text::{pad, pad_left, page, wrap, wrapped};
+use crate::tui::widgets::text::{from_top, pad, pad_left, page, wrap, wrapped};
 
 /// Columns of a score.
 const SCORE: usize = 7;
@@ -86,7 +86,7 @@ fn one(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>, row: &WorstLine, part
         Part::Teacher => teacher(look, row, known, columns),
         Part::Article => article(look, row, known, columns),
     };
-    page(frame, inner, look.theme, lines, if focus { look.tab.scroll } else { 0 });
+    if focus { page(frame, inner, look.theme, lines, &look.tab.scroll) } else { from_top(frame, inner, look.theme, lines) }
 }
 
 /// A think block in lines that fit, its steps emphasised.
