@@ -292,7 +292,7 @@ fn a_release_is_made_in_ollama_asked_there_and_served_under_one_name() {
     assert!(own.is_some() && own == served, "{models:?}");
     let table = text(&copy.stratos(&["deploy", "list", &name]));
     let line = table.lines().find(|l| l.starts_with("ollama")).expect("a line");
-    assert!(line.contains("passed") && line.contains("ollama 0.12.6"), "{table}");
+    assert!(line.contains("passed") && line.contains("ollama 0.15.5"), "{table}");
     // Who asks for the served name asks for the release that passed, by another name.
     let config = copy.0.path().join("stratos.toml");
     let mut settings: toml::Table = fs::read_to_string(&config).expect("reads").parse().expect("toml");
@@ -302,12 +302,14 @@ fn a_release_is_made_in_ollama_asked_there_and_served_under_one_name() {
     scoring.insert("model".into(), "stratos-v19".into());
     fs::write(&config, settings.to_string()).expect("writes");
     let scored = text(&copy.stratos(&["score", "--profile", "texas_nurse", "--title", "A nurse in Houston", "--json"]));
-    assert!(scored.contains("ollama 0.12.6") && !scored.contains("guard S6"), "{scored}");
+    assert!(scored.contains("ollama 0.15.5") && !scored.contains("guard S6"), "{scored}");
 }
 
 #[test]
 fn an_ollama_that_reads_other_tokens_or_scores_otherwise_is_not_switched_to() {
-    for (stub, guard) in [(None, "S7"), (Some(Fault::OtherTokens), "T11")] {
+    for (stub, words) in
+        [(None, "guard S7"), (Some(Fault::OtherTokens), "guard T11"), (Some(Fault::OneShort), "drops the last token")]
+    {
         let copy = Copy::new();
         let student = Student::load(&copy.release().join("trained")).expect("a student");
         // Without a student of its own it answers 7.5 to everything.
@@ -317,7 +319,7 @@ fn an_ollama_that_reads_other_tokens_or_scores_otherwise_is_not_switched_to() {
         };
         with_ollama(&copy, &stub);
         let deployed = copy.stratos(&["deploy", "--again"]);
-        assert!(!deployed.status.success() && text(&deployed).contains(&format!("guard {guard}")), "{}", text(&deployed));
+        assert!(!deployed.status.success() && text(&deployed).contains(words), "{}", text(&deployed));
         assert!(stub.models().iter().all(|(name, _)| !name.ends_with(":latest")), "nothing was switched");
     }
 }

@@ -18,10 +18,10 @@ fn connect(stub: &Stub) -> Ollama {
     Ollama::connect(&stub.url, PATIENCE).expect("a server that answers")
 }
 
-/// A file that looks like weights, a little larger than the pieces it is sent in.
+/// A GGUF of version 3 without keys and tensors, which Ollama makes a model of; a little larger than the pieces it is sent in.
 fn gguf(folder: &tempfile::TempDir, fill: u8) -> PathBuf {
     let path = folder.path().join("model-q8_0.gguf");
-    let mut bytes = b"GGUF".to_vec();
+    let mut bytes = [b"GGUF".as_slice(), &3_u32.to_le_bytes(), &[0; 16]].concat();
     bytes.resize((5 << 20) + 7, fill);
     std::fs::write(&path, bytes).expect("written");
     path

@@ -150,6 +150,14 @@ fn a_loop_is_cut_and_marked() {
 }
 
 #[test]
+fn an_answer_that_ollama_ends_as_a_loop_costs_no_other_its_score() {
+    let (_server, scorer) = scorer_of(Script { program: Program::Ollama, fault: Fault::AbortsLoop, ..Script::default() });
+    let rows = ask(scorer.as_ref(), 3).expect("answers");
+    assert_eq!(rows.iter().map(|row| row.stop).collect::<Vec<_>>(), [Stop::End, Stop::Loop, Stop::End]);
+    assert!(rows[2].text.starts_with("SCORE: 2.5"), "{:?}", rows[2]);
+}
+
+#[test]
 fn a_stop_string_is_cut_off() {
     for program in BOTH {
         let (_server, scorer) = scorer_of(Script { program, ..Script::default() });

@@ -38,9 +38,11 @@ pub enum ScorerError {
     Reply { server: String, what: &'static str, why: String },
     #[error(
         "guard T11: {server} reads the prompt of {row} as other tokens than the student was trained on: {why}. Serve the GGUF of this \
-         student's release, or 'stratos deploy' it again"
+         student's release; if it does, its tokenizer takes this text otherwise: mend or leave out the article"
     )]
     Tokens { server: String, row: String, why: String },
+    #[error("guard S7: Ollama {version} at {server} cannot be trusted with this student: {why}")]
+    Defect { server: String, version: String, why: &'static str },
     #[error("{server} serves {served}, but [scoring] names model '{wanted}'; start it with that model, or mend the name")]
     OtherModel { server: String, served: String, wanted: String },
     #[error(

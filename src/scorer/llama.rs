@@ -16,7 +16,7 @@ use super::{OnRow, Scorer};
 use crate::domain::recipe::Sampling;
 use crate::domain::{Digest, Digester, one_line};
 use crate::evaluate::Runtime;
-use crate::student::{Generated, Prompt};
+use crate::student::{Generated, Prompt, Stop};
 use crate::workspace::ScoringChoice;
 
 /// Likeliest tokens that are asked for at each position: the digits that matter are among them.
@@ -233,8 +233,8 @@ impl LlamaServer {
         }));
         let answer: Completion = self.wire.post("/completion", &body).await?;
         self.check_whole(sent, &answer)?;
-        let full = answer.stopped_limit || answer.stop_type == "limit";
-        let mut written = Written { full, ..Written::default() };
+        let stop = if answer.stopped_limit || answer.stop_type == "limit" { Stop::Length } else { Stop::End };
+        let mut written = Written { ids: Vec::new(), text: None, chances: Vec::new(), stop };
         if answer.tokens.is_empty() && !answer.content.is_empty() {
             written.ids = self.text.codec.tokenizer.encode(&answer.content)?;
             written.text = Some(answer.content);

@@ -1,5 +1,7 @@
 //! Ollama. It takes no token ids: the rendered text goes raw, and how many tokens it read must be what the student reads.
 
+mod defects;
+
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,10 +17,10 @@ use super::{OnRow, Scorer};
 use crate::domain::recipe::Sampling;
 use crate::domain::{Digest, Digester, one_line};
 use crate::evaluate::Runtime;
-use crate::student::{Generated, Prompt};
+use crate::student::{Generated, Prompt, Stop};
 use crate::workspace::ScoringChoice;
 
-/// Requests at once where nothing is said: what Ollama itself does at most by default.
+/// Requests at once where nothing is said; what Ollama does not do at once, it keeps waiting.
 const PARALLEL: usize = 4;
 const SMALLEST_CONTEXT: usize = 2048;
 const REPEAT_WINDOW: usize = 64;
@@ -71,6 +73,9 @@ pub(super) struct Ollama {
 
 impl Ollama {
     pub fn new(wire: Wire, tokio: Tokio, version: &str, choice: &ScoringChoice, text: TextSide) -> Result<Self, ScorerError> {
+        if let Some(why) = defects::defect(version, text.config.family) {
+            return Err(ScorerError::Defect { server: wire.server(), version: one_line(version, 40), why });
+        }
         let tag = tokio.block_on(find(&wire, choice.model.as_deref().unwrap_or_default()))?;
         let precision = one_line(&tag.details.quantization_level, 20);
         Ok(Self {
@@ -126,10 +131,17 @@ impl Ollama {
         let writes_bos = self.writes_bos.get().copied().unwrap_or(false);
         let text = if writes_bos { self.without_bos(sent) } else { &sent.text };
         let answer = self.generate(text, sent.seed, rules.max_new_tokens, rules).await?;
-        self.check_count(sent, self.count(&answer)?)?;
+        let stop = match answer.done_reason.as_str() {
+            _ if !answer.done => Stop::Loop,
+            "length" => Stop::Length,
+            _ => Stop::End,
+        };
+        // Of an answer that ran in circles it does not say what it read.
+        if stop != Stop::Loop {
+            self.check_count(sent, self.count(&answer)?)?;
+        }
         let ids = self.text.codec.tokenizer.encode(&answer.response)?;
-        let full = answer.done_reason == "length";
-        self.text.read(sent, rules, Written { ids, text: Some(answer.response), chances: Vec::new(), full })
+        self.text.read(sent, rules, Written { ids, text: Some(answer.response), chances: Vec::new(), stop })
     }
 
     async fn generate(&self, text: &str, seed: u32, tokens: usize, rules: &Sampling) -> Result<Answer, ScorerError> {
@@ -154,7 +166,9 @@ impl Ollama {
             },
         });
         let answer: Answer = self.wire.post("/api/generate", &body).await?;
-        if answer.done && ["", "stop", "length"].contains(&answer.done_reason.as_str()) {
+        // After some thirty times the same token Ollama ends the answer, and says neither that it is done nor why.
+        let known: &[&str] = if answer.done { &["", "stop", "length"] } else { &[""] };
+        if known.contains(&answer.done_reason.as_str()) {
             return Ok(answer);
         }
         Err(self.wire.unreadable("/api/generate", format!("the answer is not whole ({})", one_line(&answer.done_reason, 40))))

@@ -46,15 +46,15 @@ impl Sent {
 }
 
 /// What came back.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Written {
     pub ids: Vec<u32>,
     /// The same as text, where the server gave no ids.
     pub text: Option<String>,
     /// At each position the likeliest tokens with the logarithm of their probability.
     pub chances: Vec<Chance>,
-    /// The server stopped because the answer was long enough.
-    pub full: bool,
+    /// Why the server stopped.
+    pub stop: Stop,
 }
 
 #[derive(Debug)]
@@ -79,7 +79,9 @@ impl TextSide {
         let limit = self.config.max_position_embeddings;
         let mut all = Vec::with_capacity(prompts.len());
         for prompt in prompts {
-            let (mut text, begun) = self.codec.asked(&prompt.messages)?;
+            let (text, begun) = self.codec.asked(&prompt.messages)?;
+            // A server's own tokenizer may leave out what the student's does first.
+            let mut text = self.codec.tokenizer.composed(text);
             let mut ids = self.codec.tokenizer.encode(&text)?;
             let asked = (text.len(), ids.len());
             if !begun.is_empty() {
@@ -96,7 +98,7 @@ impl TextSide {
     pub(super) fn read(&self, sent: &Sent, rules: &Sampling, written: Written) -> Result<Generated, ScorerError> {
         let tokenizer = &self.codec.tokenizer;
         let mut reader = ScoreReader::default();
-        let (mut kept, mut stop) = (0, if written.full { Stop::Length } else { Stop::End });
+        let (mut kept, mut stop) = (0, written.stop);
         for (at, id) in written.ids.iter().enumerate() {
             let chance = written.chances.get(at).filter(|c| c.drawn == *id);
             if let Some(chance) = chance {

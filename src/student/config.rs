@@ -141,8 +141,9 @@ struct File {
     head_dim: Option<usize>,
     max_position_embeddings: Option<usize>,
     rms_norm_eps: Option<f64>,
-    #[serde(alias = "hidden_activation")]
     hidden_act: Option<String>,
+    /// Gemma's name for it, which counts where both stand.
+    hidden_activation: Option<String>,
     rope_theta: Option<f64>,
     rope_local_base_freq: Option<f64>,
     rope_scaling: Option<Value>,
@@ -245,7 +246,7 @@ impl File {
 
     /// What the file asks for and this decoder does not do.
     fn unsupported(&self, family: Family) -> Option<String> {
-        let act = self.hidden_act.as_deref();
+        let act = self.hidden_activation.as_deref().or(self.hidden_act.as_deref());
         let known_act = match family {
             Family::Gemma3 => matches!(act, None | Some("gelu_pytorch_tanh")),
             _ => matches!(act, None | Some("silu")),
@@ -496,6 +497,7 @@ pub(crate) mod tests {
             ("\"num_key_value_heads\": 2", "\"num_key_value_heads\": 0", "key heads"),
             ("\"qwen3\"", "\"mamba\"", "mamba"),
             ("\"silu\"", "\"relu\"", "relu"),
+            ("\"hidden_act\"", "\"hidden_activation\": \"gelu\", \"hidden_act\"", "gelu"),
             ("\"rope_theta\": 10000.0", "\"rope_scaling\": {\"rope_type\": \"yarn\"}", "yarn"),
         ] {
             let text = toy(100).to_json();

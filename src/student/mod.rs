@@ -36,7 +36,7 @@ pub mod template;
 pub mod tokenizer;
 pub mod weights;
 
-pub use config::StudentConfig;
+pub use config::{Family, StudentConfig};
 pub use error::StudentError;
 pub use pass::PackedTexts;
 pub use template::ChatTemplate;

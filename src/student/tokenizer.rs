@@ -6,10 +6,11 @@ use std::path::Path;
 
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
+use tokenizers::normalizers::NormalizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::{AddedToken, Model, PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer};
+use tokenizers::{AddedToken, Model, NormalizedString, Normalizer as _, PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer};
 
 use super::{ChatTemplate, StudentError};
 use crate::domain::{Digest, Role, one_line};
@@ -166,6 +167,21 @@ impl StudentTokenizer {
         }
     }
 
+    /// The text as this tokenizer's Unicode normalisation leaves it, where that composes characters (NFC) and does nothing else:
+    /// whoever reads the result without normalising reads the same ids.
+    pub fn composed(&self, text: String) -> String {
+        let composes = |n: &NormalizerWrapper| matches!(n, NormalizerWrapper::NFC(_));
+        let nfc = match self.inner.get_normalizer() {
+            Some(NormalizerWrapper::Sequence(all)) => all.as_ref().iter().find(|n| composes(n)),
+            one => one.filter(|n| composes(n)),
+        };
+        let mut normalized = NormalizedString::from(text.as_str());
+        match nfc.map(|nfc| nfc.normalize(&mut normalized)) {
+            Some(Ok(())) => normalized.get().to_owned(),
+            _ => text,
+        }
+    }
+
     /// Text of ids. Think tags are text to every reader of answers, so they are kept; turn marks and the like are not.
     pub fn decode(&self, ids: &[u32]) -> Result<String, StudentError> {
         let kept: Vec<u32> = ids.iter().copied().filter(|id| self.marks.binary_search(id).is_err()).collect();
@@ -271,6 +287,22 @@ pub(crate) mod tests {
             assert_eq!(tokenizer.encode(mark).unwrap().len(), 1, "{mark}");
         }
         assert_eq!(tokenizer.encode("95").unwrap().len(), 2, "digits stand alone");
+    }
+
+    #[test]
+    fn who_composes_characters_hands_them_on_composed_and_nobody_else_does() {
+        use tokenizers::normalizers::{Lowercase, NFC, Sequence};
+        let (apart, together) = ("Cafe\u{301} A", "Caf\u{e9} A");
+        let with = |normalizer: Option<NormalizerWrapper>| {
+            let mut tokenizer = toy();
+            tokenizer.inner.with_normalizer(normalizer).expect("sets");
+            tokenizer.composed(apart.to_owned())
+        };
+        let sequence = Sequence::new(vec![Lowercase.into(), NFC.into()]);
+        assert_eq!(with(Some(NFC.into())), together);
+        assert_eq!(with(Some(sequence.into())), together, "lower case is left to whoever reads");
+        assert_eq!(with(Some(Lowercase.into())), apart);
+        assert_eq!(with(None), apart);
     }
 
     #[test]

@@ -1,9 +1,12 @@
-//! A stub of Ollama's API as its server behaves (0.12 and later): blobs proved by digest, models made of them, listed, shown,
-//! copied, deleted, asked. It keeps everything in memory, reads prompts with a student's own tokenizer and writes one answer.
-//! Its peer check (`.ci/peers/ollama_check.py`) runs Ollama's own Python client against it.
+//! A stub of Ollama's API as the server of 0.12.6 was seen to behave: blobs proved by digest, models made of them, listed, shown, copied,
+//! deleted, asked. It keeps everything in memory, reads prompts with a student's own tokenizer and writes one answer; a GGUF
+//! needs no tensors here. Its peer check (`.ci/peers/ollama_check.py`) runs Ollama's own Python client against it, and against
+//! a real server.
 
 #![allow(dead_code, reason = "each test binary uses its own part of this stub")]
 
+mod answers;
+mod gguf;
 mod store;
 
 use std::net::TcpListener;
@@ -15,15 +18,12 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
-use stratos::deploy::modelfile;
-use stratos::domain::{ChatMessage, Role};
 use stratos::student::{ChatTemplate, Codec, Student, StudentTokenizer, template};
 use tokio::sync::oneshot;
 
-use store::{Model, Refusal, Store, digest_of};
+use store::{Refusal, Store, checked, digest_of};
 
 pub const ANSWER: &str = "<think>\nweak\n</think>\nSCORE: 7.5 | REASON: it fits.";
-const CONTEXT: usize = 4096;
 
 /// How it misbehaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,6 +40,10 @@ pub enum Fault {
     OtherDigests,
     /// It reads other tokens.
     OtherTokens,
+    /// Where a prompt has these words, it writes one token again and again, until it is stopped.
+    Loops(&'static str),
+    /// An answer as long as it may be lacks its last token (0.11.9 to 0.15.4, in families of Ollama's own engine).
+    OneShort,
     /// It says nothing.
     Silent,
     Garbage,
@@ -60,6 +64,13 @@ struct World {
     /// Writes the answers, the likeliest token each time; without it every answer is [`ANSWER`].
     student: Option<Student>,
     seen: Mutex<Vec<(String, Value)>>,
+}
+
+impl World {
+    /// The first version that does not drop tokens, unless it is told to.
+    fn version(&self) -> &'static str {
+        if self.fault == Fault::OneShort { "0.12.6" } else { "0.15.5" }
+    }
 }
 
 /// What the stub reads prompts with.
@@ -139,12 +150,17 @@ impl Drop for Stub {
 
 async fn handle(State(world): State<Arc<World>>, request: Request) -> Response<Body> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let blob = path.strip_prefix("/api/blobs/").map(str::to_owned);
+    if method == Method::POST && blob.as_deref().is_some_and(|digest| has_blob(&world, digest) == Ok(true)) {
+        // Its body is not read.
+        note(&world, "POST /api/blobs", Value::Null);
+        return raw(200, "");
+    }
     let bytes = axum::body::to_bytes(request.into_body(), 1 << 28).await;
     let Ok(bytes) = bytes else { return reply(400, json!({"error": "the body broke off"})) };
-    let blob = path.strip_prefix("/api/blobs/").map(str::to_owned);
     let body = if blob.is_some() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or(Value::Null) };
     let seen = blob.as_ref().map_or_else(|| path.clone(), |_| "/api/blobs".into());
-    world.seen.lock().expect("no panic").push((format!("{method} {seen}"), body.clone()));
+    note(&world, &format!("{method} {seen}"), body.clone());
     if path != "/api/version" {
         match world.fault {
             Fault::Silent => std::future::pending().await,
@@ -154,21 +170,26 @@ async fn handle(State(world): State<Arc<World>>, request: Request) -> Response<B
         }
     }
     let answered = match (&method, path.as_str(), blob) {
-        (&Method::HEAD, _, Some(digest)) => has_blob(&world, &digest),
+        (&Method::HEAD, _, Some(digest)) => has_blob(&world, &digest).map(|there| raw(if there { 200 } else { 404 }, "")),
         (&Method::POST, _, Some(digest)) => put_blob(&world, &digest, &bytes),
         (&Method::GET | &Method::HEAD, "/", _) => Ok(raw(200, "Ollama is running")),
-        (&Method::GET, "/api/version", _) => Ok(reply(200, json!({"version": "0.12.6"}))),
+        (&Method::GET, "/api/version", _) => Ok(reply(200, json!({"version": world.version()}))),
         (&Method::GET, "/api/tags", _) => Ok(tags(&world)),
         (&Method::GET, "/api/ps", _) => Ok(running(&world)),
+        (&Method::POST | &Method::DELETE, _, _) if body.is_null() => Err((400, "missing request body".into())),
         (&Method::POST, "/api/create", _) => create(&world, &body),
-        (&Method::POST, "/api/show", _) => world.store.lock().expect("no panic").get(&body).map(|(_, m)| reply(200, m.shown())),
+        (&Method::POST, "/api/show", _) => world.store.lock().expect("no panic").show(&body).map(|shown| reply(200, shown)),
         (&Method::POST, "/api/copy", _) => world.store.lock().expect("no panic").copy(&body).map(|()| raw(200, "")),
         (&Method::DELETE, "/api/delete", _) => world.store.lock().expect("no panic").delete(&body).map(|()| raw(200, "")),
-        (&Method::POST, "/api/generate", _) => generate(&world, &body),
-        (&Method::POST, "/api/chat", _) => chat(&world, &body),
+        (&Method::POST, "/api/generate", _) => answers::generate(&world, &body),
+        (&Method::POST, "/api/chat", _) => answers::chat(&world, &body),
         _ => Ok(raw(404, "404 page not found")),
     };
     answered.unwrap_or_else(|(status, why)| reply(status, json!({"error": why})))
+}
+
+fn note(world: &World, what: &str, body: Value) {
+    world.seen.lock().expect("no panic").push((what.to_owned(), body));
 }
 
 fn raw(status: u16, body: impl Into<Body>) -> Response<Body> {
@@ -195,24 +216,14 @@ fn huge() -> Body {
     Body::from_stream(futures_util::stream::iter((0..64).map(move |_| Ok::<_, std::io::Error>(chunk.clone()))))
 }
 
-fn checked(digest: &str) -> Result<String, Refusal> {
-    let hex = digest.strip_prefix("sha256:").or_else(|| digest.strip_prefix("sha256-")).unwrap_or_default();
-    let sound = hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit());
-    if sound { Ok(format!("sha256:{hex}")) } else { Err((400, "invalid digest format".into())) }
-}
-
-fn has_blob(world: &World, digest: &str) -> Result<Response<Body>, Refusal> {
+fn has_blob(world: &World, digest: &str) -> Result<bool, Refusal> {
     let digest = checked(digest)?;
-    let there = world.store.lock().expect("no panic").blobs.contains_key(&digest);
-    Ok(raw(if there { 200 } else { 404 }, ""))
+    Ok(world.store.lock().expect("no panic").blobs.contains_key(&digest))
 }
 
 fn put_blob(world: &World, digest: &str, bytes: &[u8]) -> Result<Response<Body>, Refusal> {
     let digest = checked(digest)?;
     let mut store = world.store.lock().expect("no panic");
-    if store.blobs.contains_key(&digest) {
-        return Ok(raw(200, ""));
-    }
     if world.fault == Fault::FullDisk {
         return Err((500, "write /root/.ollama/models/blobs: no space left on device".into()));
     }
@@ -238,149 +249,35 @@ fn tags(world: &World) -> Response<Body> {
 
 fn running(world: &World) -> Response<Body> {
     let store = world.store.lock().expect("no panic");
-    let loaded = store.loaded.iter().filter_map(|name| Some((name, store.models.get(name)?)));
-    let list = loaded.map(|(name, model)| {
-        let mut running = model.listed(name);
+    let list = store.loaded.values().map(|loaded| {
+        let mut running = loaded.model.listed(&loaded.name);
         running["expires_at"] = json!("2026-11-22T00:05:00Z");
         running["size_vram"] = json!(0);
-        running["context_length"] = json!(model.context(&Value::Null).unwrap_or(CONTEXT));
+        // As it was asked for, even where the model was trained for less.
+        running["context_length"] = json!(loaded.context);
         running
     });
     reply(200, json!({"models": list.collect::<Vec<_>>()}))
 }
 
 fn create(world: &World, body: &Value) -> Result<Response<Body>, Refusal> {
-    if body.is_null() {
-        return Err((400, "missing request body".into()));
-    }
     let streams = body["stream"] != json!(false);
     let mut store = world.store.lock().expect("no panic");
-    // What is wrong before anything is done is an ordinary error; later it is a line of the stream.
-    let (name, layers) = store.prepare(body)?;
-    let mut said: Vec<Value> = vec![json!({"status": "parsing GGUF"})];
-    let made = Model::new(&store, body, &layers);
-    let failed = match &made {
-        _ if world.fault == Fault::CreateFails => Some((500, "llama runner \u{1b}[31mfailed".to_owned())),
-        Err(refusal) => Some(refusal.clone()),
-        Ok(_) => None,
+    let name = store.prepare(body)?;
+    let mut said = Vec::new();
+    let made = match store.make(body, &mut said) {
+        Ok(_) if world.fault == Fault::CreateFails => Err((500, "llama runner \u{1b}[31mfailed".to_owned())),
+        made => made,
     };
-    if let Some((status, why)) = failed {
-        if !streams {
-            return Err((status, why));
+    match made {
+        // Once a stream has begun, an error is a line of it.
+        Err((_, why)) if streams && !said.is_empty() => said.push(json!({"error": why})),
+        Err(refusal) => return Err(refusal),
+        Ok(_) if world.fault == Fault::CreateCut => {}
+        Ok(model) => {
+            store.put(name, model);
+            said.push(json!({"status": "success"}));
         }
-        said.push(json!({"error": why}));
-        return Ok(lines(&said));
-    }
-    if let Ok(model) = made {
-        said.extend(layers.iter().map(|digest| json!({"status": format!("using existing layer {digest}")})));
-        said.push(json!({"status": "writing manifest"}));
-        if world.fault == Fault::CreateCut {
-            return Ok(lines(&said));
-        }
-        store.models.insert(name, model);
-        said.push(json!({"status": "success"}));
     }
     Ok(if streams { lines(&said) } else { reply(200, json!({"status": "success"})) })
-}
-
-/// The likeliest tokens up to the end of a turn, one more than asked where there are more.
-fn of_student(student: &Student, prompt: &[u32], limit: usize) -> Vec<u32> {
-    let (mut ids, ends) = (prompt.to_vec(), student.ends());
-    while ids.len() - prompt.len() <= limit.min(96) {
-        let logits = student.logits(&ids);
-        let next = (0..logits.len() as u32).max_by(|a, b| logits[*a as usize].total_cmp(&logits[*b as usize]).then(b.cmp(a)));
-        match next.filter(|id| !ends.contains(id)) {
-            Some(id) => ids.push(id),
-            None => break,
-        }
-    }
-    ids.split_off(prompt.len())
-}
-
-/// What is written for a text, and how much was read.
-fn written(world: &World, body: &Value, model: &Model, text: &str) -> Value {
-    let mut ids = world.codec.tokenizer.encode(text).expect("text");
-    if world.fault == Fault::OtherTokens {
-        ids.extend([7, 8, 9]);
-    }
-    let room = model.context(&body["options"]).unwrap_or(CONTEXT);
-    let limit = model.option(&body["options"], "num_predict").filter(|n| *n >= 0).unwrap_or(i64::MAX) as usize;
-    let out = match &world.student {
-        Some(student) => of_student(student, &ids, limit),
-        None => world.codec.tokenizer.encode(ANSWER).expect("text"),
-    };
-    let kept = out.len().min(limit);
-    json!({
-        "text": world.codec.tokenizer.decode(&out[..kept]).expect("text"), "read": ids.len().min(room), "wrote": kept,
-        "reason": if kept < out.len() { "length" } else { "stop" },
-    })
-}
-
-fn finished(name: &str, said: &Value) -> Value {
-    json!({
-        "model": name, "created_at": "2026-11-22T00:00:00.000000Z", "done": true, "done_reason": said["reason"],
-        "total_duration": 9_000_000, "load_duration": 1_000_000, "prompt_eval_count": said["read"],
-        "prompt_eval_duration": 3_000_000, "eval_count": said["wrote"], "eval_duration": 5_000_000,
-    })
-}
-
-fn generate(world: &World, body: &Value) -> Result<Response<Body>, Refusal> {
-    let mut store = world.store.lock().expect("no panic");
-    let (name, model) = store.get(body)?;
-    let prompt = body["prompt"].as_str().unwrap_or_default();
-    if prompt.is_empty() {
-        let unload = body["keep_alive"].as_f64() == Some(0.0);
-        store.load(&name, !unload);
-        let reason = if unload { "unload" } else { "load" };
-        return Ok(reply(
-            200,
-            json!({"model": name, "created_at": "2026-11-22T00:00:00Z", "response": "", "done": true, "done_reason": reason}),
-        ));
-    }
-    store.load(&name, true);
-    let text = if body["raw"] == json!(true) {
-        prompt.to_owned()
-    } else {
-        let system = body["system"].as_str().unwrap_or(&model.system);
-        let mut messages = vec![ChatMessage::new(Role::User, prompt)];
-        if !system.is_empty() {
-            messages.insert(0, ChatMessage::new(Role::System, system));
-        }
-        modelfile::render(&model.template, &messages).map_err(|e| (500, e.to_string()))?
-    };
-    let said = written(world, body, &model, &text);
-    let mut end = finished(&name, &said);
-    if body["stream"] == json!(false) {
-        end["response"] = said["text"].clone();
-        return Ok(reply(200, end));
-    }
-    let piece = json!({"model": name, "created_at": "2026-11-22T00:00:00Z", "response": said["text"], "done": false});
-    end["response"] = json!("");
-    Ok(lines(&[piece, end]))
-}
-
-fn chat(world: &World, body: &Value) -> Result<Response<Body>, Refusal> {
-    let mut store = world.store.lock().expect("no panic");
-    let (name, model) = store.get(body)?;
-    store.load(&name, true);
-    let mut messages = Vec::new();
-    for message in body["messages"].as_array().into_iter().flatten() {
-        let role = serde_json::from_value(message["role"].clone());
-        let role: Role = role.map_err(|_| (400, format!("invalid role: {}", message["role"])))?;
-        messages.push(ChatMessage::new(role, message["content"].as_str().unwrap_or_default()));
-    }
-    if !model.system.is_empty() && messages.first().is_none_or(|m| m.role != Role::System) {
-        messages.insert(0, ChatMessage::new(Role::System, model.system.clone()));
-    }
-    let text = modelfile::render(&model.template, &messages).map_err(|e| (500, e.to_string()))?;
-    let said = written(world, body, &model, &text);
-    let mut end = finished(&name, &said);
-    if body["stream"] == json!(false) {
-        end["message"] = json!({"role": "assistant", "content": said["text"]});
-        return Ok(reply(200, end));
-    }
-    let piece = json!({"model": name, "created_at": "2026-11-22T00:00:00Z", "done": false,
-        "message": {"role": "assistant", "content": said["text"]}});
-    end["message"] = json!({"role": "assistant", "content": ""});
-    Ok(lines(&[piece, end]))
 }

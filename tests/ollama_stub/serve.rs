@@ -5,16 +5,22 @@
 mod ollama_stub;
 
 use clap::Parser;
+use ollama_stub::{Fault, Stub};
 
 #[derive(Parser)]
 struct Arguments {
     /// Port on 127.0.0.1; 0 takes any free one.
     #[arg(long, default_value_t = 0)]
     port: u16,
+    /// Where a prompt has these words, the answer repeats itself until it is stopped.
+    #[arg(long, value_name = "WORDS")]
+    loops: Option<String>,
 }
 
 fn main() {
-    let stub = ollama_stub::Stub::on(Arguments::parse().port, ollama_stub::Fault::None);
+    let arguments = Arguments::parse();
+    let fault = arguments.loops.map_or(Fault::None, |words| Fault::Loops(words.leak()));
+    let stub = Stub::on(arguments.port, fault);
     println!("{}", stub.url);
     loop {
         std::thread::park();

@@ -179,7 +179,7 @@ impl Wire {
     }
 
     fn lost(&self, what: &'static str, error: reqwest::Error) -> OllamaError {
-        if error.is_body() && !error.is_connect() {
+        if !error.is_connect() {
             let why = format!("the connection broke: {}", chain(error));
             return OllamaError::GaveUp { server: self.server(), what, why };
         }

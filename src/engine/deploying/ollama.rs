@@ -68,7 +68,17 @@ pub(super) fn switch(context: &JobContext, release: &str) -> Result<Option<Strin
         return Ok(None);
     }
     let Some(ollama) = connect(&context.workspace)? else { return Ok(None) };
-    Ok(Some(ollama.switch(&name(&context.workspace), release)?.model))
+    match ollama.switch(&name(&context.workspace), release) {
+        Ok(switched) => Ok(Some(switched.model)),
+        Err(OllamaError::Refused { server, status: 404, .. }) => {
+            let reason = format!("{server} has no model of release {release} any more: somebody deleted it there");
+            Err(Failure::new(
+                reason,
+                format!("'stratos deploy gate {release}' makes it there again, and holds it against the student."),
+            ))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Deletes the model of a release that is cleared away; one that is gone already is no fault.

@@ -45,6 +45,9 @@ impl Scorer for Told {
         let mut rows = Vec::new();
         // Backwards: nobody promises an order.
         for prompt in prompts.iter().rev() {
+            if (70.0..80.0).contains(&number(&user(prompt))) {
+                return Err(ScorerError::Tokens { server: "s".into(), row: prompt.id.clone(), why: "9 tokens, not 7".into() });
+            }
             self.asked.lock().expect("no panic").push(user(prompt));
             let (text, expected_score) = (self.writes)(&user(prompt));
             let row = Generated { id: prompt.id.clone(), text, tokens: 3, prompt_tokens: 7, stop: Stop::End, expected_score };
@@ -238,6 +241,21 @@ fn a_server_that_serves_another_model_since_is_not_asked() {
     assert!(["S6", "aaaa", "bbbb"].iter().all(|word| reason.contains(word)), "{reason}");
     assert_eq!(count(&w.think), 0);
     assert!(w.desk.stale, "who answers is looked for anew");
+}
+
+#[test]
+fn a_text_that_the_server_reads_otherwise_is_named_and_the_rest_is_scored_unless_they_are_many() {
+    let mut w = world(false, "\0", None);
+    let (all, summary) = score(&mut w.desk, &[1, 2, 71, 3, 72]);
+    assert_eq!(all.iter().map(|s| s.score).collect::<Vec<_>>(), [Some(1.5), Some(2.5), None, Some(3.5), None]);
+    for odd in [2, 4] {
+        let defect = all[odd].defect.as_deref().unwrap_or_default();
+        assert!(defect.contains("T11") && defect.contains("9 tokens, not 7"), "{defect}");
+    }
+    assert_eq!((summary.answers, count(&w.think)), (5, 3), "who had answered is not asked again");
+
+    let told = w.desk.score(&pairs(&[71, 72, 73, 74, 75, 76]), &mut |_| ControlFlow::Continue(()));
+    assert!(told.expect_err("another tokenizer").reason.contains("T11"));
 }
 
 #[test]

@@ -156,7 +156,10 @@ fn hold_pin(ledger: &Ledger, release: &str, scorer: &dyn Scorer) -> Result<(), F
                 found.short(),
                 pinned.short()
             );
-            Err(Failure::new(reason, "Let it serve the release's file again, or run 'stratos deploy --again' to have it judged."))
+            let next = format!(
+                "Let it serve the release's file again; if {target} was updated since, 'stratos deploy gate {release}' judges it anew."
+            );
+            Err(Failure::new(reason, next))
         }
         _ => Ok(()),
     }
