@@ -204,7 +204,7 @@ impl Store {
             .map(|(file, digest)| (file.as_str(), digest.as_str().unwrap_or_default()))
             .collect();
         let looks_right = |digest: &str| self.blobs.get(digest).is_some_and(|bytes| bytes.starts_with(b"GGUF"));
-        if !files.iter().any(|(file, digest)| file.ends_with(".gguf") || looks_right(digest)) {
+        if !files.iter().any(|(file, digest)| file.rsplit('.').next() == Some("gguf") || looks_right(digest)) {
             return Err((400, "unknown type".into()));
         }
         let mut model = Model::default();

@@ -81,6 +81,6 @@ impl AuditDesk {
                 stands: standing.is_some(),
             }))
         };
-        self.book.live().into_iter().map(row).filter_map(Result::transpose).collect()
+        self.book.live().iter().map(row).filter_map(Result::transpose).collect()
     }
 }

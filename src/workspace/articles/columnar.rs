@@ -10,7 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use parquet::basic::{Compression, LogicalType, TimeUnit};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::reader::RowIter;
 use parquet::record::{Field, Row};
@@ -99,7 +99,7 @@ fn projection(schema: &Type) -> Result<Type, String> {
 /// Snappy and Zstandard are what everybody writes; more would be code for files that nobody has.
 fn compression(meta: &ParquetMetaData, wanted: &Type) -> Result<(), String> {
     let read = |column: &str| wanted.get_fields().iter().any(|f| f.name() == column);
-    let columns = meta.row_groups().iter().flat_map(|group| group.columns());
+    let columns = meta.row_groups().iter().flat_map(RowGroupMetaData::columns);
     let named = columns.map(|c| (c.column_path().parts().first().map_or("", String::as_str), c.compression()));
     let known = |how| matches!(how, Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_));
     match named.into_iter().find(|(column, how)| read(column) && !known(*how)) {
