@@ -22,7 +22,9 @@ pub fn keys_page() -> String {
         "\n## In dialogs\n\nEnter answers, Esc leaves without doing anything, Tab goes to the next field, arrows and page keys \
          choose or scroll. In a text line: ctrl-a, ctrl-e, ctrl-u, ctrl-w as in a shell. In the editor of a reader: ctrl-s \
          saves, ctrl-o opens `$EDITOR`, ctrl-t turns between preview and changes. Ctrl-C asks to quit everywhere; Ctrl-Z stops \
-         the console as it stops any program, and `fg` brings it back.\n",
+         the console as it stops any program, and `fg` brings it back.\n\n## With the mouse\n\nA click chooses a tab, a page, a row, \
+         a pane or an act of the footer; the wheel scrolls what is under it; the line between list and details is pulled. No act \
+         needs it, and `mouse = false` leaves it to the terminal.\n",
     );
     page
 }
