@@ -40,7 +40,7 @@ use crate::engine::remote::{self, Found, RemoteError};
 use crate::engine::{Command, Consent, EngineHandle, Errand, Reading};
 use crate::headless::{self, Output};
 use crate::tui;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, is_sheltered};
 
 /// From reader profiles and articles to a small relevance scorer whose numbers can be trusted.
 #[derive(Debug, Parser)]
@@ -186,7 +186,14 @@ pub struct MetricsArgs {
 
 /// Reports and panic messages with their place, without the terminal's state being touched from here.
 pub fn install_hooks() -> Result<()> {
-    color_eyre::config::HookBuilder::default().display_env_section(false).install()
+    color_eyre::config::HookBuilder::default().display_env_section(false).install()?;
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !is_sheltered() {
+            report(panic);
+        }
+    }));
+    Ok(())
 }
 
 /// Runs what was asked.

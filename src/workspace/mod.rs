@@ -19,6 +19,7 @@ mod lock;
 mod models;
 mod raw;
 mod scoring_choice;
+mod shelter;
 mod train_choice;
 
 pub use articles::{ArticleFile, ArticleRow, FeedTerms};
@@ -36,6 +37,7 @@ pub use lock::WorkspaceLock;
 pub use models::{model_in, models_dir};
 pub use raw::{RawFile, RawStore, RawWriter};
 pub use scoring_choice::{CascadeChoice, ScoringChoice, ServerKind};
+pub use shelter::is_sheltered;
 pub use train_choice::{Backend, Device, ExternalChoice, RUINOUS_SETTINGS, TrainChoice};
 
 use std::path::{Path, PathBuf};

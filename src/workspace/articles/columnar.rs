@@ -3,7 +3,6 @@
 //! Only the columns that are fields of an article are read, one row group at a time; embeddings beside them cost nothing.
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ use parquet::schema::types::Type;
 
 use super::record::{self, Content};
 use crate::domain::{Article, one_line};
-use crate::workspace::WorkspaceError;
+use crate::workspace::{WorkspaceError, shelter};
 
 /// What every Parquet file begins with.
 pub const MAGIC: &[u8] = b"PAR1";
@@ -164,9 +163,9 @@ fn moment(at: Result<Timestamp, jiff::Error>) -> Result<String, String> {
 
 /// The library panics at some files that were changed after they were written.
 fn sheltered<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(read)) {
-        Ok(read) => read.map_err(|e| explained(&e)),
-        Err(_) => Err("the Parquet file is damaged: its columns are not what it says of them; write it again".into()),
+    match shelter::sheltered(read) {
+        Some(read) => read.map_err(|e| explained(&e)),
+        None => Err("the Parquet file is damaged: its columns are not what it says of them; write it again".into()),
     }
 }
 
