@@ -5,7 +5,7 @@
 
 Makes a workspace whose live release is SmolLM2's GGUF of .ci/fetch-peers, starts llama-server of .ci/fetch-peers
 (`.ci/fetch-peers llama.cpp`; else PyPI's xllamacpp in this process), and scores articles for two readers by one line of
-stratos.toml. Every row must come back with its prompt read whole, half of the answers at least must begin as the embedded engine's do (llama.cpp
+stratos.toml. Every row must come back with its prompt read whole, most answers must begin as the embedded engine's do (llama.cpp
 rounds activations to 8 bits, so greedy texts part sooner or later), and once the server is gone, the words must say so.
 Ours is $STRATOS_BIN (default target/debug/stratos). Exit 77 where one of them is missing.
 """
@@ -141,8 +141,7 @@ def check(folder, server):
     begins = lambda row: row["raw"].split()[:2]
     same = sum(begins(served[key]) == begins(row) for key, row in embedded.items())
     print(f"{same} of {len(embedded)} answers begin alike, {sum(served[k]['raw'] == r['raw'] for k, r in embedded.items())} are equal")
-    # Ten of twelve is usual; three slots that compute together make it differ from run to run. Answers drawn apart: four.
-    assert same * 2 >= len(embedded), {key: (served[key]["raw"], row["raw"]) for key, row in embedded.items()}
+    assert same * 3 >= len(embedded) * 2, {key: (served[key]["raw"], row["raw"]) for key, row in embedded.items()}
     if server.process:
         server.close()
         gone = stratos(folder, "score", "--profile", "texas_nurse", "--title", "x")
