@@ -106,7 +106,7 @@ fn rounds(open: Vec<Same>) -> Vec<BTreeMap<String, Same>> {
     rounds
 }
 
-/// Rows of one round that a server may read otherwise than the student before it is taken for the wrong one.
+/// Rows asked together that a server may read otherwise than the student before it is taken for the wrong one.
 const MOST_ODD: usize = 5;
 
 fn ask_round(

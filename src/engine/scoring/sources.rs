@@ -76,7 +76,7 @@ pub fn read_articles(workspace: &Workspace, source: &ArticleSource) -> Result<Ar
     };
     if read.articles.is_empty() {
         let lost = read.broken.first().map_or_else(String::new, |row| format!(" (line {}: {})", row.line, row.why));
-        let next = "Give articles as JSON, JSON lines, CSV with a 'title' column, RSS or Atom.";
+        let next = "Give articles as JSON, JSON lines, CSV or Parquet with a 'title' column, RSS or Atom.";
         return Err(Failure::new(format!("{} holds no article{lost}", named(source)), next));
     }
     Ok(read)

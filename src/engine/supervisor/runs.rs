@@ -34,6 +34,7 @@ impl RunPlan {
         Self { to, forced: None, consent: Consent::default(), told: Vec::new(), granted: Usd::ZERO, errand: None }
     }
 }
+
 pub(super) struct LiveJob {
     pub phase: Phase,
     pub input: Digest,

@@ -24,7 +24,8 @@ pub const MAGIC: &[u8] = b"PAR1";
 
 /// The rows of a Parquet file.
 pub struct Columnar {
-    rows: RowIter<'static>,
+    /// `None` after an error of the library: it would say the same again without end.
+    rows: Option<RowIter<'static>>,
     /// Which of the read columns each field stands in.
     columns: Vec<(&'static str, usize)>,
     /// Which of the read columns hold times in nanoseconds, as pandas writes them; the library gives them as bare numbers.
@@ -48,7 +49,7 @@ impl Columnar {
         let columns = record::columns(wanted.get_fields().iter().map(|f| f.name()));
         let nanoseconds = wanted.get_fields().iter().map(|f| counts_nanoseconds(f)).collect();
         let rows = sheltered(|| RowIter::from_file_into(Box::new(reader)).project(Some(wanted))).map_err(refused)?;
-        Ok(Self { rows, columns, nanoseconds, number: 0, total })
+        Ok(Self { rows: Some(rows), columns, nanoseconds, number: 0, total })
     }
 
     /// The share of the rows that was read.
@@ -58,8 +59,12 @@ impl Columnar {
 
     /// The next article with its number, or what is wrong with it.
     pub fn next(&mut self) -> Option<NumberedRow> {
-        let row = sheltered(|| self.rows.next().transpose()).transpose()?;
+        let rows = self.rows.as_mut()?;
+        let row = sheltered(|| rows.next().transpose()).transpose()?;
         self.number += 1;
+        if row.is_err() {
+            self.rows = None;
+        }
         let article = row.and_then(|row| self.article(&row));
         Some(article.map(|(article, typed)| (self.number, article, typed)).map_err(|why| (self.number, why)))
     }

@@ -130,8 +130,10 @@ fn a_parquet_file_that_cannot_be_read_says_what_to_do() {
 
 #[test]
 fn a_parquet_file_that_was_cut_or_changed_never_panics() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/articles/snappy.parquet");
-    let whole = std::fs::read(path).expect("a fixture");
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/articles/snappy.parquet");
+    let whole = std::fs::read(fixture).expect("a fixture");
+    let dir = tempfile::tempdir().expect("temp dir");
+    let path = dir.path().join("articles");
     for end in 4..whole.len() {
         assert!(read(&whole[..end]).is_err(), "cut at {end}");
     }
@@ -139,8 +141,11 @@ fn a_parquet_file_that_was_cut_or_changed_never_panics() {
         for bit in [0x01, 0x80, 0xff] {
             let mut bytes = whole.clone();
             bytes[at] ^= bit;
-            // Some bytes hold nothing that counts; what does is named.
-            let _ = read(&bytes);
+            std::fs::write(&path, &bytes).expect("writes");
+            // Some bytes hold nothing that counts. Whoever goes on after a bad row, as scoring does, comes to an end.
+            if let Ok(rows) = ArticleFile::open(&path, &FeedTerms::default()) {
+                assert!(rows.take(100).count() < 100, "byte {at} makes it endless");
+            }
         }
     }
 }
